@@ -1,0 +1,90 @@
+"""Frozen dataclasses to and from plain mappings (TOML files, checkpoint headers).
+
+Nested dataclasses, tuples, `X | None` and literals are understood; an unknown key, a missing key or a value of the
+wrong type is an error that names the place.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from irsde_cli.errors import UsageError
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        UsageError: the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror}.") from None
+
+
+def to_mapping(settings: Any) -> dict[str, Any]:
+    """A dataclass as plain values, ready for JSON; `None` stays."""
+    plain: dict[str, Any] = dataclasses.asdict(settings)
+    return plain
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from plain values; `where` names their origin in errors.
+
+    Raises:
+        UsageError: a key is unknown or missing, or a value has the wrong type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cast(Any, cls)) if field.init}
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            guess = f" Did you mean '{near[0]}'?" if near else ""
+            raise UsageError(f"{where}: unknown key '{key}'.{guess}", hint=f"Known: {', '.join(fields)}.")
+    built = {key: _convert(hints[key], value, f"{where}: '{key}'") for key, value in values.items()}
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in built:
+            raise UsageError(f"{where}: the key '{name}' is missing.")
+    try:
+        return cls(**built)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}.") from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise UsageError(f"{where} is {value!r}; it can be {', '.join(map(repr, arguments))}.")
+        return value
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where} must be a table, not {value!r}.")
+        return from_mapping(cast(type, hint), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{where} must be a list, not {value!r}.")
+        return tuple(_convert(arguments[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where} must be a table, not {value!r}.")
+        return dict(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is Any or type(value) is hint:
+        return value
+    raise UsageError(f"{where} must be {hint.__name__}, not {value!r}.")

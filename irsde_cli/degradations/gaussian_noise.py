@@ -1,0 +1,32 @@
+"""White Gaussian noise."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irsde_cli.degradations.degradation import Degradation, add_gaussian, quantise, uniform
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Degradation):
+    """Noise of a level drawn for each image; levels are standard deviations in 8-bit units.
+
+    Attributes:
+        sigma_min: lowest level.
+        sigma_max: highest level.
+        quantised_share: share of the images that are clipped and rounded to 8 bits, as files are; benchmarks of
+            denoising do neither, and clipping biases the noise near black and white.
+    """
+
+    sigma_min: float = 0.0
+    sigma_max: float = 55.0
+    quantised_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma_min <= self.sigma_max:
+            raise ValueError(f"noise from {self.sigma_min} to {self.sigma_max}: expected 0 <= sigma_min <= sigma_max")
+
+    def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        sigma = uniform(self.sigma_min, self.sigma_max, len(clean), generator)
+        return quantise(add_gaussian(clean, sigma, generator), self.quantised_share, generator)

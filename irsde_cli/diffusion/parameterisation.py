@@ -1,0 +1,57 @@
+"""What a network's output means, and how its input is scaled.
+
+`noise` is published; its error is multiplied by s / m in the clean estimate, up to 39 at t = T. `clean` is preconditioned
+as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation `residual_std`, so that the
+network's error reaches the clean estimate scaled down at every t.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Prediction = Literal["noise", "clean", "velocity"]
+
+
+@dataclass(frozen=True)
+class Parameterisation:
+    """Turns a network's output into an estimate of the clean image.
+
+    Attributes:
+        prediction: what the network predicts.
+        residual_std: typical standard deviation of clean minus degraded, for [0, 1] images; for `clean` only.
+    """
+
+    prediction: Prediction
+    residual_std: float
+
+    def network_input(self, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
+        """The state as the network sees it: for `clean`, x - centre has unit standard deviation."""
+        if self.prediction != "clean":
+            return x
+        return centre + (x - centre) / self._total_std(m, s)
+
+    def clean(self, output: Tensor, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
+        """The estimate of x_0 from the output at state `x`; `m`, `s` are scalars or (B, 1, 1, 1)."""
+        y = x - centre
+        if self.prediction == "noise":
+            return centre + (y - s * output) / m
+        if self.prediction == "velocity":
+            return centre + m * y - s * output  # v / lambda, for the variance-preserving m and s
+        skip = m * self.residual_std**2 / self._total_std(m, s) ** 2
+        return centre + skip * y + self.open_std(m, s) * output
+
+    def noise(self, output: Tensor, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
+        """The estimate of the noise in `x`."""
+        if self.prediction == "noise":
+            return output
+        return (x - centre - m * (self.clean(output, x, centre, m, s) - centre)) / s
+
+    def open_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
+        """Standard deviation of x_0 that a state leaves open, for residuals of `residual_std`: the unit of its error."""
+        return s * self.residual_std / self._total_std(m, s)
+
+    def _total_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
+        variance = (m * self.residual_std) ** 2 + s**2
+        return math.sqrt(variance) if isinstance(variance, float) else variance.sqrt()

@@ -1,0 +1,141 @@
+"""A decoded picture with everything that has to survive, and its way to a tensor and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels = NDArray[Any]
+
+SUFFIXES = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".png": "png",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+}
+
+
+def suffix_for(format: str) -> str:
+    """The usual file suffix of a format, with its dot: `suffix_for("jpeg") == ".jpg"`."""
+    return next(suffix for suffix, known in SUFFIXES.items() if known == format)
+
+
+def looks_like_picture(path: PurePath) -> bool:
+    """Whether the suffix is that of a picture, in either case. Nothing is opened."""
+    return path.suffix.lower() in SUFFIXES
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an untrusted file may cost.
+
+    Attributes:
+        max_pixels: height times width, enforced from the header before anything is decoded.
+        max_file_bytes: size of the file.
+    """
+
+    max_pixels: int = 120_000_000
+    max_file_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Upright pixels and what belongs to them.
+
+    Comments in text (PNG tEXt, JPEG COM) are not part of a picture.
+
+    Attributes:
+        pixels: (H, W, 3) RGB or (H, W, 1) grey, uint8 or uint16.
+        alpha: (H, W) of the same dtype, not premultiplied; `None` is opaque.
+        format: the format of the file: `png`, `jpeg`, `webp`, `tiff` or `bmp`.
+        icc: colour profile of `pixels`; `None` is sRGB.
+        exif: a TIFF structure without the `Exif` prefix; its orientation is 1.
+        xmp: a packet in UTF-8.
+        dpi: pixels an inch, horizontally and vertically.
+        warnings: what was changed or dropped in reading, one sentence each.
+        name: what messages call the picture.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    format: str = "png"
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+    name: str = "picture"
+
+    @property
+    def depth(self) -> int:
+        """Bits per sample, 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def grey(self) -> bool:
+        """Whether there is one channel of colour."""
+        return bool(self.pixels.shape[2] == 1)
+
+    def to_depth(self, depth: int) -> Picture:
+        """The same picture with `depth` bits, 8 or 16; from 16 to 8 rounded to the nearest."""
+        alpha = None if self.alpha is None else _to_depth(self.alpha, depth)
+        return replace(self, pixels=_to_depth(self.pixels, depth), alpha=alpha)
+
+
+def _to_depth(samples: Pixels, depth: int) -> Pixels:
+    if depth == 8 * samples.dtype.itemsize:
+        return samples
+    if depth == 16:
+        return samples.astype(np.uint16) * np.uint16(257)
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def to_tensor(picture: Picture) -> Tensor:
+    """(3, H, W) float32 RGB in [0, 1]; grey is repeated, alpha is left out."""
+    import torch
+
+    planes = np.ascontiguousarray(picture.pixels.transpose(2, 0, 1), dtype=np.float32)
+    return (torch.from_numpy(planes) / (2**picture.depth - 1)).expand(3, -1, -1).contiguous()
+
+
+def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = None) -> Picture:
+    """`picture` with the pixels of `restored`, (3, H', W') in [0, 1], clamped and rounded half to even.
+
+    A grey picture stays grey: the mean of the three channels, the least-squares estimate of what they were copied from.
+    Alpha is carried, and resized with a Lanczos filter where the size has changed. `depth` overrides the bits per
+    sample; the metadata stay.
+    """
+    maximum = 2 ** (depth or picture.depth) - 1
+    dtype = np.uint8 if maximum == 255 else np.uint16
+    values = restored.detach().float().cpu()
+    if picture.grey:
+        values = values.mean(0, keepdim=True)
+    rounded = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).contiguous()
+    pixels = rounded.numpy().astype(dtype)
+    alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, 8 * dtype().itemsize), pixels.shape[:2])
+    return replace(picture, pixels=pixels, alpha=alpha)
+
+
+def _resized(plane: Pixels, size: tuple[int, ...]) -> Pixels:
+    if plane.shape == size:
+        return plane
+    resized = Image.fromarray(plane.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    return np.asarray(resized).round().clip(0, np.iinfo(plane.dtype).max).astype(plane.dtype)

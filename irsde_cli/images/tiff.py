@@ -1,0 +1,301 @@
+"""The structure of TIFF files, which is also that of EXIF: directories of tagged values."""
+
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
+STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, PREDICTOR = 274, 282, 283, 284, 296, 317
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+XMP, IPTC, PHOTOSHOP, ICC, EXIF_IFD, GPS_IFD, INTEROP_IFD = 700, 33723, 34377, 34675, 34665, 34853, 40965
+
+CHILDREN = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+# What a decoder needs: the tags of baseline TIFF that describe samples, fax options, colour map, JPEG and YCbCr.
+DECODING = frozenset(
+    {WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES}
+    | {PLANAR, 292, 293, PREDICTOR, 320, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA_SAMPLES}
+    | {SAMPLE_FORMAT, 347, *range(512, 522), 529, 530, 531, 532}
+)
+# What EXIF has beside its own directories: names, dates, makers, copyright, and the Windows titles.
+DESCRIBING = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095})
+# Byte streams that libtiff gives back as they were, whatever the samples in them mean.
+LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}
+
+
+@dataclass(frozen=True)
+class Value:
+    """The raw bytes of one tag, in the file's byte order."""
+
+    type: int
+    raw: bytes | memoryview
+
+
+Directory: TypeAlias = dict[int, "Value | Directory"]
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """The first directory of a file; `order` is `<` or `>`, `more` whether another page follows."""
+
+    order: str
+    tags: Directory
+    more: bool
+
+    def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The integers of a tag; `default` where it is absent or not of integers."""
+        value = self.tags.get(tag)
+        if not isinstance(value, Value) or value.type not in INTEGERS:
+            return default
+        return tuple(np.frombuffer(value.raw, self.order + INTEGERS[value.type]).tolist()) or default
+
+    def number(self, tag: int, default: int = 0) -> int:
+        """The first of `numbers`."""
+        return self.numbers(tag, (default,))[0]
+
+    def raw(self, tag: int) -> bytes | None:
+        """The bytes of a tag."""
+        value = self.tags.get(tag)
+        return bytes(value.raw) if isinstance(value, Value) else None
+
+
+def parse(data: bytes) -> Tiff:
+    """The first directory of a TIFF or BigTIFF file or of an EXIF block.
+
+    Raises:
+        ValueError: there is no such directory.
+        EOFError: it lies beyond the end.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None or len(data) < 8:
+        raise ValueError("no TIFF header")
+    version, start = struct.unpack_from(order + "HI", data, 2)
+    if version == 43 and len(data) >= 16:
+        start = struct.unpack_from(order + "Q", data, 8)[0]
+    elif version != 42:
+        raise ValueError("no TIFF header")
+    tags, following = _directory(memoryview(data), order, start, version == 43, CHILDREN)
+    return Tiff(order, tags, following != 0)
+
+
+def _directory(
+    data: memoryview, order: str, start: int, big: bool, children: tuple[int, ...]
+) -> tuple[Directory, int]:
+    counter, entry, offset, inline = ("Q", "HHQ", "Q", 8) if big else ("H", "HHI", "I", 4)
+    try:
+        count = struct.unpack_from(order + counter, data, start)[0]
+        start += struct.calcsize(order + counter)
+        length = struct.calcsize(order + entry) + inline
+        if count > 65535:
+            raise ValueError("no TIFF directory")
+        if start + count * length > len(data):
+            raise EOFError("the directory is cut off")
+        tags: Directory = {}
+        for at in range(start, start + count * length, length):
+            tag, kind, number = struct.unpack_from(order + entry, data, at)
+            size = TYPE_BYTES.get(kind, 0) * number
+            place = at + length - inline
+            if size > inline:
+                place = struct.unpack_from(order + offset, data, place)[0]
+            if not size or place + size > len(data):
+                continue
+            value = Value(kind, data[place : place + size])
+            if tag not in children:
+                tags[tag] = value
+            elif kind in INTEGERS and size >= 4:
+                where = int(np.frombuffer(value.raw, order + INTEGERS[kind])[0])
+                try:
+                    tags[tag] = _directory(data, order, where, big, (INTEROP_IFD,) if tag == EXIF_IFD else ())[0]
+                except (ValueError, EOFError):
+                    continue
+        end = start + count * length
+        # EXIF writers have been seen to leave the last link out.
+        following = struct.unpack_from(order + offset, data, end)[0] if end + inline <= len(data) else 0
+    except struct.error:
+        raise EOFError("the directory is cut off") from None
+    return tags, following
+
+
+def integers(order: str, *values: int) -> Value:
+    """A tag of 32-bit integers."""
+    return Value(4, struct.pack(f"{order}{len(values)}I", *values))
+
+
+def pack(tags: Mapping[int, "Value | Directory"], order: str, start: int) -> bytes:
+    """A classic directory, its children and its values, to stand at the even offset `start` of a file."""
+    values = {tag: tags[tag] for tag in sorted(tags)}
+    entries = struct.pack(order + "H", len(values))
+    body = bytearray()
+    body_start = start + 2 + 12 * len(values) + 4
+    for tag, value in values.items():
+        here = body_start + len(body)
+        if isinstance(value, dict):
+            body += pack(value, order, here)
+            entries += struct.pack(order + "HHII", tag, 4, 1, here)
+        else:
+            raw = bytes(value.raw)
+            entries += struct.pack(order + "HHI", tag, value.type, len(raw) // TYPE_BYTES[value.type])
+            if len(raw) <= 4:
+                entries += raw.ljust(4, b"\0")
+            else:
+                entries += struct.pack(order + "I", here)
+                body += raw
+        body += b"\0" * (len(body) % 2)
+    return entries + bytes(4) + bytes(body)
+
+
+def weight(tags: Mapping[int, "Value | Directory"]) -> int:
+    """Bytes of all values: what `pack` would take, but for a few an entry."""
+    return sum(weight(value) if isinstance(value, dict) else len(value.raw) for value in tags.values())
+
+
+def with_directory(data: bytes, tags: Mapping[int, "Value | Directory"], order: str) -> bytes:
+    """`data` as a one-page classic TIFF file with these tags; what they point to stays where it is."""
+    start = len(data) + len(data) % 2
+    header = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, start)
+    return b"".join((header, memoryview(data)[8:], b"\0" * (start - len(data)), pack(tags, order, start)))
+
+
+def decoding_only(data: bytes, tiff: Tiff) -> bytes:
+    """The first page of a file with the tags that a decoder needs, and no others."""
+    tags: Directory = {}
+    for tag in DECODING & tiff.tags.keys():
+        value = tiff.tags[tag]
+        big = isinstance(value, Value) and value.type in (16, 18)
+        tags[tag] = integers(tiff.order, *tiff.numbers(tag)) if big else value
+    return with_directory(data, tags, tiff.order)
+
+
+def exif_of(tiff: Tiff, max_bytes: int) -> bytes | None:
+    """What describes the photograph in a TIFF file, as an EXIF block.
+
+    Raises:
+        ValueError: it would be larger than `max_bytes`.
+    """
+    wanted = DESCRIBING | {EXIF_IFD, GPS_IFD}
+    tags = {tag: value for tag, value in tiff.tags.items() if tag in wanted and _is_classic(value)}
+    if weight(tags) > max_bytes:
+        raise ValueError("too large")
+    return with_directory(bytes(8), tags, tiff.order) if tags else None
+
+
+def with_exif(data: bytes, exif: bytes) -> bytes:
+    """A TIFF file of ours with the tags of an EXIF block of the same byte order; those of the file come first."""
+    own, other = parse(data), parse(exif)
+    assert own.order == other.order
+    kept = {tag: value for tag, value in other.tags.items() if tag not in DECODING and tag != 330}
+    return with_directory(data, kept | own.tags, own.order)
+
+
+def _is_classic(value: "Value | Directory") -> bool:
+    return isinstance(value, dict) or value.type < 16
+
+
+def orientation(exif: bytes) -> int:
+    """1 to 8; 1 where nothing valid is said.
+
+    Raises:
+        ValueError, EOFError: this is no EXIF block.
+    """
+    found = parse(exif).number(ORIENTATION, 1)
+    return found if 1 <= found <= 8 else 1
+
+
+def upright(exif: bytes) -> bytes:
+    """The block with orientation 1 and every other byte as it was."""
+    tiff = parse(exif)
+    value = tiff.tags.get(ORIENTATION)
+    if not isinstance(value, Value) or tiff.number(ORIENTATION, 1) == 1:
+        return exif
+    start = struct.unpack_from(tiff.order + "I", exif, 4)[0]
+    count = struct.unpack_from(tiff.order + "H", exif, start)[0]
+    patched = bytearray(exif)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from(tiff.order + "H", exif, at)[0] == ORIENTATION:
+            patched[at + 8 : at + 8 + len(value.raw)] = np.array(1, tiff.order + INTEGERS[value.type]).tobytes()
+    return bytes(patched)
+
+
+def resolution(tiff: Tiff) -> tuple[float, float] | None:
+    """Pixels an inch, where the file gives them."""
+    per_unit = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        value = tiff.tags.get(tag)
+        if not isinstance(value, Value) or value.type != 5:
+            return None
+        numerator, denominator = struct.unpack_from(tiff.order + "2I", value.raw)
+        if not numerator or not denominator:
+            return None
+        per_unit.append(numerator / denominator)
+    scale = {2: 1.0, 3: 2.54}.get(tiff.number(RESOLUTION_UNIT, 2))
+    return (per_unit[0] * scale, per_unit[1] * scale) if scale else None
+
+
+class PlainTiffFile(TiffImagePlugin.TiffImageFile):
+    """Pillow's reader without its pixel limit, which is global and which our own, enforced beforehand, replaces."""
+
+    def load_prepare(self) -> None:
+        """Allocate the picture."""
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self.size)
+        super().load_prepare()
+
+
+def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
+    """All samples of a 16-bit file, (H, W, S), exactly.
+
+    Pillow keeps 8 bits of 16-bit colour. Its libtiff is used here to undo the compression alone: each plane is presented
+    to it as an 8-bit grey picture that is wider by the bytes of a pixel.
+
+    Raises:
+        ValueError: the compression or the predictor is not one of samples of 16 bits.
+    """
+    compression, predictor = tiff.number(COMPRESSION, 1), tiff.number(PREDICTOR, 1)
+    if compression not in LOSSLESS or predictor not in (1, 2):
+        raise ValueError(f"compression {compression} with predictor {predictor} is not supported for 16 bits")
+    height, width, samples = tiff.number(HEIGHT), tiff.number(WIDTH), tiff.number(SAMPLES, 1)
+    planes = samples if tiff.number(PLANAR, 1) == 2 else 1
+    pixel_bytes = 2 * samples // planes
+    tiled = TILE_OFFSETS in tiff.tags
+    offsets = tiff.numbers(TILE_OFFSETS if tiled else STRIP_OFFSETS)
+    sizes = tiff.numbers(TILE_BYTES if tiled else STRIP_BYTES)
+    block = tiff.number(TILE_WIDTH) if tiled else width
+    each = len(offsets) // planes
+    result = np.empty((height, width, samples), np.uint16)
+    for plane in range(planes):
+        part = slice(plane * each, (plane + 1) * each)
+        layout = {
+            WIDTH: width * pixel_bytes,
+            HEIGHT: height,
+            BITS: 8,
+            COMPRESSION: compression,
+            PHOTOMETRIC: 1,
+            SAMPLES: 1,
+            FILL_ORDER: tiff.number(FILL_ORDER, 1),
+        }
+        layout |= (
+            {TILE_WIDTH: block * pixel_bytes, TILE_HEIGHT: tiff.number(TILE_HEIGHT)}
+            if tiled
+            else {ROWS_PER_STRIP: min(tiff.number(ROWS_PER_STRIP, height), height)}
+        )
+        tags: Directory = {tag: integers(tiff.order, number) for tag, number in layout.items()}
+        tags[TILE_OFFSETS if tiled else STRIP_OFFSETS] = integers(tiff.order, *offsets[part])
+        tags[TILE_BYTES if tiled else STRIP_BYTES] = integers(tiff.order, *sizes[part])
+        with PlainTiffFile(io.BytesIO(with_directory(data, tags, tiff.order))) as image:
+            plain = np.ascontiguousarray(image).view(tiff.order + "u2").reshape(height, width, samples // planes)
+        into = result[..., plane : plane + 1] if planes > 1 else result
+        into[...] = plain
+        if predictor == 2:
+            for left in range(0, width, block):
+                columns = into[:, left : left + block]
+                np.cumsum(columns, axis=1, dtype=np.uint16, out=columns)
+    return result

@@ -1,0 +1,13 @@
+"""Backbones: one file and one row each."""
+
+from irsde_cli.registry import Registry
+
+NETWORKS = Registry(
+    "network",
+    {
+        "unet": "irsde_cli.networks.unet:UNet",
+        "nafnet": "irsde_cli.networks.nafnet:NAFNet",
+        "latent-unet": "irsde_cli.networks.latent_unet:LatentUNet",
+        "pocket-unet": "irsde_cli.networks.pocket_unet:PocketUNet",
+    },
+)

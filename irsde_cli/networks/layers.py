@@ -1,0 +1,154 @@
+"""Layers that the published networks share; attribute names are those of the official checkpoints."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from irsde_cli.networks.network import time_features
+
+
+class TimeFeatures(nn.Module):
+    """The sinusoidal embedding as a layer without parameters."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, t: Tensor) -> Tensor:
+        """(B,) to (B, dim)."""
+        return time_features(t, self.dim)
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer normalisation over channels with a gain, in at least float32 and with eps 1e-5.
+
+    The reference takes eps 1e-3 for any dtype but float32, which changes what a network computes in half precision.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1, dim, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape and dtype."""
+        wide = x if x.dtype == torch.float64 else x.float()
+        variance, mean = torch.var_mean(wide, dim=1, correction=0, keepdim=True)
+        return ((wide - mean) * (variance + 1e-5).rsqrt() * self.g).to(x.dtype)
+
+
+def conv3(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+
+
+class ConvAct(nn.Module):
+    """Convolution, optional scale and shift, SiLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.proj = conv3(in_channels, out_channels)
+
+    def forward(self, x: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """(B, C, H, W); scale and shift are (B, C', 1, 1)."""
+        x = self.proj(x)
+        if scale_shift is not None:
+            scale, shift = scale_shift
+            x = x * (scale + 1) + shift
+        return F.silu(x)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions and a shortcut, without normalisation; time modulates the first, if `time_dim` is given."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_dim: int | None = None) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(time_dim, 2 * out_channels)) if time_dim else None
+        self.block1 = ConvAct(in_channels, out_channels)
+        self.block2 = ConvAct(out_channels, out_channels)
+        same = in_channels == out_channels
+        self.res_conv = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """(B, C, H, W); `time` is the embedding (B, time_dim)."""
+        scale_shift = None
+        if self.mlp is not None:
+            scale, shift = self.mlp(time)[:, :, None, None].chunk(2, dim=1)
+            scale_shift = (scale, shift)
+        h = self.block2(self.block1(x, scale_shift))
+        shortcut: Tensor = self.res_conv(x)
+        return h + shortcut
+
+
+HEADS = 4
+HEAD_DIM = 32
+
+
+class LinearAttention(nn.Module):
+    """Attention linear in the number of pixels. Values are divided by that number, so the branch depends on it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        inner = HEADS * HEAD_DIM
+        self.to_qkv = nn.Conv2d(dim, 3 * inner, 1, bias=False)
+        self.to_out = nn.Sequential(nn.Conv2d(inner, dim, 1), ChannelLayerNorm(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        batch, _, height, width = x.shape
+        q, k, v = self.to_qkv(x).reshape(batch, 3, HEADS, HEAD_DIM, height * width).unbind(1)
+        q = q.softmax(dim=-2) * HEAD_DIM**-0.5
+        context = k.softmax(dim=-1) @ (v / (height * width)).transpose(-1, -2)
+        out = (context.transpose(-1, -2) @ q).reshape(batch, HEADS * HEAD_DIM, height, width)
+        attended: Tensor = self.to_out(out)
+        return attended
+
+
+class Attention(nn.Module):
+    """Full attention over all pixels, through the fused kernel."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        inner = HEADS * HEAD_DIM
+        self.to_qkv = nn.Conv2d(dim, 3 * inner, 1, bias=False)
+        self.to_out = nn.Conv2d(inner, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        batch, _, height, width = x.shape
+        qkv = self.to_qkv(x).reshape(batch, 3, HEADS, HEAD_DIM, height * width)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
+        attended: Tensor = self.to_out(out.reshape(batch, HEADS * HEAD_DIM, height, width))
+        return attended
+
+
+class _PreNorm(nn.Module):
+    def __init__(self, dim: int, fn: nn.Module) -> None:
+        super().__init__()
+        self.norm = ChannelLayerNorm(dim)
+        self.fn = fn
+
+
+class ResidualAttention(nn.Module):
+    """x + attention(norm(x))."""
+
+    def __init__(self, dim: int, *, full: bool = False) -> None:
+        super().__init__()
+        self.fn = _PreNorm(dim, Attention(dim) if full else LinearAttention(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        attended: Tensor = self.fn.fn(self.fn.norm(x))
+        return x + attended
+
+
+def downsampling(in_channels: int, out_channels: int, *, last: bool) -> nn.Conv2d:
+    """The layer that ends an encoder level; the last level keeps its resolution."""
+    return conv3(in_channels, out_channels) if last else nn.Conv2d(in_channels, out_channels, 4, 2, 1)
+
+
+def upsampling(in_channels: int, out_channels: int, *, last: bool) -> nn.Module:
+    """The layer that ends a decoder level; the last level, at full resolution, keeps it."""
+    if last:
+        return conv3(in_channels, out_channels)
+    return nn.Sequential(nn.Upsample(scale_factor=2), conv3(in_channels, out_channels, bias=True))

@@ -1,0 +1,129 @@
+"""Refusion's NAFNet: nonlinear-activation-free blocks, modulated by time.
+
+Luo et al., "Refusion: Enabling Large-Size Realistic Image Restoration with Latent-Space Diffusion Models", CVPRW 2023.
+Channel attention pools over the whole input, so what a tile predicts depends a little on the tile.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures
+from irsde_cli.networks.network import Network, Padding
+
+
+class SimpleGate(nn.Module):
+    """The product of the two halves of the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2C, ...) to (B, C, ...)."""
+        left, right = x.chunk(2, dim=1)
+        return left * right
+
+
+class NAFBlock(nn.Module):
+    """A gated depth-wise convolution with channel attention, then a gated 1x1 pair; shift stands before scale."""
+
+    def __init__(self, width: int, time_dim: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(SimpleGate(), nn.Linear(time_dim // 2, 4 * width))
+        self.conv1 = nn.Conv2d(width, 2 * width, 1)
+        self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.conv3 = nn.Conv2d(width, width, 1)
+        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, width, 1))
+        self.sg = SimpleGate()
+        self.conv4 = nn.Conv2d(width, 2 * width, 1)
+        self.conv5 = nn.Conv2d(width, width, 1)
+        self.norm1 = ChannelLayerNorm(width)
+        self.norm2 = ChannelLayerNorm(width)
+        self.beta = nn.Parameter(torch.zeros(1, width, 1, 1))
+        self.gamma = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """(B, C, H, W) and the embedding (B, time_dim)."""
+        shift_a, scale_a, shift_f, scale_f = self.mlp(time)[:, :, None, None].chunk(4, dim=1)
+        h = self.norm1(x) * (scale_a + 1) + shift_a
+        h = self.sg(self.conv2(self.conv1(h)))
+        h = self.conv3(h * self.sca(h))
+        x = x + h * self.beta
+        h = self.norm2(x) * (scale_f + 1) + shift_f
+        h = self.conv5(self.sg(self.conv4(h)))
+        return x + h * self.gamma
+
+
+class NAFNet(Network):
+    """The official parameter names and shapes.
+
+    Args:
+        img_channel: channels of the image and of the prediction.
+        width: width of the first level; each level below doubles it.
+        enc_blk_nums: blocks of each encoder level.
+        middle_blk_num: blocks of the middle.
+        dec_blk_nums: blocks of each decoder level, from the deepest.
+        conditional: whether the degraded image is an input.
+        long_skip: add the first features to the last, as the latent variant does.
+    """
+
+    padding: ClassVar[Padding] = "zeros"
+
+    def __init__(
+        self,
+        *,
+        img_channel: int = 3,
+        width: int = 64,
+        enc_blk_nums: Sequence[int] = (1, 1, 1, 28),
+        middle_blk_num: int = 1,
+        dec_blk_nums: Sequence[int] = (1, 1, 1, 1),
+        conditional: bool = True,
+        long_skip: bool = False,
+    ) -> None:
+        super().__init__()
+        time_dim = 4 * width
+        self.conditional = conditional
+        self.long_skip = long_skip
+        self.multiple = 2 ** len(enc_blk_nums)
+        self.working_bytes = 4 * 20 * width
+        self.time_mlp = nn.Sequential(
+            TimeFeatures(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
+        )
+        self.intro = nn.Conv2d(2 * img_channel if conditional else img_channel, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, img_channel, 3, padding=1)
+        self.encoders = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        self.decoders = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        channels = width
+        for count in enc_blk_nums:
+            self.encoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
+            self.downs.append(nn.Conv2d(channels, 2 * channels, 2, 2))
+            channels *= 2
+        self.middle_blks = nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(middle_blk_num))
+        for count in dec_blk_nums:
+            self.ups.append(nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2)))
+            channels //= 2
+            self.decoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """See `Network.forward`; the unconditional network does not look at `mu`."""
+        height, width = x.shape[-2:]
+        image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
+        first = h = self.intro(self.padded(image))
+        time = self.time_mlp(t).to(h.dtype)
+        skips: list[Tensor] = []
+        for blocks, down in zip(self.encoders, self.downs, strict=True):
+            h = _run(blocks, h, time)
+            skips.append(h)
+            h = down(h)
+        h = _run(self.middle_blks, h, time)
+        for blocks, up in zip(self.decoders, self.ups, strict=True):
+            h = _run(blocks, up(h) + skips.pop(), time)
+        prediction: Tensor = self.ending(h + first if self.long_skip else h)
+        return prediction[..., :height, :width]
+
+
+def _run(blocks: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+    for block in blocks:  # type: ignore[attr-defined]
+        h = block(h, time)
+    return h

@@ -1,0 +1,105 @@
+"""IR-SDE's U-Net, conditional and unconditional. Luo et al., ICML 2023.
+
+The output is the prediction itself; there is no global residual. Linear attention divides by the number of pixels, so
+what a tile predicts depends a little on the size of the tile.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.networks.layers import ResBlock, ResidualAttention, TimeFeatures, conv3, downsampling, upsampling
+from irsde_cli.networks.network import Network
+
+
+class UNet(Network):
+    """The official parameter names and shapes.
+
+    Args:
+        in_nc: channels of the image.
+        out_nc: channels of the prediction.
+        nf: width of the first level.
+        depth: number of levels; level i has width nf * 2^i.
+        ch_mult: widths of levels 1.. as multiples of `nf`, instead of powers of two.
+        conditional: whether the degraded image is an input.
+        full_attention: full instead of linear attention in the middle, as the published Denoising-SDE has it.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_nc: int = 3,
+        out_nc: int = 3,
+        nf: int = 64,
+        depth: int = 4,
+        ch_mult: Sequence[int] | None = None,
+        conditional: bool = True,
+        full_attention: bool = False,
+    ) -> None:
+        super().__init__()
+        multiples = [1, *(ch_mult if ch_mult is not None else (2 ** (level + 1) for level in range(depth)))]
+        widths = [nf * multiple for multiple in multiples]
+        levels = len(widths) - 1
+        time_dim = 4 * nf
+        self.conditional = conditional
+        self.multiple = 2**levels
+        self.working_bytes = 4 * 24 * nf
+
+        self.init_conv = nn.Conv2d(2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False)
+        self.time_mlp = nn.Sequential(
+            TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim)
+        )
+        self.downs = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        for level in range(levels):
+            inner, outer = widths[level], widths[level + 1]
+            self.downs.append(
+                nn.ModuleList(
+                    [
+                        ResBlock(inner, inner, time_dim),
+                        ResBlock(inner, inner, time_dim),
+                        ResidualAttention(inner),
+                        downsampling(inner, outer, last=level == levels - 1),
+                    ]
+                )
+            )
+        for level in reversed(range(levels)):
+            inner, outer = widths[level], widths[level + 1]
+            self.ups.append(
+                nn.ModuleList(
+                    [
+                        ResBlock(outer + inner, outer, time_dim),
+                        ResBlock(outer + inner, outer, time_dim),
+                        ResidualAttention(outer),
+                        upsampling(outer, inner, last=level == 0),
+                    ]
+                )
+            )
+        self.mid_block1 = ResBlock(widths[-1], widths[-1], time_dim)
+        self.mid_attn = ResidualAttention(widths[-1], full=full_attention)
+        self.mid_block2 = ResBlock(widths[-1], widths[-1], time_dim)
+        self.final_res_block = ResBlock(2 * nf, nf, time_dim)
+        self.final_conv = conv3(nf, out_nc, bias=True)
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """See `Network.forward`; the unconditional network does not look at `mu`."""
+        height, width = x.shape[-2:]
+        image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
+        first = h = self.init_conv(self.padded(image))
+        time = self.time_mlp(t).to(h.dtype)
+        skips: list[Tensor] = []
+        for block1, block2, attention, down in self.downs:  # type: ignore[misc]
+            h = block1(h, time)
+            skips.append(h)
+            h = attention(block2(h, time))
+            skips.append(h)
+            h = down(h)
+        h = self.mid_block2(self.mid_attn(self.mid_block1(h, time)), time)
+        for block1, block2, attention, up in self.ups:  # type: ignore[misc]
+            h = block1(torch.cat((h, skips.pop()), dim=1), time)
+            h = block2(torch.cat((h, skips.pop()), dim=1), time)
+            h = up(attention(h))
+        h = self.final_res_block(torch.cat((h, first), dim=1), time)
+        prediction: Tensor = self.final_conv(h)
+        return prediction[..., :height, :width]

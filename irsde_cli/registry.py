@@ -1,0 +1,51 @@
+"""Tables from names to import strings.
+
+Listing a table imports nothing, so `--help` can name every choice without loading torch.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from irsde_cli.errors import UsageError
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that no table holds, with its nearest neighbour."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    return UsageError(f"unknown {kind} '{name}'.{guess}", hint=f"Known: {', '.join(names)}.")
+
+
+class Registry(Mapping[str, str]):
+    """A table from a name to "module:attribute", loaded one entry at a time.
+
+    Raises:
+        UsageError: from `load` and `check`, if the name is unknown.
+    """
+
+    def __init__(self, kind: str, entries: dict[str, str]) -> None:
+        self.kind = kind
+        self._entries = entries
+
+    def __getitem__(self, name: str) -> str:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def check(self, name: str) -> str:
+        """`name` itself, if the table has it."""
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return name
+
+    def load(self, name: str) -> Any:
+        """Import and return the entry of that name."""
+        module, _, attribute = self._entries[self.check(name)].partition(":")
+        return getattr(import_module(module), attribute)

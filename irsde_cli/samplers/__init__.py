@@ -1,0 +1,20 @@
+"""Reverse processes: one file a family, one row a sampler.
+
+A sampler is a generator function `(predict_clean, x, path, times, randn_like, **options) -> Iterator[Tensor]`. `times`
+holds `steps + 1` falling integers that end with 0; the network is evaluated once at each but the last.
+"""
+
+from irsde_cli.registry import Registry
+
+SAMPLERS = Registry(
+    "sampler",
+    {
+        "ode-2": "irsde_cli.samplers.multistep:ode_2",
+        "ode-1": "irsde_cli.samplers.multistep:ode_1",
+        "sde-2": "irsde_cli.samplers.multistep:sde_2",
+        "sde-1": "irsde_cli.samplers.multistep:sde_1",
+        "posterior": "irsde_cli.samplers.posterior:posterior",
+        "euler-maruyama": "irsde_cli.samplers.euler:euler_maruyama",
+        "euler-ode": "irsde_cli.samplers.euler:euler_ode",
+    },
+)

@@ -1,0 +1,128 @@
+"""What systems are made of: networks by name, and the reverse process with its settings."""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irsde_cli.diffusion.path import Path
+from irsde_cli.errors import UsageError
+from irsde_cli.networks import NETWORKS
+from irsde_cli.randomness import RandnLike
+from irsde_cli.registry import unknown_name
+from irsde_cli.restorer import Sampling
+from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.nodes import choose_nodes, times_from
+from irsde_cli.samplers.sampler import CleanPredictor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A row of `irsde_cli.networks.NETWORKS` and its hyper-parameters."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def build_network(config: NetworkConfig) -> Any:
+    """The network, with fresh weights.
+
+    Raises:
+        UsageError: the name or a hyper-parameter is unknown, or a value is impossible.
+    """
+    cls = NETWORKS.load(config.name)
+    known = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for option in config.options:
+        if option not in known:
+            raise unknown_name(f"option of network '{config.name}'", option, known)
+    try:
+        return cls(**config.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"network '{config.name}' cannot be built from {config.options}: {error}.") from None
+
+
+@dataclass(frozen=True)
+class PublishedSampling:
+    """How a checkpoint samples when nobody asks for anything else."""
+
+    sampler: str = "posterior"
+    steps: int = 100
+    nodes: tuple[int, ...] | None = None
+
+
+def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timesteps: int, *, clip: bool) -> Sampling:
+    """Complete and check what was asked for; see `Restorer.resolve`."""
+    sampler = SAMPLERS.check(asked.sampler or published.sampler)
+    nodes = asked.nodes
+    if nodes is None and asked.steps is None and asked.sampler in (None, published.sampler):
+        nodes = published.nodes
+    if nodes is not None:
+        _check_nodes(nodes, num_timesteps)
+        if asked.steps not in (None, len(nodes)):
+            raise UsageError(f"{len(nodes)} nodes are {len(nodes)} steps, not {asked.steps}.")
+    steps = len(nodes) if nodes is not None else asked.steps or published.steps
+    if not 1 <= steps <= num_timesteps:
+        raise UsageError(
+            f"{steps} steps are beyond what these weights know.",
+            hint=f"Give --steps a number from 1 to {num_timesteps}.",
+        )
+    if asked.eta is not None:
+        if asked.eta < 0:
+            raise UsageError(f"eta must be at least 0, not {asked.eta}.")
+        if not takes_eta(sampler):
+            raise UsageError(
+                f"the sampler '{sampler}' has no eta.",
+                hint=f"Samplers with one: {', '.join(name for name in SAMPLERS if takes_eta(name))}.",
+            )
+    return replace(asked, sampler=sampler, steps=steps, nodes=nodes, clip=clip if asked.clip is None else asked.clip)
+
+
+def _check_nodes(nodes: tuple[int, ...], num_timesteps: int) -> None:
+    falling = all(late < early for early, late in zip(nodes, nodes[1:], strict=False))
+    if not nodes or not falling or nodes[0] > num_timesteps or nodes[-1] < 1:
+        shown = ",".join(map(str, nodes))
+        raise UsageError(f"nodes must fall from at most {num_timesteps} to at least 1, not {shown}.")
+
+
+def takes_eta(sampler: str) -> bool:
+    """Whether a sampler of the table has the option `eta`."""
+    return "eta" in inspect.signature(SAMPLERS.load(sampler)).parameters
+
+
+def sample(
+    predict_clean: CleanPredictor,
+    start: Callable[[int], Tensor],
+    path: Path,
+    randn_like: RandnLike,
+    sampling: Sampling,
+    first: int,
+) -> Iterator[Tensor]:
+    """Run the resolved sampler from index `first`, or from the first of the nodes; yields the states.
+
+    `start(t)` is the state at the index that is really first.
+    """
+    assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
+    sampler = SAMPLERS.load(sampling.sampler)
+    nodes = sampling.nodes
+    if nodes is None:
+        steps = min(sampling.steps, first)
+        if steps < sampling.steps:
+            logger.warning("the start at t = %d leaves %d steps of the %d asked for", first, steps, sampling.steps)
+        if steps < 4 and steps < sampling.steps and takes_eta(sampling.sampler):
+            logger.debug("%d evaluations are an estimate of the mean rather than a sample", steps)
+        nodes = choose_nodes(path, steps, first, fast=takes_eta(sampling.sampler))
+    if sampling.eta is not None:
+        sampler = partial(sampler, eta=sampling.eta)
+    yield from sampler(predict_clean, start(nodes[0]), path, times_from(nodes), randn_like)
+
+
+def time_batch(t: int, like: Tensor) -> Tensor:
+    """The index as a network takes it, (B,)."""
+    return torch.full((len(like),), t, device=like.device)

@@ -1,0 +1,51 @@
+"""What can be undone: one row a task."""
+
+from dataclasses import dataclass
+
+from irsde_cli.errors import UsageError
+from irsde_cli.registry import unknown_name
+
+
+@dataclass(frozen=True)
+class Task:
+    """A restoration task.
+
+    Attributes:
+        summary: completes "restore images: ...".
+        weights: the shipped network, a row of `irsde_cli.weights.SHIPPED`; `None` where none ships.
+        dataset: the data set that the field reports.
+        needs_mask: whether `--mask` must say which pixels are known.
+    """
+
+    summary: str
+    weights: str | None = None
+    dataset: str | None = None
+    needs_mask: bool = False
+
+
+TASKS = {
+    "denoise": Task("remove noise", weights="denoise-small", dataset="cbsd68"),
+    "deblur": Task("remove motion blur", weights="deblur-small", dataset="gopro"),
+    "derain": Task("remove rain streaks", dataset="rain100h"),
+    "dehaze": Task("remove haze", dataset="sots-indoor"),
+    "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
+    "sr4": Task("upscale four times", dataset="set5"),
+    "jpeg": Task("remove JPEG artefacts", dataset="live1"),
+    "lowlight": Task("brighten dark photographs", dataset="lol-v1"),
+    "deshadow": Task("remove shadows", dataset="istd"),
+    "raindrop": Task("remove raindrops on glass", dataset="raindrop"),
+    "desnow": Task("remove snow", dataset="snow100k"),
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return TASKS[name]
+    except KeyError:
+        error: UsageError = unknown_name("task", name, TASKS)
+        raise error from None
