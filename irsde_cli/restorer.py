@@ -97,5 +97,3 @@ def last(states: Iterator[Tensor]) -> Tensor:
         pass
     assert state is not None, "a restorer yields at least once"
     return state
-
-

@@ -7,7 +7,15 @@ from torch import Tensor
 
 
 class Degradation(ABC):
-    """A random way of damaging images; subclasses are frozen dataclasses of settings."""
+    """A random way of damaging images; subclasses are frozen dataclasses of settings.
+
+    Attributes:
+        margin: how many pixels beyond a crop its degraded version depends on.
+    """
+
+    @property
+    def margin(self) -> int:
+        return 0
 
     @abstractmethod
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:

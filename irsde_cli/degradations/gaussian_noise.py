@@ -28,5 +28,6 @@ class GaussianNoise(Degradation):
             raise ValueError(f"noise from {self.sigma_min} to {self.sigma_max}: expected 0 <= sigma_min <= sigma_max")
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Noise of a new level for each image, then the file that some of them went through."""
         sigma = uniform(self.sigma_min, self.sigma_max, len(clean), generator)
         return quantise(add_gaussian(clean, sigma, generator), self.quantised_share, generator)

@@ -38,7 +38,12 @@ class MotionBlur(Degradation):
         if not 0 <= self.noise_min <= self.noise_max:
             raise ValueError(f"noise from {self.noise_min} to {self.noise_max}: expected 0 <= noise_min <= noise_max")
 
+    @property
+    def margin(self) -> int:
+        return math.ceil(self.length_max / 2)
+
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """A new motion for each image, then noise, then the file that some of them went through."""
         blurred = blur(clean, self.kernels(len(clean), generator))
         sigma = uniform(self.noise_min, self.noise_max, len(clean), generator)
         return quantise(add_gaussian(blurred, sigma, generator), self.quantised_share, generator)
@@ -49,7 +54,7 @@ class MotionBlur(Degradation):
             length=uniform(self.length_min, self.length_max, count, generator),
             angle=uniform(0, 2 * math.pi, count, generator),
             bend=uniform(-self.bend_max, self.bend_max, count, generator),
-            radius=math.ceil(self.length_max / 2),
+            radius=self.margin,
         )
 
 
@@ -82,7 +87,7 @@ def blur(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 def blur_adjoint(images: Tensor, kernels: Tensor) -> Tensor:
-    """The adjoint of `blur`: <blur(a), b> = <a, blur_adjoint(b)>, the reflected border included."""
+    """The transpose of `blur` as a linear map of images (B, C, H, W), the reflected border included."""
     radius = kernels.shape[-1] // 2
     height, width = images.shape[-2:]
     weight = kernels.flip(-2, -1)[:, None].to(images)

@@ -80,9 +80,10 @@ class MeanRevertingSDE:
         """x_t given x_0: images (B, C, H, W), t (B,) in 0..T."""
         return Gaussian(mu + (x0 - mu) * self.alpha(t, x0), self.std(t, x0))
 
-    def terminal(self, mu: Tensor) -> Gaussian:
-        """Where the reverse process starts: the stationary distribution, as published."""
-        return Gaussian(mu, torch.full_like(mu[:1, :1, :1, :1], self.stationary_std))
+    def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
+        """Where the reverse process starts: around `mu`, with the noise of t; at T the stationary one, as published."""
+        std = self.stationary_std if t == self.num_timesteps else float(self.std_table[t])
+        return mu + std * randn_like(mu)
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""

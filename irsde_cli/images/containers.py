@@ -21,16 +21,17 @@ PNG_XMP = b"XML:com.adobe.xmp"
 PNG_WANTED = frozenset((b"IHDR", b"tRNS", b"iCCP", b"eXIf", b"iTXt", b"pHYs", b"cICP"))
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 JPEG_MARKER = re.compile(rb"\xff+([^\xff])")
+JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")
 BMP_EMBEDDED_PROFILE = 0x4D424544
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 SEVERAL = "it holds several pictures; the first is taken"
 
 
-class Truncated(Exception):
+class TruncatedError(Exception):
     """The file ends before the picture does."""
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """The file cannot hold a picture; the message completes "'x.png' "."""
 
 
@@ -41,7 +42,7 @@ class Container:
     Attributes:
         format: as in `Picture`.
         size: (H, W) as stored, before the orientation is applied.
-        essence: the file without metadata and further pictures, for a decoder.
+        essence: the file without metadata and further pictures, for a decoder; TIFF and WebP still have theirs.
         complete: whether the end of the picture is there.
         depth: bits per sample.
         channels: samples per pixel, as stored.
@@ -72,8 +73,8 @@ def inspect(data: bytes) -> Container | None:
     """The container of a picture, by content; `None` is another kind of file.
 
     Raises:
-        Truncated: the file ends within its header.
-        Damaged: a sentence about why it cannot be read.
+        TruncatedError: the file ends within its header.
+        DamagedError: a sentence about why it cannot be read.
     """
     for magic, reader in READERS:
         if magic.match(data):
@@ -85,10 +86,10 @@ def mended(container: Container) -> bytes:
     """The essence of a truncated file with an end put to it: what is missing becomes black or grey.
 
     Raises:
-        Truncated: nothing of this file can be shown.
+        TruncatedError: nothing of this file can be shown.
     """
     if container.format == "jpeg":
-        return container.essence + b"\xff\xd9"
+        return _mended_jpeg(container.essence)
     if container.format == "png":
         return _mended_png(container)
     if container.format in ("tiff", "bmp"):
@@ -96,7 +97,7 @@ def mended(container: Container) -> bytes:
         # Rows may be padded, tiles reach over the edge: twice the samples and a page hold any sound layout.
         missing = 2 * height * width * container.channels * container.depth // 8 + 4096
         return container.essence + bytes(missing)
-    raise Truncated
+    raise TruncatedError
 
 
 def _with_sane_metadata(container: Container) -> Container:
@@ -144,7 +145,7 @@ def _jpeg(data: bytes) -> Container:
             precision, height, width, channels = struct.unpack_from(">BHHB", segment)
             size = height, width
             if precision != 8:
-                raise Damaged(f"is a JPEG of {precision} bits, which is not supported")
+                raise DamagedError(f"is a JPEG of {precision} bits, which is not supported")
         if marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(data[start : start + 4 + len(segment)])
         if marker == 0xE0 and segment.startswith(b"JFIF\0") and len(segment) >= 12:
@@ -187,19 +188,29 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     for _ in range(MAX_JPEG_SEGMENTS):
         found = JPEG_MARKER.search(data, position)
         if not found:
-            raise Truncated
+            raise TruncatedError
         marker, position = found[1][0], found.end()
         if marker == 0xD9:
-            raise Damaged("is a JPEG without a picture")
+            raise DamagedError("is a JPEG without a picture")
         if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         segment = data[position + 2 : position + length]
         if len(segment) + 2 < length or position + 2 > len(data):
-            raise Truncated
+            raise TruncatedError
         yield marker, position - 2, segment
         position += max(length, 2)
-    raise Damaged("is a JPEG with too many segments")
+    raise DamagedError("is a JPEG with too many segments")
+
+
+def _mended_jpeg(essence: bytes) -> bytes:
+    position = 2
+    while found := JPEG_SEGMENT.search(essence, position):
+        position = found.end() + max(int.from_bytes(essence[found.end() : found.end() + 2], "big"), 2)
+        if position > len(essence):
+            # A table between scans that is cut off would swallow the end that is put here.
+            essence = essence[: found.start()]
+    return essence.rstrip(b"\xff") + b"\xff\xd9"
 
 
 def _has_further_pictures(index: bytes) -> bool:
@@ -222,7 +233,7 @@ def _png(data: bytes) -> Container:
         title = kind.decode("latin-1")
         critical = not kind[0] & 0x20
         if sound is False and critical:
-            raise Damaged(f"is damaged: its {title} chunk has a wrong checksum")
+            raise DamagedError(f"is damaged: its {title} chunk has a wrong checksum")
         if sound is False:
             notes.append(f"its {title} chunk has a wrong checksum and is dropped")
         elif critical or (kind == b"tRNS" and found.get(b"IHDR", bytes(10))[9] == 3):
@@ -233,7 +244,7 @@ def _png(data: bytes) -> Container:
         complete |= kind == b"IEND" and sound is True
     header = found.get(b"IHDR", b"")
     if len(header) != 13:
-        raise Damaged("is a PNG without a header") if complete else Truncated
+        raise DamagedError("is a PNG without a header") if complete else TruncatedError
     width, height, depth, colour = struct.unpack_from(">IIBB", header)
     if animated:
         notes.append(SEVERAL)
@@ -307,7 +318,7 @@ def _mended_png(container: Container) -> bytes:
     try:
         rows_there = zlib.decompressobj().decompress(b"".join(stream), expected)
     except zlib.error:
-        raise Truncated from None
+        raise TruncatedError from None
     filled = zlib.compress(rows_there.ljust(expected, b"\0"), 1)
     return b"".join((*kept, png_chunk(b"IDAT", filled), png_chunk(b"IEND", b"")))
 
@@ -341,7 +352,7 @@ def _webp(data: bytes) -> Container:
     first = data[12:16]
     header = found.get(first, b"")
     if len(header) < (5 if first == b"VP8L" else 10):
-        raise Truncated
+        raise TruncatedError
     if first == b"VP8X":
         width, height = (int.from_bytes(header[at : at + 3], "little") + 1 for at in (4, 7))
     elif first == b"VP8L":
@@ -373,7 +384,7 @@ def _bmp(data: bytes) -> Container:
             start, length = struct.unpack_from("<II", data, 14 + 112)
             icc = data[14 + start : 14 + start + length]
     except struct.error:
-        raise Truncated from None
+        raise TruncatedError from None
     height = abs(height)
     needed = offset + (width * bits + 31) // 32 * 4 * height if compression in (0, 3) else 0
     return Container(
@@ -391,9 +402,9 @@ def _tiff(data: bytes) -> Container:
     try:
         page = tiff.parse(data)
     except ValueError:
-        raise Damaged("is a TIFF without a picture") from None
+        raise DamagedError("is a TIFF without a picture") from None
     except EOFError:
-        raise Truncated from None
+        raise TruncatedError from None
     notes = [SEVERAL] if page.more else []
     notes += [
         f"its {title} block is not kept"
@@ -402,17 +413,7 @@ def _tiff(data: bytes) -> Container:
     ]
     height, width = page.number(tiff.HEIGHT), page.number(tiff.WIDTH)
     channels = page.number(tiff.SAMPLES, 1)
-    tiled = tiff.TILE_OFFSETS in page.tags
-    offsets = page.numbers(tiff.TILE_OFFSETS if tiled else tiff.STRIP_OFFSETS)
-    sizes = page.numbers(tiff.TILE_BYTES if tiled else tiff.STRIP_BYTES)
-    block_height = page.number(tiff.TILE_HEIGHT) if tiled else min(page.number(tiff.ROWS_PER_STRIP, height), height)
-    block_width = page.number(tiff.TILE_WIDTH) if tiled else width
-    if height and width:
-        if not block_height or not block_width:
-            raise Damaged("is a TIFF without a valid layout")
-        blocks = -(-height // block_height) * -(-width // block_width)
-        if len(offsets) < blocks * (channels if page.number(tiff.PLANAR, 1) == 2 else 1):
-            raise Damaged("is a TIFF that lacks a part of its pixels")
+    offsets, sizes = page.blocks()
     exif = None
     try:
         exif = tiff.exif_of(page, MAX_METADATA_BYTES)
@@ -421,7 +422,7 @@ def _tiff(data: bytes) -> Container:
     return Container(
         "tiff",
         (height, width),
-        tiff.decoding_only(data, page),
+        data,
         complete=all(offset + size <= len(data) for offset, size in zip(offsets, sizes, strict=False)),
         depth=page.number(tiff.BITS, 1),
         channels=channels,

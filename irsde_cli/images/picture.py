@@ -113,7 +113,8 @@ def to_tensor(picture: Picture) -> Tensor:
     import torch
 
     planes = np.ascontiguousarray(picture.pixels.transpose(2, 0, 1), dtype=np.float32)
-    return (torch.from_numpy(planes) / (2**picture.depth - 1)).expand(3, -1, -1).contiguous()
+    unit: Tensor = torch.from_numpy(planes) / (2**picture.depth - 1)
+    return unit.expand(3, -1, -1).contiguous()
 
 
 def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = None) -> Picture:
@@ -123,14 +124,14 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
     Alpha is carried, and resized with a Lanczos filter where the size has changed. `depth` overrides the bits per
     sample; the metadata stay.
     """
-    maximum = 2 ** (depth or picture.depth) - 1
-    dtype = np.uint8 if maximum == 255 else np.uint16
+    depth = depth or picture.depth
+    maximum = 2**depth - 1
     values = restored.detach().float().cpu()
     if picture.grey:
         values = values.mean(0, keepdim=True)
     rounded = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).contiguous()
-    pixels = rounded.numpy().astype(dtype)
-    alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, 8 * dtype().itemsize), pixels.shape[:2])
+    pixels = rounded.numpy().astype(np.uint8 if depth == 8 else np.uint16)
+    alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
     return replace(picture, pixels=pixels, alpha=alpha)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ MODES = {
     "I": "I",
 }
 
+# Grey on white, grey on black, RGB: photometric interpretations whose 16-bit samples are read exactly.
+EXACT_PHOTOMETRIC = (0, 1, 2)
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
 
 
@@ -105,39 +108,15 @@ def _contents(path: Path, name: str, limits: Limits) -> bytes:
 
 
 def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, strict: bool, depth: int | None) -> Picture:
-    truncated = InputError(f"'{name}' is truncated.", hint="--allow-truncated takes what is there.")
-    if not data:
-        raise InputError(f"'{name}' is empty.")
-    try:
-        container = containers.inspect(data)
-    except containers.Truncated:
-        raise InputError(f"'{name}' is truncated.", hint="Nothing of it can be shown; find another copy.") from None
-    except containers.Damaged as error:
-        raise InputError(f"'{name}' {error}.") from None
-    if container is None:
-        raise InputError(f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP).")
+    container = _inspected(data, name)
     _check(container, name, limits, depth)
     notes = list(container.notes)
-    essence = container.essence
     if not container.complete:
-        if not allow_truncated:
-            raise truncated
-        try:
-            essence = containers.mended(container)
-        except containers.Truncated:
-            raise InputError(f"'{name}' is truncated; a file of this kind cannot be read in part.") from None
+        container = _completed(container, name, allow_truncated)
         notes.append("it is truncated; what is missing is black or grey")
-    icc = container.icc
-    if container.format == "tiff" and container.depth == 16 and _photometric(container) in (0, 1, 2):
-        pixels, alpha = _sixteen_bit_tiff(container, essence)
-    elif container.format == "png" and container.depth == 16 and container.channels > 1:
-        pixels, alpha = _apart(_sixteen_bit_png(container, essence))
-    else:
-        pixels, alpha, icc = _eight_bit_or_grey(container, essence, notes)
+    pixels, alpha, icc = _decoded(container, notes)
     if container.tiff and 0 in container.tiff.numbers(tiff.EXTRA_SAMPLES):
         notes.append("a channel of unstated meaning is not kept")
-    if container.key is not None:
-        alpha = _keyed(pixels, container)
     if strict and notes:
         raise InputError(f"'{name}': {notes[0]}.", hint="Without --strict this is a warning.")
     exif, xmp = container.exif, container.xmp
@@ -146,8 +125,182 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, strict:
         alpha = None if alpha is None else _upright(alpha, container.orientation)
         exif = tiff.upright(exif) if exif else None
         xmp = XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
-    picture = Picture(pixels, alpha, container.format, icc, exif, xmp, container.dpi, name=name)
-    if depth == 8 and picture.depth == 16:
+    if depth == 8 and pixels.dtype == np.uint16:
         notes.append("it is reduced from 16 to 8 bits")
-    picture = picture if depth is None else picture.to_depth(depth)
-    return Picture(**{**vars(picture), "warnings": tuple(notes)})
+    picture = Picture(pixels, alpha, container.format, icc, exif, xmp, container.dpi, tuple(notes), name)
+    return picture if depth is None else picture.to_depth(depth)
+
+
+def _inspected(data: bytes, name: str) -> Container:
+    if not data:
+        raise InputError(f"'{name}' is empty.")
+    try:
+        container = containers.inspect(data)
+    except containers.TruncatedError:
+        raise InputError(f"'{name}' is truncated.", hint="Nothing of it can be shown: find another copy.") from None
+    except containers.DamagedError as error:
+        raise InputError(f"'{name}' {error}.") from None
+    if container is None:
+        raise InputError(f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP).")
+    return container
+
+
+def _completed(container: Container, name: str, allow_truncated: bool) -> Container:
+    if not allow_truncated:
+        raise InputError(f"'{name}' is truncated.", hint="--allow-truncated takes what is there.")
+    try:
+        return replace(container, essence=containers.mended(container))
+    except containers.TruncatedError:
+        raise InputError(f"'{name}' is truncated, and nothing of it can be shown.") from None
+
+
+def _check(container: Container, name: str, limits: Limits, depth: int | None) -> None:
+    height, width = container.size
+    if not height or not width:
+        raise InputError(f"'{name}' has no pixels: it is {width} x {height}.")
+    if height * width > limits.max_pixels:
+        raise InputError(
+            f"'{name}' has {height * width:,} pixels ({width} x {height}); the limit is {limits.max_pixels:,}.",
+            hint="--max-pixels raises it.",
+        )
+    if container.format == "png" and container.depth == 16 and container.channels > 1 and depth != 8:
+        # Pillow could be made to read it; the result could not be written, which is better known now.
+        openimageio(name)
+    if container.tiff:
+        _check_tiff(container.tiff, name, depth)
+
+
+def _check_tiff(page: tiff.Tiff, name: str, depth: int | None) -> None:
+    bits, kinds = set(page.numbers(tiff.BITS, (1,))), set(page.numbers(tiff.SAMPLE_FORMAT, (1,)))
+    if len(bits) > 1 or not bits <= {1, 2, 4, 8, 16} or not kinds <= {1}:
+        kind = {2: "signed ", 3: "floating-point "}.get(max(kinds), "")
+        raise InputError(
+            f"'{name}' is a TIFF with {kind}samples of {max(bits)} bits, which are not supported.",
+            hint="Convert it to whole numbers of 8 or 16 bits first.",
+        )
+    if not 0 < page.blocks_needed() <= len(page.blocks()[0]):
+        raise InputError(f"'{name}' is a TIFF that lacks a part of its pixels.")
+    photometric = page.number(tiff.PHOTOMETRIC)
+    if bits == {16} and photometric not in EXACT_PHOTOMETRIC and not (photometric == 5 and depth == 8):
+        raise InputError(
+            f"'{name}' is a 16-bit TIFF that is neither grey nor RGB.",
+            hint="Convert it to RGB first" + (", or accept 8 bits with --depth 8." if photometric == 5 else "."),
+        )
+
+
+def _decoded(container: Container, notes: list[str]) -> tuple[Pixels, Pixels | None, bytes | None]:
+    """Pixels (H, W, C), alpha and colour profile, as stored."""
+    page, icc = container.tiff, container.icc
+    if page and container.depth == 16 and page.number(tiff.PHOTOMETRIC) in EXACT_PHOTOMETRIC:
+        pixels, alpha = _sixteen_bit_tiff(container.essence, page)
+    elif container.format == "png" and container.depth == 16 and container.channels > 1:
+        pixels, alpha = _apart(_sixteen_bit_png(container))
+    else:
+        with _opened(container) as image:
+            image.load()
+            mode = "RGBA" if image.mode == "P" and "transparency" in image.info else MODES.get(image.mode)
+            if mode is None:
+                raise ValueError(f"pixels of mode {image.mode}")
+            if image.mode in ("CMYK", "LAB"):
+                pixels, alpha = _apart(np.asarray(_as_srgb(image, icc, notes)))
+                icc = None
+            else:
+                upright = image if image.mode == mode else image.convert(mode)
+                pixels, alpha = _apart(np.asarray(upright))
+        if pixels.dtype != np.uint8:
+            pixels = pixels.astype(np.uint16)
+    if container.key is not None:
+        key = np.array(container.key, np.uint16) * (255 // (2**container.depth - 1) if container.depth < 8 else 1)
+        alpha = np.where((pixels == key).all(-1), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return pixels, alpha, icc
+
+
+def _opened(container: Container) -> ImageFile.ImageFile:
+    essence = container.essence
+    if container.tiff:
+        essence = tiff.decoding_only(essence, container.tiff)
+    image = DECODERS[container.format](io.BytesIO(essence))
+    if (image.height, image.width) != container.size:
+        raise ValueError("the header contradicts itself about the size")
+    return image
+
+
+def _apart(samples: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Colour (H, W, 1 or 3) and alpha of (H, W) or (H, W, 1 to 4) samples."""
+    samples = samples if samples.ndim == 3 else samples[..., None]
+    if samples.shape[2] in (2, 4):
+        return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
+    return samples, None
+
+
+def _as_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+    srgb = ImageCms.createProfile("sRGB")
+    if image.mode == "LAB":
+        notes.append("it is converted from CIELAB to sRGB")
+        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), srgb, "LAB", "RGB")
+        return ImageCms.applyTransform(image, transform) or image
+    if icc:
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+                srgb,
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            notes.append("it is converted from CMYK to sRGB by its colour profile")
+            return converted or image
+        except (ImageCms.PyCMSError, OSError):
+            notes.append("its CMYK colour profile is unusable")
+    notes.append("it is converted from CMYK to RGB without a colour profile; colours are approximate")
+    return image.convert("RGB")
+
+
+def _sixteen_bit_png(container: Container) -> Pixels:
+    """All samples (H, W, C) of a PNG with 16-bit grey and alpha, RGB, or RGB and alpha, exactly.
+
+    Pillow unpacks one byte of each sample, the high one; asked for the other byte order, it unpacks the low one.
+    """
+    if container.channels == 2:
+        # Two samples of 16 bits have the filters of four of 8 bits.
+        header = struct.pack(">IIBB", container.size[1], container.size[0], 8, 6) + container.essence[26:29]
+        essence = containers.PNG_SIGNATURE + containers.png_chunk(b"IHDR", header) + container.essence[33:]
+        with _opened(replace(container, essence=essence)) as image:
+            return np.asarray(image).view(">u2").astype(np.uint16)
+    samples = np.zeros((*container.size, container.channels), np.uint16)
+    for order, shift in (("B", 8), ("L", 0)):
+        with _opened(container) as image:
+            image.tile = [tile._replace(args=f"{image.mode};16{order}") for tile in image.tile]
+            samples |= np.asarray(image).astype(np.uint16) << np.uint16(shift)
+    return samples
+
+
+def _sixteen_bit_tiff(data: bytes, page: tiff.Tiff) -> tuple[Pixels, Pixels | None]:
+    samples = tiff.sixteen_bit_samples(data, page)
+    photometric = page.number(tiff.PHOTOMETRIC)
+    colours = 3 if photometric == 2 else 1
+    if samples.shape[2] < colours:
+        raise ValueError("too few samples a pixel")
+    pixels = np.ascontiguousarray(samples[..., :colours])
+    if photometric == 0:
+        pixels = np.uint16(65535) - pixels
+    extra = page.number(tiff.EXTRA_SAMPLES, 2)
+    if samples.shape[2] == colours or extra not in (1, 2):
+        return pixels, None
+    alpha = np.ascontiguousarray(samples[..., colours])
+    if extra == 1:
+        opacity = np.maximum(alpha, 1)[..., None].astype(np.uint64)
+        pixels = np.minimum((pixels * np.uint64(65535) + opacity // 2) // opacity, 65535).astype(np.uint16)
+    return pixels, alpha
+
+
+def _upright(samples: Pixels, orientation: int) -> Pixels:
+    """Pixels (H, W, ...) turned and mirrored as EXIF's orientation says."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return np.ascontiguousarray(samples)

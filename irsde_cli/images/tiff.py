@@ -62,6 +62,26 @@ class Tiff:
         """The first of `numbers`."""
         return self.numbers(tag, (default,))[0]
 
+    @property
+    def tiled(self) -> bool:
+        """Whether the pixels lie in tiles, not in strips."""
+        return TILE_OFFSETS in self.tags
+
+    def blocks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Offsets and sizes in bytes of the strips or tiles."""
+        if self.tiled:
+            return self.numbers(TILE_OFFSETS), self.numbers(TILE_BYTES)
+        return self.numbers(STRIP_OFFSETS), self.numbers(STRIP_BYTES)
+
+    def blocks_needed(self) -> int:
+        """How many strips or tiles cover the picture; 0 where the layout is impossible."""
+        height, width = self.number(HEIGHT), self.number(WIDTH)
+        rows = self.number(TILE_HEIGHT) if self.tiled else min(self.number(ROWS_PER_STRIP, height), height)
+        columns = self.number(TILE_WIDTH) if self.tiled else width
+        if not rows or not columns:
+            return 0
+        return -(-height // rows) * -(-width // columns) * (self.number(SAMPLES, 1) if self.number(PLANAR) == 2 else 1)
+
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a tag."""
         value = self.tags.get(tag)
@@ -87,9 +107,7 @@ def parse(data: bytes) -> Tiff:
     return Tiff(order, tags, following != 0)
 
 
-def _directory(
-    data: memoryview, order: str, start: int, big: bool, children: tuple[int, ...]
-) -> tuple[Directory, int]:
+def _directory(data: memoryview, order: str, start: int, big: bool, children: tuple[int, ...]) -> tuple[Directory, int]:
     counter, entry, offset, inline = ("Q", "HHQ", "Q", 8) if big else ("H", "HHI", "I", 4)
     try:
         count = struct.unpack_from(order + counter, data, start)[0]
@@ -246,15 +264,15 @@ class PlainTiffFile(TiffImagePlugin.TiffImageFile):
     def load_prepare(self) -> None:
         """Allocate the picture."""
         if self._im is None:
-            self.im = Image.core.new(self.mode, self.size)
+            self.im = Image.new(self.mode, self.size, None).im
         super().load_prepare()
 
 
 def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
     """All samples of a 16-bit file, (H, W, S), exactly.
 
-    Pillow keeps 8 bits of 16-bit colour. Its libtiff is used here to undo the compression alone: each plane is presented
-    to it as an 8-bit grey picture that is wider by the bytes of a pixel.
+    Pillow keeps 8 bits of 16-bit colour. Its libtiff is used here to undo the compression alone: each plane is
+    presented to it as an 8-bit grey picture that is wider by the bytes of a pixel.
 
     Raises:
         ValueError: the compression or the predictor is not one of samples of 16 bits.
@@ -265,9 +283,8 @@ def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
     height, width, samples = tiff.number(HEIGHT), tiff.number(WIDTH), tiff.number(SAMPLES, 1)
     planes = samples if tiff.number(PLANAR, 1) == 2 else 1
     pixel_bytes = 2 * samples // planes
-    tiled = TILE_OFFSETS in tiff.tags
-    offsets = tiff.numbers(TILE_OFFSETS if tiled else STRIP_OFFSETS)
-    sizes = tiff.numbers(TILE_BYTES if tiled else STRIP_BYTES)
+    offsets, sizes = tiff.blocks()
+    tiled = tiff.tiled
     block = tiff.number(TILE_WIDTH) if tiled else width
     each = len(offsets) // planes
     result = np.empty((height, width, samples), np.uint16)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-import torch
 from irsde_cli.networks.layers import ResBlock, ResidualAttention, conv3, downsampling, upsampling
 from irsde_cli.networks.network import pad_to, round_up
 
@@ -35,6 +35,7 @@ class LatentUNet(nn.Module):
         self.multiple = 2**levels
         self.factor = 2 ** (levels - 1)
         self.embed_dim = embed_dim
+        self.working_bytes = 4 * 16 * max(widths[:2])
         self.init_conv = conv3(in_ch, ch)
         self.encoder = nn.ModuleList()
         self.decoder = nn.ModuleList()

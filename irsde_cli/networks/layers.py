@@ -15,8 +15,20 @@ class TimeFeatures(nn.Module):
         self.dim = dim
 
     def forward(self, t: Tensor) -> Tensor:
-        """(B,) to (B, dim)."""
+        """(B,) to (B, dim), float32."""
         return time_features(t, self.dim)
+
+
+class TimeMLP(nn.Sequential):
+    """Features of the time index through a small network, whatever the dtype of its weights."""
+
+    def forward(self, t: Tensor) -> Tensor:
+        """(B,) to (B, time_dim)."""
+        features, first, *rest = self
+        h = first(features(t).to(first.weight.dtype))
+        for layer in rest:
+            h = layer(h)
+        return h
 
 
 class ChannelLayerNorm(nn.Module):

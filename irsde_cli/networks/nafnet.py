@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures
+from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP
 from irsde_cli.networks.network import Network, Padding
 
 
@@ -85,7 +85,7 @@ class NAFNet(Network):
         self.long_skip = long_skip
         self.multiple = 2 ** len(enc_blk_nums)
         self.working_bytes = 4 * 20 * width
-        self.time_mlp = nn.Sequential(
+        self.time_mlp = TimeMLP(
             TimeFeatures(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
         )
         self.intro = nn.Conv2d(2 * img_channel if conditional else img_channel, width, 3, padding=1)
@@ -110,7 +110,7 @@ class NAFNet(Network):
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = h = self.intro(self.padded(image))
-        time = self.time_mlp(t).to(h.dtype)
+        time = self.time_mlp(t)
         skips: list[Tensor] = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):
             h = _run(blocks, h, time)

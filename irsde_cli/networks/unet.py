@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.layers import ResBlock, ResidualAttention, TimeFeatures, conv3, downsampling, upsampling
+from irsde_cli.networks.layers import (
+    ResBlock,
+    ResidualAttention,
+    TimeFeatures,
+    TimeMLP,
+    conv3,
+    downsampling,
+    upsampling,
+)
 from irsde_cli.networks.network import Network
 
 
@@ -47,9 +55,7 @@ class UNet(Network):
         self.working_bytes = 4 * 24 * nf
 
         self.init_conv = nn.Conv2d(2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False)
-        self.time_mlp = nn.Sequential(
-            TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim)
-        )
+        self.time_mlp = TimeMLP(TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim))
         self.downs = nn.ModuleList()
         self.ups = nn.ModuleList()
         for level in range(levels):
@@ -87,7 +93,7 @@ class UNet(Network):
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = h = self.init_conv(self.padded(image))
-        time = self.time_mlp(t).to(h.dtype)
+        time = self.time_mlp(t)
         skips: list[Tensor] = []
         for block1, block2, attention, down in self.downs:  # type: ignore[misc]
             h = block1(h, time)

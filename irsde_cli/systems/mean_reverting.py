@@ -97,8 +97,7 @@ class MeanReverting(Restorer):
             return clean.clamp(0, 1) if sampling.clip else clean
 
         def start(t: int) -> Tensor:
-            std = self.sde.stationary_std if t == self.sde.num_timesteps else path.at(t)[1]
-            return mu + std * randn_like(mu)
+            return self.sde.start(mu, t, randn_like)
 
         yield from sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps)
 
@@ -108,4 +107,3 @@ class MeanReverting(Restorer):
         output = self.network(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
         parameterisation = self.parameterisation
         return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)
-

@@ -115,8 +115,8 @@ def sample(
         steps = min(sampling.steps, first)
         if steps < sampling.steps:
             logger.warning("the start at t = %d leaves %d steps of the %d asked for", first, steps, sampling.steps)
-        if steps < 4 and steps < sampling.steps and takes_eta(sampling.sampler):
-            logger.debug("%d evaluations are an estimate of the mean rather than a sample", steps)
+        if steps < 4:
+            logger.info("%d evaluations give something between the mean and a sample", steps)
         nodes = choose_nodes(path, steps, first, fast=takes_eta(sampling.sampler))
     if sampling.eta is not None:
         sampler = partial(sampler, eta=sampling.eta)

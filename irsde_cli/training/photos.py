@@ -54,7 +54,11 @@ def training_pair(
         crops.append(cut.flip(-1) if symmetry >= 4 else cut)
     clean = torch.stack(crops).float() / 255
     degraded = degradation.apply(clean, generator)
-    inner = (..., slice(degradation.margin, size - degradation.margin), slice(degradation.margin, size - degradation.margin))
+    inner = (
+        ...,
+        slice(degradation.margin, size - degradation.margin),
+        slice(degradation.margin, size - degradation.margin),
+    )
     return clean[inner], degraded[inner]
 
 

@@ -142,7 +142,7 @@ class Trainer:
             self.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.system.parameters(), config.clip_norm)
-            value = float(loss)
+            value = loss.item()
             if not math.isfinite(value):
                 raise MachineError(f"the loss is {value} at step {self.step}; the last checkpoint is untouched.")
             self.optimiser.step()

@@ -1,0 +1,27 @@
+"""Pictures: one reader, one writer, and the way between pixels and tensors."""
+
+from irsde_cli.images.picture import (
+    SUFFIXES,
+    Limits,
+    Picture,
+    looks_like_picture,
+    suffix_for,
+    to_tensor,
+    with_restored,
+)
+from irsde_cli.images.reading import read_picture
+from irsde_cli.images.writing import Metadata, encode_picture, output_format
+
+__all__ = [
+    "SUFFIXES",
+    "Limits",
+    "Metadata",
+    "Picture",
+    "encode_picture",
+    "looks_like_picture",
+    "output_format",
+    "read_picture",
+    "suffix_for",
+    "to_tensor",
+    "with_restored",
+]

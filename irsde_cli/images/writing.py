@@ -1,0 +1,204 @@
+"""The writer of pictures. What a format cannot keep is an error with the way out, never a silent loss."""
+
+import io
+import struct
+import zlib
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import containers, hdr, tiff
+from irsde_cli.images.picture import SUFFIXES, Picture, Pixels
+
+Metadata = Literal["keep", "strip"]
+
+MAX_SIDE = {"jpeg": 65500, "webp": 16383}
+# A JPEG segment holds 65533 bytes, less the label of each kind; a profile may take 255 segments.
+MAX_JPEG_BYTES = {"exif": 65527, "xmp": 65533 - len(containers.JPEG_XMP), "icc": 255 * 65519}
+TITLES = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
+
+
+def output_format(
+    picture: Picture, asked: str | None = None, *, metadata: Metadata = "keep", depth: int | None = None
+) -> str:
+    """The format that `encode_picture` will write, checked: call it before any work is spent on the picture.
+
+    Args:
+        picture: what is to be written; a restored picture may be larger, and is checked again.
+        asked: `png`, `jpeg`, `webp`, `tiff`, `bmp`, or a suffix of theirs; `None` or `keep` is the picture's own.
+        metadata: as `encode_picture` takes it.
+        depth: as `encode_picture` takes it.
+
+    Raises:
+        UsageError: there is no such format.
+        InputError: the format cannot keep something of this picture.
+    """
+    known = {"keep": picture.format} | {suffix[1:]: format for suffix, format in SUFFIXES.items()}
+    if (asked or "keep") not in known:
+        raise UsageError(f"unknown format '{asked}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+    format, name = known[asked or "keep"], f"'{picture.name}'"
+    if picture.alpha is not None and format in ("jpeg", "bmp"):
+        raise InputError(f"{name} is transparent, which {format.upper()} cannot keep.", hint="Take --format png.")
+    if (depth or picture.depth) == 16 and format not in ("png", "tiff"):
+        raise InputError(
+            f"{name} has 16 bits a sample, which {format.upper()} cannot keep.",
+            hint="Take --format tiff or png, or accept 8 bits with --depth 8.",
+        )
+    if (depth or picture.depth) == 16 and format == "png" and (not picture.grey or picture.alpha is not None):
+        hdr.openimageio(picture.name)
+    if max(picture.size) > MAX_SIDE.get(format, 1 << 31):
+        raise InputError(
+            f"{name} is larger than the {MAX_SIDE[format]} pixels a side of {format.upper()}.",
+            hint="Take --format png or tiff.",
+        )
+    for kind, block in _metadata(picture, metadata).items():
+        if block is not None:
+            _check_block(picture, format, kind, block)
+    return format
+
+
+def _check_block(picture: Picture, format: str, kind: str, block: bytes) -> None:
+    limit = {"bmp": 0, "jpeg": MAX_JPEG_BYTES[kind]}.get(format, len(block))
+    if len(block) > limit:
+        raise InputError(
+            f"'{picture.name}' has {TITLES[kind]} of {len(block)} bytes, which {format.upper()} cannot keep.",
+            hint="Take --format png" + ("." if kind == "icc" else ", or --metadata strip."),
+        )
+    if kind == "icc" and format == "webp" and block[16:20] == b"GRAY":
+        raise InputError(
+            f"'{picture.name}' has a grey colour profile, which WebP, always in colour, cannot keep.",
+            hint="Take --format png.",
+        )
+
+
+def encode_picture(
+    picture: Picture,
+    *,
+    format: str | None = None,
+    quality: int = 95,
+    metadata: Metadata = "keep",
+    depth: int | None = None,
+) -> bytes:
+    """The bytes of a picture file.
+
+    Args:
+        picture: what is to be written.
+        format: as `output_format` takes it.
+        quality: 1 to 100, of JPEG and WebP; JPEG keeps colour at full resolution from 90 on, WebP is lossless at 100.
+        metadata: `keep`, or `strip` EXIF, XMP and the resolution. A colour profile other than sRGB then stays: without
+            it the same pixels would have other colours.
+        depth: bits per sample, 8 or 16; `None` is the picture's.
+
+    Raises:
+        UsageError: there is no such format.
+        InputError: the format cannot keep something of this picture, or its encoder fails.
+    """
+    chosen = output_format(picture, format, metadata=metadata, depth=depth)
+    stripped = replace(
+        picture if depth is None else picture.to_depth(depth),
+        dpi=picture.dpi if metadata == "keep" else None,
+        **_metadata(picture, metadata),
+    )
+    try:
+        if chosen == "png":
+            return _png(stripped)
+        if chosen == "tiff":
+            return _tiff(stripped)
+        return _by_pillow(stripped, chosen, quality)
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError(f"'{picture.name}' cannot be encoded: not enough memory.") from None
+    except Exception as error:
+        raise InputError(f"'{picture.name}' cannot be written as {chosen.upper()}: {error}") from None
+
+
+def _metadata(picture: Picture, metadata: Metadata) -> dict[str, Any]:
+    if metadata == "keep":
+        return {"icc": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
+    return {"icc": None if picture.icc and _is_srgb(picture.icc) else picture.icc, "exif": None, "xmp": None}
+
+
+def _is_srgb(icc: bytes) -> bool:
+    try:
+        return "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc)))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+
+
+def _samples(picture: Picture) -> Pixels:
+    """(H, W, C), or (H, W) for grey alone."""
+    if picture.alpha is not None:
+        return np.concatenate((picture.pixels, picture.alpha[..., None]), axis=2)
+    return picture.pixels[..., 0] if picture.grey else picture.pixels
+
+
+def _by_pillow(picture: Picture, format: str, quality: int) -> bytes:
+    options: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi and format != "webp" else {}
+    if picture.icc:
+        options["icc_profile"] = picture.icc
+    if picture.exif:
+        options["exif"] = b"Exif\0\0" + picture.exif
+    if picture.xmp:
+        options["xmp"] = picture.xmp
+    if format == "jpeg":
+        options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
+    elif format == "webp":
+        options |= {"quality": quality, "lossless": quality == 100, "exact": True}
+    buffer = io.BytesIO()
+    Image.fromarray(_samples(picture)).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def _png(picture: Picture) -> bytes:
+    samples = _samples(picture)
+    if samples.dtype == np.uint16 and samples.ndim == 3:
+        plain = hdr.encode_png(samples, picture.name)
+    else:
+        buffer = io.BytesIO()
+        Image.fromarray(samples).save(buffer, "png", compress_level=1)
+        plain = buffer.getvalue()
+    added = []
+    if picture.icc:
+        added.append(containers.png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc)))
+    if picture.dpi:
+        across, down = (round(value / 0.0254) for value in picture.dpi)
+        added.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    if picture.exif:
+        added.append(containers.png_chunk(b"eXIf", picture.exif))
+    if picture.xmp:
+        added.append(containers.png_chunk(b"iTXt", containers.PNG_XMP + bytes(5) + picture.xmp))
+    # An encoder's own remarks about time, software and gamma go; what is kept byte for byte takes their place.
+    header, *rest = (chunk for kind, chunk, _ in containers.png_chunks(plain) if not kind[0] & 0x20)
+    return b"".join((containers.PNG_SIGNATURE, header, *added, *rest))
+
+
+def _tiff(picture: Picture) -> bytes:
+    import tifffile
+
+    options: dict[str, Any] = {}
+    if picture.alpha is not None:
+        options["extrasamples"] = ["unassalpha"]
+    if picture.xmp:
+        options["extratags"] = [(tiff.XMP, 1, len(picture.xmp), picture.xmp, True)]
+    if picture.dpi:
+        options |= {"resolution": picture.dpi, "resolutionunit": 2}
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        _samples(picture),
+        byteorder=">" if picture.exif and picture.exif.startswith(b"MM") else "<",
+        photometric="minisblack" if picture.grey else "rgb",
+        planarconfig="contig",
+        compression="zlib",
+        compressionargs={"level": 1},
+        predictor=True,
+        iccprofile=picture.icc,
+        metadata=None,
+        software=False,
+        **options,
+    )
+    return tiff.with_exif(buffer.getvalue(), picture.exif) if picture.exif else buffer.getvalue()

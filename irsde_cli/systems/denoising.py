@@ -1,0 +1,123 @@
+"""The Denoising-SDE and -ODE: a noisy photograph is itself a state, and the reverse process starts from it.
+
+Luo et al., ICML 2023. The start is the time whose noise is that of the photograph: given, or estimated from it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from irsde_cli.diffusion.denoising import DenoisingSDE
+from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
+from irsde_cli.diffusion.schedules import ScheduleName
+from irsde_cli.errors import UsageError
+from irsde_cli.randomness import RandnLike
+from irsde_cli.restorer import Restorer, Sampling
+from irsde_cli.systems.parts import (
+    NetworkConfig,
+    PublishedSampling,
+    build_network,
+    resolve_sampling,
+    sample,
+    time_batch,
+)
+from irsde_cli.tiling import Evaluate, whole
+
+
+@dataclass(frozen=True)
+class DenoisingConfig:
+    """Everything that must be the same in training and in sampling.
+
+    Attributes:
+        network: the backbone, without the degraded image as input.
+        stationary_std: lambda for [0, 1] images, the strongest noise that can be removed.
+        num_timesteps: T.
+        schedule: shape of theta_t.
+        eps: alpha_T.
+        prediction: what the network predicts; `noise` as published, or `clean`.
+        residual_std: standard deviation of the images, for the prediction `clean`.
+        sampling: the sampler that goes with the weights.
+    """
+
+    network: NetworkConfig
+    stationary_std: float = 75 / 255
+    num_timesteps: int = 100
+    schedule: ScheduleName = "cosine"
+    eps: float = 0.04
+    prediction: Prediction = "noise"
+    residual_std: float = 0.25
+    sampling: PublishedSampling = PublishedSampling(sampler="euler-ode")
+
+    def __post_init__(self) -> None:
+        if self.prediction == "velocity":
+            raise ValueError("the Denoising-SDE keeps all of the image, so it has no velocity to predict")
+
+
+class Denoising(Restorer):
+    """Removes white Gaussian noise of a known or estimated level; each image has its own start, so no batches."""
+
+    config: DenoisingConfig
+    max_batch = 1
+
+    def __init__(self, config: DenoisingConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = build_network(config.network)
+        self.sde = DenoisingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
+        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.multiple = self.network.multiple
+        self.working_bytes = self.network.working_bytes
+
+    def resolve(self, asked: Sampling) -> Sampling:
+        """See `Restorer.resolve`; a given noise level already limits the steps."""
+        sampling = resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
+        level = asked.noise_level
+        if level is None:
+            return sampling
+        if not 0 < level <= self.config.stationary_std * 255:
+            raise UsageError(
+                f"a noise level of {level:g} is not what these weights remove.",
+                hint=f"Give --noise-level a number above 0 and up to {self.config.stationary_std * 255:g}.",
+            )
+        first = self.sde.timestep_for(level / 255)
+        if sampling.nodes is not None and sampling.nodes[0] > first:
+            raise UsageError(f"noise of level {level:g} starts at t = {first}; the nodes start at {sampling.nodes[0]}.")
+        return sampling if sampling.nodes is not None else replace(sampling, steps=min(sampling.steps or first, first))
+
+    def steps(
+        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> Iterator[Tensor]:
+        """See `Restorer.steps`; the first state is the photograph, so a deterministic sampler draws nothing."""
+        if len(degraded) != 1:
+            raise ValueError(f"one image at a time, not {len(degraded)}")
+        path = self.sde.path(degraded)
+
+        def predict_clean(x: Tensor, t: int) -> Tensor:
+            m, s = path.at(t)
+            seen = self.parameterisation.network_input(x, path.centre, m, s)
+            output = evaluate(self.network, seen, degraded, time_batch(t, x))
+            clean = self.parameterisation.clean(output, x, path.centre, m, s)
+            return clean.clamp(0, 1) if sampling.clip else clean
+
+        level = estimate_noise(degraded) if sampling.noise_level is None else sampling.noise_level / 255
+        first = self.sde.timestep_for(min(level, self.config.stationary_std))
+        if sampling.nodes is not None:
+            sampling = replace(sampling, nodes=tuple(t for t in sampling.nodes if t <= first) or (first,))
+        yield from sample(predict_clean, lambda _: degraded, path, randn_like, sampling, first)
+
+
+def estimate_noise(images: Tensor) -> float:
+    """Standard deviation of the white noise in images (B, C, H, W), in their own units.
+
+    From the median of the finest diagonal Haar details (Donoho and Johnstone 1994), which edges hardly reach.
+    """
+    height, width = (size // 2 * 2 for size in images.shape[-2:])
+    if min(height, width) < 2:
+        return 0.0
+    haar = torch.tensor([[0.5, -0.5], [-0.5, 0.5]], dtype=images.dtype, device=images.device)
+    planes = images[..., :height, :width].reshape(-1, 1, height, width)
+    details = F.conv2d(planes, haar[None, None], stride=2)
+    return float(details.abs().flatten().median() / 0.6745)

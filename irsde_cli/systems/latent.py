@@ -1,0 +1,94 @@
+"""Latent Refusion: encode, restore the latent with the mean-reverting SDE, decode with the degraded image's skips.
+
+Luo et al., CVPRW 2023.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
+from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
+from irsde_cli.diffusion.schedules import ScheduleName
+from irsde_cli.networks.latent_unet import LatentUNet
+from irsde_cli.randomness import RandnLike
+from irsde_cli.restorer import Restorer, Sampling
+from irsde_cli.systems.parts import (
+    NetworkConfig,
+    PublishedSampling,
+    build_network,
+    resolve_sampling,
+    sample,
+    time_batch,
+)
+from irsde_cli.tiling import Evaluate, whole
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Everything that must be the same in training and in sampling.
+
+    Attributes:
+        autoencoder: a `latent-unet`.
+        network: the backbone that works on latents.
+        stationary_std: lambda, in units of the latent.
+        num_timesteps: T.
+        schedule: shape of theta_t.
+        eps: alpha_T.
+        prediction: what the network predicts.
+        residual_std: typical standard deviation of clean minus degraded latents, for the prediction `clean`.
+        sampling: the sampler that goes with the weights.
+    """
+
+    autoencoder: NetworkConfig
+    network: NetworkConfig
+    stationary_std: float = 50 / 255
+    num_timesteps: int = 100
+    schedule: ScheduleName = "cosine"
+    eps: float = 0.005
+    prediction: Prediction = "noise"
+    residual_std: float = 0.25
+    sampling: PublishedSampling = PublishedSampling(sampler="euler-maruyama")
+
+
+class Latent(Restorer):
+    """Samples in the latent space of a U-Net autoencoder; latents are never clipped.
+
+    Tiles cut the latent; encoder and decoder see the whole image.
+    """
+
+    config: LatentConfig
+
+    def __init__(self, config: LatentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder: LatentUNet = build_network(config.autoencoder)
+        self.network = build_network(config.network)
+        self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
+        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.max_batch = 1
+        self.working_bytes = self.autoencoder.working_bytes
+
+    def resolve(self, asked: Sampling) -> Sampling:
+        """See `Restorer.resolve`."""
+        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=False)
+
+    def steps(
+        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> Iterator[Tensor]:
+        """See `Restorer.steps`; each latent state is decoded when it is yielded."""
+        mu, skips = self.autoencoder.encode(degraded)
+        path = self.sde.path(mu)
+        size = (degraded.shape[-2], degraded.shape[-1])
+
+        def predict_clean(x: Tensor, t: int) -> Tensor:
+            m, s = path.at(t)
+            seen = self.parameterisation.network_input(x, mu, m, s)
+            return self.parameterisation.clean(evaluate(self.network, seen, mu, time_batch(t, x)), x, mu, m, s)
+
+        def start(t: int) -> Tensor:
+            return self.sde.start(mu, t, randn_like)
+
+        for z in sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps):
+            yield self.autoencoder.decode(z, skips, size)

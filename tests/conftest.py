@@ -1,0 +1,31 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden numbers, photographs and peers' weights, which is not part of the project."""
+    default = Path(__file__).parents[2] / "shared"
+    folder = Path(os.environ.get("IRSDE_SHARED", default))
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data folder (IRSDE_SHARED), not found at '{folder}'")
+    return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: give --slow"))
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if "network" in item.keywords and "IRSDE_NETWORK" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="needs the internet: set IRSDE_NETWORK=1"))
