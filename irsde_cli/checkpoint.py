@@ -6,7 +6,6 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from irsde_cli import __version__
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
@@ -69,7 +69,10 @@ def build_restorer(system: str, config: dict[str, Any], where: str) -> Restorer:
     """
     cls = SYSTEMS.load(system)
     settings = from_mapping(get_type_hints(cls)["config"], config, where)
-    restorer: Restorer = cls(settings)
+    try:
+        restorer: Restorer = cls(settings)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}.") from None
     return restorer
 
 
@@ -79,7 +82,7 @@ def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, 
     header = Header(
         system=next(name for name in SYSTEMS if SYSTEMS.load(name) is type(restorer)),
         config=to_mapping(restorer.config),
-        version=version("irsde"),
+        version=__version__,
         **fields,
     )
     save_file(tensors, path, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})

@@ -5,6 +5,8 @@ Folder, order, shard, batch and device change nothing: the noise is drawn on the
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Protocol
 
 import torch
@@ -37,8 +39,38 @@ class ImageNoise:
         self.sizes = sizes
 
     def __call__(self, x: Tensor, /) -> Tensor:
+        return self.draw(x).to(device=x.device, dtype=x.dtype)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Noise of the shape of `x` on the CPU, in float32."""
         noise = torch.zeros(x.shape, dtype=torch.float32)
         for index, generator in enumerate(self.generators):
             height, width = self.sizes[index] if self.sizes else (x.shape[-2], x.shape[-1])
             noise[index, :, :height, :width] = torch.randn((x.shape[1], height, width), generator=generator)
-        return noise.to(device=x.device, dtype=x.dtype)
+        return noise
+
+
+class Prefetched:
+    """Noise drawn one call ahead by a thread, while a network is at work; what is drawn stays the same.
+
+    All calls must be for tensors of one shape, as those of a sampler are.
+    """
+
+    def __init__(self, noise: ImageNoise) -> None:
+        self._noise = noise
+        self._thread = ThreadPoolExecutor(1, "noise")
+        self._next: Future[Tensor] | None = None
+
+    def __enter__(self) -> "Prefetched":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        like = torch.empty(x.shape, device="meta")
+        drawn = self._noise.draw(like) if self._next is None else self._next.result()
+        self._next = self._thread.submit(self._noise.draw, like)
+        return drawn.to(device=x.device, dtype=x.dtype)

@@ -25,30 +25,42 @@ def whole(network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
     return prediction
 
 
+class Reduced:
+    """The network in half precision; what it returns, and everything around it, is float32."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+        with torch.autocast(x.device.type, self.dtype):
+            return whole(network, x, mu, t).float()
+
+
 class Tiles:
     """The network on tiles of `tile` pixels a side that overlap by `overlap`, blended with a linear ramp.
 
     Tiles start at multiples of the network's `multiple`, so that its strided layers sample the grid of the whole image.
     """
 
-    def __init__(self, tile: int, overlap: int) -> None:
+    def __init__(self, tile: int, overlap: int, evaluate: Evaluate = whole) -> None:
         if not 0 <= overlap < tile:
             raise ValueError(f"overlap {overlap} must be at least 0 and below the tile size {tile}")
         self.tile = tile
         self.overlap = overlap
+        self.evaluate = evaluate
 
     def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
         height, width = x.shape[-2:]
         rows = _starts(height, self.tile, self.overlap, network.multiple)
         columns = _starts(width, self.tile, self.overlap, network.multiple)
         if len(rows) == len(columns) == 1:
-            return whole(network, x, mu, t)
+            return self.evaluate(network, x, mu, t)
         blended: Tensor | None = None
         weights = x.new_zeros(1, 1, height, width)
         for top in rows:
             for left in columns:
                 area = (..., slice(top, min(top + self.tile, height)), slice(left, min(left + self.tile, width)))
-                prediction = whole(network, x[area], mu[area], t)
+                prediction = self.evaluate(network, x[area], mu[area], t)
                 if blended is None:
                     blended = prediction.new_zeros(*prediction.shape[:-2], height, width)
                 window = self._window(area[1], height, x)[:, None] * self._window(area[2], width, x)
@@ -87,11 +99,12 @@ class Ragged:
     of the canvas never reaches it. All images must have the padded size of the canvas.
     """
 
-    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, sizes: Sequence[tuple[int, int]], evaluate: Evaluate = whole) -> None:
         self.sizes = sizes
+        self.evaluate = evaluate
 
     def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
-        return whole(network, self._padded(network, x), self._padded(network, mu), t)
+        return self.evaluate(network, self._padded(network, x), self._padded(network, mu), t)
 
     def _padded(self, network: Network, canvas: Tensor) -> Tensor:
         size = (canvas.shape[-2], canvas.shape[-1])

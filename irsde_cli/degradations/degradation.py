@@ -7,14 +7,11 @@ from torch import Tensor
 
 
 class Degradation(ABC):
-    """A random way of damaging images; subclasses are frozen dataclasses of settings.
-
-    Attributes:
-        margin: how many pixels beyond a crop its degraded version depends on.
-    """
+    """A random way of damaging images; subclasses are frozen dataclasses of settings."""
 
     @property
     def margin(self) -> int:
+        """How many pixels beyond a crop its degraded version depends on."""
         return 0
 
     @abstractmethod

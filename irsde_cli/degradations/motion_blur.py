@@ -40,6 +40,7 @@ class MotionBlur(Degradation):
 
     @property
     def margin(self) -> int:
+        """Half of the longest path."""
         return math.ceil(self.length_max / 2)
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,7 +75,8 @@ def arc_kernels(length: Tensor, angle: Tensor, bend: Tensor, radius: int) -> Ten
     path = path - path.mean(-1, keepdim=True)
     pixel = torch.arange(-radius, radius + 1, device=length.device)
     rows, columns = (1 - (pixel - path[..., None]).abs()).clamp_min(0)  # bilinear, which keeps the centroid
-    return rows.mT @ columns / count
+    kernels: Tensor = rows.mT @ columns / count
+    return kernels
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:

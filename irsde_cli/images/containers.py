@@ -20,7 +20,7 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PNG_XMP = b"XML:com.adobe.xmp"
 PNG_WANTED = frozenset((b"IHDR", b"tRNS", b"iCCP", b"eXIf", b"iTXt", b"pHYs", b"cICP"))
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-JPEG_MARKER = re.compile(rb"\xff+([^\xff])")
+JPEG_MARKER = re.compile(rb"\xff([^\xff])")
 JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")
 BMP_EMBEDDED_PROFILE = 0x4D424544
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -106,7 +106,7 @@ def _with_sane_metadata(container: Container) -> Container:
     exif = blocks["exif"]
     if exif and exif.startswith(b"Exif\0\0"):
         blocks["exif"] = exif = exif[6:]
-    orientation = 1
+    orientation, dpi = 1, container.dpi
     for name, title in (("icc", "colour profile"), ("exif", "EXIF"), ("xmp", "XMP")):
         if len(blocks[name] or b"") > MAX_METADATA_BYTES:
             blocks[name] = None
@@ -114,6 +114,7 @@ def _with_sane_metadata(container: Container) -> Container:
     if blocks["exif"]:
         try:
             orientation = tiff.orientation(blocks["exif"])
+            dpi = dpi or tiff.resolution(tiff.parse(blocks["exif"]))
         except (ValueError, EOFError):
             blocks["exif"] = None
             notes.append("its EXIF is unreadable and is dropped")
@@ -124,6 +125,7 @@ def _with_sane_metadata(container: Container) -> Container:
         icc=blocks["icc"] or None,
         exif=blocks["exif"] or None,
         xmp=blocks["xmp"] or None,
+        dpi=dpi,
         orientation=orientation if 1 <= orientation <= 8 else 1,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -246,6 +248,8 @@ def _png(data: bytes) -> Container:
     if len(header) != 13:
         raise DamagedError("is a PNG without a header") if complete else TruncatedError
     width, height, depth, colour = struct.unpack_from(">IIBB", header)
+    if depth not in (1, 2, 4, 8, 16) or colour not in PNG_CHANNELS:
+        raise DamagedError("is a PNG of an unknown kind")
     if animated:
         notes.append(SEVERAL)
     if b"cICP" in found:
@@ -273,7 +277,7 @@ def _png(data: bytes) -> Container:
         b"".join(kept),
         complete=complete,
         depth=depth,
-        channels=PNG_CHANNELS.get(colour, 3),
+        channels=PNG_CHANNELS[colour],
         key=key,
         icc=icc,
         exif=found.get(b"eXIf"),
@@ -385,6 +389,8 @@ def _bmp(data: bytes) -> Container:
             icc = data[14 + start : 14 + start + length]
     except struct.error:
         raise TruncatedError from None
+    if bits not in (1, 4, 8, 16, 24, 32):
+        raise DamagedError(f"is a BMP of {bits} bits, which is not supported")
     height = abs(height)
     needed = offset + (width * bits + 31) // 32 * 4 * height if compression in (0, 3) else 0
     return Container(

@@ -46,6 +46,7 @@ MODES = {
 
 # Grey on white, grey on black, RGB: photometric interpretations whose 16-bit samples are read exactly.
 EXACT_PHOTOMETRIC = (0, 1, 2)
+MAX_TIFF_SAMPLES = 6
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
 
 
@@ -178,6 +179,8 @@ def _check_tiff(page: tiff.Tiff, name: str, depth: int | None) -> None:
             f"'{name}' is a TIFF with {kind}samples of {max(bits)} bits, which are not supported.",
             hint="Convert it to whole numbers of 8 or 16 bits first.",
         )
+    if not 0 < page.number(tiff.SAMPLES, 1) <= MAX_TIFF_SAMPLES:
+        raise InputError(f"'{name}' is a TIFF with too many samples a pixel; {MAX_TIFF_SAMPLES} are supported.")
     if not 0 < page.blocks_needed() <= len(page.blocks()[0]):
         raise InputError(f"'{name}' is a TIFF that lacks a part of its pixels.")
     photometric = page.number(tiff.PHOTOMETRIC)

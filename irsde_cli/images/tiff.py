@@ -20,6 +20,7 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA_SAMPLES, SAMPLE_FORMAT 
 XMP, IPTC, PHOTOSHOP, ICC, EXIF_IFD, GPS_IFD, INTEROP_IFD = 700, 33723, 34377, 34675, 34665, 34853, 40965
 
 CHILDREN = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+MAX_TILE_PIXELS = 2048 * 2048
 # What a decoder needs: the tags of baseline TIFF that describe samples, fax options, colour map, JPEG and YCbCr.
 DECODING = frozenset(
     {WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES}
@@ -74,11 +75,11 @@ class Tiff:
         return self.numbers(STRIP_OFFSETS), self.numbers(STRIP_BYTES)
 
     def blocks_needed(self) -> int:
-        """How many strips or tiles cover the picture; 0 where the layout is impossible."""
+        """How many strips or tiles cover the picture; 0 where the layout is impossible, or its tiles absurdly large."""
         height, width = self.number(HEIGHT), self.number(WIDTH)
         rows = self.number(TILE_HEIGHT) if self.tiled else min(self.number(ROWS_PER_STRIP, height), height)
         columns = self.number(TILE_WIDTH) if self.tiled else width
-        if not rows or not columns:
+        if not rows or not columns or rows * columns > 4 * height * width + MAX_TILE_PIXELS:
             return 0
         return -(-height // rows) * -(-width // columns) * (self.number(SAMPLES, 1) if self.number(PLANAR) == 2 else 1)
 
@@ -224,22 +225,21 @@ def orientation(exif: bytes) -> int:
     Raises:
         ValueError, EOFError: this is no EXIF block.
     """
-    found = parse(exif).number(ORIENTATION, 1)
-    return found if 1 <= found <= 8 else 1
+    if 43 in exif[2:4]:
+        raise ValueError("BigTIFF is not used for EXIF")
+    value = parse(exif).number(ORIENTATION, 1)
+    return value if 1 <= value <= 8 else 1
 
 
 def upright(exif: bytes) -> bytes:
     """The block with orientation 1 and every other byte as it was."""
-    tiff = parse(exif)
-    value = tiff.tags.get(ORIENTATION)
-    if not isinstance(value, Value) or tiff.number(ORIENTATION, 1) == 1:
-        return exif
-    start = struct.unpack_from(tiff.order + "I", exif, 4)[0]
-    count = struct.unpack_from(tiff.order + "H", exif, start)[0]
+    order = parse(exif).order
+    start = struct.unpack_from(order + "I", exif, 4)[0]
+    count = struct.unpack_from(order + "H", exif, start)[0]
     patched = bytearray(exif)
     for at in range(start + 2, start + 2 + 12 * count, 12):
-        if struct.unpack_from(tiff.order + "H", exif, at)[0] == ORIENTATION:
-            patched[at + 8 : at + 8 + len(value.raw)] = np.array(1, tiff.order + INTEGERS[value.type]).tobytes()
+        if struct.unpack_from(order + "H", exif, at)[0] == ORIENTATION:
+            struct.pack_into(order + "HIHH", patched, at + 2, 3, 1, 1, 0)
     return bytes(patched)
 
 
@@ -286,7 +286,7 @@ def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
     offsets, sizes = tiff.blocks()
     tiled = tiff.tiled
     block = tiff.number(TILE_WIDTH) if tiled else width
-    each = len(offsets) // planes
+    each = tiff.blocks_needed() // planes
     result = np.empty((height, width, samples), np.uint16)
     for plane in range(planes):
         part = slice(plane * each, (plane + 1) * each)
@@ -306,7 +306,8 @@ def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
         )
         tags: Directory = {tag: integers(tiff.order, number) for tag, number in layout.items()}
         tags[TILE_OFFSETS if tiled else STRIP_OFFSETS] = integers(tiff.order, *offsets[part])
-        tags[TILE_BYTES if tiled else STRIP_BYTES] = integers(tiff.order, *sizes[part])
+        if sizes:
+            tags[TILE_BYTES if tiled else STRIP_BYTES] = integers(tiff.order, *sizes[part])
         with PlainTiffFile(io.BytesIO(with_directory(data, tags, tiff.order))) as image:
             plain = np.ascontiguousarray(image).view(tiff.order + "u2").reshape(height, width, samples // planes)
         into = result[..., plane : plane + 1] if planes > 1 else result

@@ -1,0 +1,18 @@
+"""How close two images are: one file and one row a metric.
+
+`psnr` and `ssim` are functions of two (..., C, H, W) tensors in [0, 1] and return one float64 number for each image;
+`irsde_cli.metrics.luma` prepares images for the variants on Y. The LPIPS rows are classes: `Lpips.load(weights)`
+gives a module that is called with two images.
+"""
+
+from irsde_cli.registry import Registry
+
+METRICS = Registry(
+    "metric",
+    {
+        "psnr": "irsde_cli.metrics.psnr:psnr",
+        "ssim": "irsde_cli.metrics.ssim:ssim",
+        "lpips-alex": "irsde_cli.metrics.lpips:LpipsAlex",
+        "lpips-squeeze": "irsde_cli.metrics.lpips:LpipsSqueeze",
+    },
+)

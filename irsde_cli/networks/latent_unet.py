@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.layers import ResBlock, ResidualAttention, conv3, downsampling, upsampling
+from irsde_cli.networks.layers import ResBlock, ResidualAttention, conv3, downsampling, levels, upsampling
 from irsde_cli.networks.network import pad_to, round_up
 
 
@@ -31,16 +31,16 @@ class LatentUNet(nn.Module):
     ) -> None:
         super().__init__()
         widths = [ch * multiple for multiple in (1, *ch_mult)]
-        levels = len(ch_mult)
-        self.multiple = 2**levels
-        self.factor = 2 ** (levels - 1)
+        depth = len(ch_mult)
+        self.multiple = 2**depth
+        self.factor = 2 ** (depth - 1)
         self.embed_dim = embed_dim
         self.working_bytes = 4 * 16 * max(widths[:2])
         self.init_conv = conv3(in_ch, ch)
         self.encoder = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for level in range(levels):
-            inner, outer, last = widths[level], widths[level + 1], level == levels - 1
+        for level in range(depth):
+            inner, outer, last = widths[level], widths[level + 1], level == depth - 1
             self.encoder.append(
                 nn.ModuleList(
                     [
@@ -51,8 +51,8 @@ class LatentUNet(nn.Module):
                     ]
                 )
             )
-        for level in reversed(range(levels)):
-            inner, outer, last = widths[level], widths[level + 1], level == levels - 1
+        for level in reversed(range(depth)):
+            inner, outer, last = widths[level], widths[level + 1], level == depth - 1
             self.decoder.append(
                 nn.ModuleList(
                     [
@@ -73,7 +73,7 @@ class LatentUNet(nn.Module):
         size = (round_up(height, self.multiple), round_up(width, self.multiple))
         h = self.init_conv(pad_to(image, size, "reflect"))
         skips = [h]
-        for block1, block2, attention, down in self.encoder:  # type: ignore[misc]
+        for block1, block2, attention, down in levels(self.encoder):
             h = block1(h)
             skips.append(h)
             h = attention(block2(h))
@@ -85,7 +85,7 @@ class LatentUNet(nn.Module):
         """The image (B, C, *size) of a latent, with the skips of `encode`."""
         first, *rest = skips
         h = self.post_latent_conv(latent)
-        for block1, block2, attention, up in self.decoder:  # type: ignore[misc]
+        for block1, block2, attention, up in levels(self.decoder):
             h = block1(torch.cat((h, rest.pop()), dim=1))
             h = block2(torch.cat((h, rest.pop()), dim=1))
             h = up(attention(h))

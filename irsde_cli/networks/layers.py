@@ -1,5 +1,8 @@
 """Layers that the published networks share; attribute names are those of the official checkpoints."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,11 +27,25 @@ class TimeMLP(nn.Sequential):
 
     def forward(self, t: Tensor) -> Tensor:
         """(B,) to (B, time_dim)."""
-        features, first, *rest = self
-        h = first(features(t).to(first.weight.dtype))
+        features, first, *rest = cast(Sequence[Any], self)
+        h: Tensor = first(features(t).to(first.weight.dtype))
         for layer in rest:
             h = layer(h)
         return h
+
+
+def levels(modules: nn.ModuleList) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """The two blocks, the attention and the resampling of each level of a U-Net."""
+    for level in modules:
+        first, second, attention, resampling = cast(Sequence[Any], level)
+        yield first, second, attention, resampling
+
+
+def in_turn(blocks: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+    """`h` through each of the blocks of a `ModuleList`."""
+    for block in cast(Sequence[Any], blocks):
+        h = block(h, time)
+    return h
 
 
 class ChannelLayerNorm(nn.Module):
@@ -45,7 +62,8 @@ class ChannelLayerNorm(nn.Module):
         """(B, C, H, W) to the same shape and dtype."""
         wide = x if x.dtype == torch.float64 else x.float()
         variance, mean = torch.var_mean(wide, dim=1, correction=0, keepdim=True)
-        return ((wide - mean) * (variance + 1e-5).rsqrt() * self.g).to(x.dtype)
+        normalised: Tensor = (wide - mean) * (variance + 1e-5).rsqrt() * self.g
+        return normalised.to(x.dtype)
 
 
 def conv3(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv2d:
@@ -86,9 +104,8 @@ class ResBlock(nn.Module):
         if self.mlp is not None:
             scale, shift = self.mlp(time)[:, :, None, None].chunk(2, dim=1)
             scale_shift = (scale, shift)
-        h = self.block2(self.block1(x, scale_shift))
-        shortcut: Tensor = self.res_conv(x)
-        return h + shortcut
+        h: Tensor = self.block2(self.block1(x, scale_shift))
+        return h + self.res_conv(x)
 
 
 HEADS = 4

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP
+from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn
 from irsde_cli.networks.network import Network, Padding
 
 
@@ -50,7 +50,8 @@ class NAFBlock(nn.Module):
         x = x + h * self.beta
         h = self.norm2(x) * (scale_f + 1) + shift_f
         h = self.conv5(self.sg(self.conv4(h)))
-        return x + h * self.gamma
+        out: Tensor = x + h * self.gamma
+        return out
 
 
 class NAFNet(Network):
@@ -113,17 +114,11 @@ class NAFNet(Network):
         time = self.time_mlp(t)
         skips: list[Tensor] = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):
-            h = _run(blocks, h, time)
+            h = in_turn(blocks, h, time)
             skips.append(h)
             h = down(h)
-        h = _run(self.middle_blks, h, time)
+        h = in_turn(self.middle_blks, h, time)
         for blocks, up in zip(self.decoders, self.ups, strict=True):
-            h = _run(blocks, up(h) + skips.pop(), time)
+            h = in_turn(blocks, up(h) + skips.pop(), time)
         prediction: Tensor = self.ending(h + first if self.long_skip else h)
         return prediction[..., :height, :width]
-
-
-def _run(blocks: nn.Module, h: Tensor, time: Tensor) -> Tensor:
-    for block in blocks:  # type: ignore[attr-defined]
-        h = block(h, time)
-    return h

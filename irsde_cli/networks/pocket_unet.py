@@ -5,13 +5,14 @@ the image, so that every pixel depends on a bounded neighbourhood and tiles agre
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli.networks.layers import conv3
-from irsde_cli.networks.network import Network, time_features
+from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn
+from irsde_cli.networks.network import Network
 
 TIME_FEATURES = 64
 
@@ -33,7 +34,8 @@ class PocketBlock(nn.Module):
         scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
         h = self.conv1(F.silu(x))
         h = self.conv2(F.silu(h * (scale + 1) + shift))
-        return x + h
+        out: Tensor = x + h
+        return out
 
 
 class PocketUNet(Network):
@@ -53,7 +55,9 @@ class PocketUNet(Network):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
         self.multiple = 2 ** len(widths)
         self.working_bytes = 4 * 4 * widths[0]
-        self.time_mlp = nn.Sequential(nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
+        self.time_mlp = TimeMLP(
+            TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
+        )
         self.intro = conv3(24, widths[0], bias=True)
         self.encoders = nn.ModuleList()
         self.decoders = nn.ModuleList()
@@ -67,24 +71,20 @@ class PocketUNet(Network):
         self.middle = nn.ModuleList(PocketBlock(widths[-1], time_dim) for _ in range(blocks[-1]))
         self.ending = conv3(widths[0], 12, bias=True)
         nn.init.zeros_(self.ending.weight)
-        nn.init.zeros_(self.ending.bias)
+        nn.init.zeros_(cast(Tensor, self.ending.bias))
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Network.forward`."""
         height, width = x.shape[-2:]
         image = self.padded(torch.cat((x - mu, mu - 0.5), dim=1))
         h = self.intro(F.pixel_unshuffle(image, 2))
-        time = self.time_mlp(time_features(t, TIME_FEATURES).to(self.time_mlp[0].weight.dtype))
+        time = self.time_mlp(t)
         skips: list[Tensor] = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, time)
+            h = in_turn(blocks, h, time)
             skips.append(h)
             h = down(h)
-        for block in self.middle:
-            h = block(h, time)
-        for blocks, up in zip(reversed(self.decoders), reversed(self.ups), strict=True):  # type: ignore[call-overload]
-            h = up(h) + skips.pop()
-            for block in blocks:
-                h = block(h, time)
+        h = in_turn(self.middle, h, time)
+        for blocks, up in zip([*self.decoders][::-1], [*self.ups][::-1], strict=True):
+            h = in_turn(blocks, up(h) + skips.pop(), time)
         return F.pixel_shuffle(self.ending(F.silu(h)), 2)[..., :height, :width]

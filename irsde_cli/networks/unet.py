@@ -16,6 +16,7 @@ from irsde_cli.networks.layers import (
     TimeMLP,
     conv3,
     downsampling,
+    levels,
     upsampling,
 )
 from irsde_cli.networks.network import Network
@@ -48,17 +49,17 @@ class UNet(Network):
         super().__init__()
         multiples = [1, *(ch_mult if ch_mult is not None else (2 ** (level + 1) for level in range(depth)))]
         widths = [nf * multiple for multiple in multiples]
-        levels = len(widths) - 1
+        count = len(widths) - 1
         time_dim = 4 * nf
         self.conditional = conditional
-        self.multiple = 2**levels
+        self.multiple = 2**count
         self.working_bytes = 4 * 24 * nf
 
         self.init_conv = nn.Conv2d(2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False)
         self.time_mlp = TimeMLP(TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim))
         self.downs = nn.ModuleList()
         self.ups = nn.ModuleList()
-        for level in range(levels):
+        for level in range(count):
             inner, outer = widths[level], widths[level + 1]
             self.downs.append(
                 nn.ModuleList(
@@ -66,11 +67,11 @@ class UNet(Network):
                         ResBlock(inner, inner, time_dim),
                         ResBlock(inner, inner, time_dim),
                         ResidualAttention(inner),
-                        downsampling(inner, outer, last=level == levels - 1),
+                        downsampling(inner, outer, last=level == count - 1),
                     ]
                 )
             )
-        for level in reversed(range(levels)):
+        for level in reversed(range(count)):
             inner, outer = widths[level], widths[level + 1]
             self.ups.append(
                 nn.ModuleList(
@@ -95,14 +96,14 @@ class UNet(Network):
         first = h = self.init_conv(self.padded(image))
         time = self.time_mlp(t)
         skips: list[Tensor] = []
-        for block1, block2, attention, down in self.downs:  # type: ignore[misc]
+        for block1, block2, attention, down in levels(self.downs):
             h = block1(h, time)
             skips.append(h)
             h = attention(block2(h, time))
             skips.append(h)
             h = down(h)
         h = self.mid_block2(self.mid_attn(self.mid_block1(h, time)), time)
-        for block1, block2, attention, up in self.ups:  # type: ignore[misc]
+        for block1, block2, attention, up in levels(self.ups):
             h = block1(torch.cat((h, skips.pop()), dim=1), time)
             h = block2(torch.cat((h, skips.pop()), dim=1), time)
             h = up(attention(h))

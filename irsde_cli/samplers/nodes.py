@@ -1,5 +1,7 @@
 """At which time indices the network is evaluated."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -38,7 +40,7 @@ def _rule(path: Path, steps: int, start: int) -> tuple[int, ...] | None:
     wanted = torch.linspace(float(targets[0]), float(targets[1]), steps - 1, dtype=torch.float64)
     rest = [int(torch.argmin((ell - value).abs())) + 1 for value in wanted]
     nodes = (start, *rest)
-    return nodes if all(late < early for early, late in zip(nodes, rest, strict=False)) else None
+    return nodes if all(late < early for early, late in pairwise(nodes)) else None
 
 
 def times_from(nodes: tuple[int, ...]) -> Tensor:

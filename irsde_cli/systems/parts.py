@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
         _check_nodes(nodes, num_timesteps)
         if asked.steps not in (None, len(nodes)):
             raise UsageError(f"{len(nodes)} nodes are {len(nodes)} steps, not {asked.steps}.")
-    steps = len(nodes) if nodes is not None else asked.steps or published.steps
+    steps = len(nodes) if nodes is not None else published.steps if asked.steps is None else asked.steps
     if not 1 <= steps <= num_timesteps:
         raise UsageError(
             f"{steps} steps are beyond what these weights know.",
@@ -85,7 +86,7 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
 
 
 def _check_nodes(nodes: tuple[int, ...], num_timesteps: int) -> None:
-    falling = all(late < early for early, late in zip(nodes, nodes[1:], strict=False))
+    falling = all(late < early for early, late in pairwise(nodes))
     if not nodes or not falling or nodes[0] > num_timesteps or nodes[-1] < 1:
         shown = ",".join(map(str, nodes))
         raise UsageError(f"nodes must fall from at most {num_timesteps} to at least 1, not {shown}.")

@@ -1,4 +1,7 @@
-"""The clean estimate against the clean image, in units of what the state leaves open (Karras et al. 2022, section 5)."""
+"""The clean estimate against the clean image, in units of what the state leaves open.
+
+Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022, section 5.
+"""
 
 from torch import Tensor
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import MachineError
-from irsde_cli.restorer import Sampling, last
 from irsde_cli.randomness import ImageNoise
+from irsde_cli.restorer import Sampling, last
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.photos import training_pair
@@ -90,7 +90,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config = config
         self.device = device
-        self.system = MeanReverting(config.model).to(device, memory_format=torch.channels_last)
+        self.system = MeanReverting(config.model).to(device)
+        self.system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))
         self.optimiser = torch.optim.AdamW(
             self.system.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -102,8 +103,7 @@ class Trainer:
     @property
     def best(self) -> MeanReverting:
         """The averaged weights, which are what a checkpoint should hold."""
-        module: MeanReverting = self.averaged.module
-        return module
+        return cast(MeanReverting, self.averaged.module)
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on as if nothing had happened."""

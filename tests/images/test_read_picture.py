@@ -7,16 +7,21 @@ import struct
 import sys
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, PngImagePlugin
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from irsde_cli.errors import InputError
 from irsde_cli.images import Limits, read_picture
+
+Pixels = NDArray[Any]
 
 HEIGHT, WIDTH = 6, 9
 RNG = np.random.default_rng(7)
@@ -29,13 +34,13 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SUPPORTED = "is not a supported image (JPEG, PNG, WebP, TIFF, BMP)."
 
 
-def saved(image: Image.Image | np.ndarray, format: str, **options: Any) -> bytes:
+def saved(image: Image.Image | Pixels, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def tiff(samples: np.ndarray, **options: Any) -> bytes:
+def tiff(samples: Pixels, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, metadata=None, **options)
     return buffer.getvalue()
@@ -45,7 +50,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(samples: np.ndarray, colour: int, *extra: bytes) -> bytes:
+def png(samples: Pixels, colour: int, *extra: bytes) -> bytes:
     """A PNG without filters; `samples` (H, W, C), `extra` are chunks before the pixels."""
     height, width = samples.shape[:2]
     deep = samples.astype(samples.dtype.newbyteorder(">"))
@@ -110,7 +115,7 @@ def keyed_png() -> bytes:
         pytest.param(saved(RGB, "jpeg", progressive=True), 3, False, None, id="jpeg-progressive"),
     ],
 )
-def test_every_eight_bit_mode_has_its_place(data, channels, alpha, expected):
+def test_every_eight_bit_mode_has_its_place(data: bytes, channels: int, alpha: bool, expected: Pixels | None) -> None:
     """A mode of Pillow becomes grey or RGB, with or without alpha, and is never taken for another."""
     picture = read_picture(data, "x")
     assert picture.pixels.shape == (HEIGHT, WIDTH, channels)
@@ -121,19 +126,19 @@ def test_every_eight_bit_mode_has_its_place(data, channels, alpha, expected):
         np.testing.assert_array_equal(picture.pixels.squeeze(), expected)
 
 
-def test_transparency_is_read_exactly():
+def test_transparency_is_read_exactly() -> None:
     """Alpha comes from a channel, from a palette or from a colour that stands for it."""
     np.testing.assert_array_equal(read_picture(saved(RGBA, "png"), "x").alpha, ALPHA)
     indices = np.asarray(grey_palette())
     np.testing.assert_array_equal(read_picture(see_through_palette(), "x").alpha, indices * 10)
-    np.testing.assert_array_equal(read_picture(keyed_png(), "x").alpha == 0, (RGB == RGB[2, 3]).all(-1))
+    np.testing.assert_array_equal(read_picture(keyed_png(), "x").alpha == 0, (RGB[2, 3] == RGB).all(-1))
     deep = DEEP[..., :1]
     key = chunk(b"tRNS", struct.pack(">H", int(deep[1, 1, 0])))
     np.testing.assert_array_equal(read_picture(png(deep, 0, key), "x").alpha == 0, (deep == deep[1, 1]).all(-1))
 
 
 @pytest.mark.parametrize("colour", ["P;1", "L;1", "L;2", "L;4"])
-def test_samples_of_few_bits_are_spread(colour):
+def test_samples_of_few_bits_are_spread(colour: str) -> None:
     """Grey of 1, 2 or 4 bits reaches from black to white, and its transparent colour is found."""
     bits = int(colour[-1])
     values = np.arange(2**bits, dtype=np.uint8)
@@ -146,13 +151,14 @@ def test_samples_of_few_bits_are_spread(colour):
         assert picture.pixels.tolist() == [[[1, 2, 3], [4, 5, 6]]]
     else:
         np.testing.assert_array_equal(picture.pixels.ravel(), values * (255 // (2**bits - 1)))
+        assert picture.alpha is not None
         np.testing.assert_array_equal(picture.alpha.ravel() == 0, values == 1)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("layout", ["contig", "separate", "tiles", "strips", "big-endian", "bigtiff"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bit_tiff_is_exact(compression, layout, channels):
+def test_sixteen_bit_tiff_is_exact(compression: str | None, layout: str, channels: int) -> None:
     """16-bit grey, RGB and RGBA TIFF is read to the last bit, however it is laid out."""
     samples = RNG.integers(0, 65536, (37, 50, channels), dtype=np.uint16)
     options: dict[str, Any] = {"photometric": "rgb" if channels > 1 else "minisblack", "compression": compression}
@@ -160,14 +166,15 @@ def test_sixteen_bit_tiff_is_exact(compression, layout, channels):
         options["predictor"] = True
     if channels == 4:
         options["extrasamples"] = ["unassalpha"]
-    options |= {
+    layouts: dict[str, dict[str, Any]] = {
         "contig": {"planarconfig": "contig"},
         "separate": {"planarconfig": "separate", "rowsperstrip": 8},
         "tiles": {"tile": (16, 32)},
         "strips": {"rowsperstrip": 5},
         "big-endian": {"byteorder": ">"},
         "bigtiff": {"bigtiff": True},
-    }[layout]
+    }
+    options |= layouts[layout]
     separate = layout == "separate" and channels > 1
     if not separate:
         options.pop("planarconfig", None)
@@ -181,7 +188,7 @@ def test_sixteen_bit_tiff_is_exact(compression, layout, channels):
 
 @pytest.mark.parametrize("compression", ["lzw", "packbits", "zip", "none"])
 @pytest.mark.parametrize("tile", [0, 16])
-def test_sixteen_bit_tiff_of_another_writer_is_exact(tmp_path, compression, tile):
+def test_sixteen_bit_tiff_of_another_writer_is_exact(tmp_path: Path, compression: str | None, tile: int) -> None:
     """The compressions that photo editors choose, with their predictors, need no further package."""
     oiio = deep_png_module()
     samples = RNG.integers(0, 65536, (40, 30, 3), dtype=np.uint16) // 7
@@ -194,13 +201,13 @@ def test_sixteen_bit_tiff_of_another_writer_is_exact(tmp_path, compression, tile
     np.testing.assert_array_equal(read_picture(tmp_path / "x.tif", "x").pixels, samples)
 
 
-def test_sixteen_bit_tiff_with_lzw_is_exact():
+def test_sixteen_bit_tiff_with_lzw_is_exact() -> None:
     """Pillow's own 16-bit grey is read as it was written."""
     image = Image.fromarray(DEEP[..., 0])
     np.testing.assert_array_equal(read_picture(saved(image, "tiff", compression="tiff_lzw"), "x").pixels, DEEP[..., :1])
 
 
-def test_meaning_of_extra_tiff_channels():
+def test_meaning_of_extra_tiff_channels() -> None:
     """Premultiplied alpha is undone; a channel that nobody names is dropped with a warning."""
     opaque = np.full((HEIGHT, WIDTH, 1), 32768, np.uint16)
     half = (DEEP[..., :3].astype(np.uint64) * 32768 // 65535).astype(np.uint16)
@@ -214,14 +221,14 @@ def test_meaning_of_extra_tiff_channels():
         assert "channel" in picture.warnings[0]
 
 
-def test_sixteen_bit_grey_png_is_exact():
+def test_sixteen_bit_grey_png_is_exact() -> None:
     """16-bit grey needs no extra."""
     picture = read_picture(saved(DEEP[..., 0], "png"), "x")
     np.testing.assert_array_equal(picture.pixels, DEEP[..., :1])
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4), (4, 2)])
-def test_sixteen_bit_colour_png_is_exact_with_the_extra(colour, channels):
+def test_sixteen_bit_colour_png_is_exact_with_the_extra(colour: int, channels: int) -> None:
     """With OpenImageIO, 16-bit RGB, RGBA and grey with alpha come to the last bit."""
     deep_png_module()
     samples = DEEP[..., -channels:]
@@ -233,7 +240,7 @@ def test_sixteen_bit_colour_png_is_exact_with_the_extra(colour, channels):
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4), (4, 2)])
-def test_sixteen_bit_colour_png_without_the_extra(monkeypatch, colour, channels):
+def test_sixteen_bit_colour_png_without_the_extra(monkeypatch: pytest.MonkeyPatch, colour: int, channels: int) -> None:
     """Without OpenImageIO such a file fails and names the extra, unless 8 bits were asked for."""
     monkeypatch.setitem(sys.modules, "OpenImageIO", None)
     samples = DEEP[..., -channels:]
@@ -246,7 +253,7 @@ def test_sixteen_bit_colour_png_without_the_extra(monkeypatch, colour, channels)
     np.testing.assert_array_equal(picture.pixels, np.rint(samples[..., :colours] * (255 / 65535)).astype(np.uint8))
 
 
-def test_more_depth_can_be_asked_for():
+def test_more_depth_can_be_asked_for() -> None:
     """8 bits become 16 without a loss."""
     picture = read_picture(saved(RGBA, "png"), "x", depth=16)
     np.testing.assert_array_equal(picture.pixels, RGB.astype(np.uint16) * 257)
@@ -254,14 +261,14 @@ def test_more_depth_can_be_asked_for():
 
 
 @pytest.mark.parametrize("samples", [np.float32, np.float64, np.uint32, np.int16])
-def test_other_numbers_fail_with_the_way_out(samples):
+def test_other_numbers_fail_with_the_way_out(samples: Any) -> None:
     """Floating point and 32 bits are refused, not clipped."""
-    with pytest.raises(InputError, match="'x.tif' is a TIFF with .*samples of") as caught:
+    with pytest.raises(InputError, match=r"'x.tif' is a TIFF with .*samples of") as caught:
         read_picture(tiff(np.ones((HEIGHT, WIDTH, 3), samples), photometric="rgb"), "x.tif")
     assert "8 or 16 bits" in caught.value.hint
 
 
-def test_cmyk_is_converted_by_its_profile_or_with_a_warning():
+def test_cmyk_is_converted_by_its_profile_or_with_a_warning() -> None:
     """CMYK, inverted or not, becomes RGB and says so; its profile does not stay."""
     white, dark = (0, 0, 0, 0), (0, 0, 0, 230)
     image = Image.new("CMYK", (16, 16), white)
@@ -276,7 +283,7 @@ def test_cmyk_is_converted_by_its_profile_or_with_a_warning():
     assert unusable.warnings[0] == "its CMYK colour profile is unusable"
 
 
-def test_cielab_is_converted():
+def test_cielab_is_converted() -> None:
     """CIELAB is never taken for RGB."""
     lab = ImageCms.profileToProfile(
         Image.new("RGB", (4, 4), (200, 100, 50)),
@@ -284,6 +291,7 @@ def test_cielab_is_converted():
         ImageCms.createProfile("LAB"),
         outputMode="LAB",
     )
+    assert lab is not None
     picture = read_picture(saved(lab, "tiff"), "x")
     assert np.abs(picture.pixels[0, 0].astype(int) - (200, 100, 50)).max() <= 3
     assert "CIELAB" in picture.warnings[0]
@@ -291,7 +299,7 @@ def test_cielab_is_converted():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff", "tiff-16", "png-16"])
-def test_pictures_come_upright(orientation, form):
+def test_pictures_come_upright(orientation: int, form: str) -> None:
     """Pixels and alpha are turned as EXIF says, and EXIF then says that nothing is to be turned."""
     upright = np.zeros((8, 16, 4), np.uint16 if "16" in form else np.uint8)
     upright[..., 3] = 200
@@ -313,9 +321,9 @@ def test_pictures_come_upright(orientation, form):
     elif form == "tiff":
         data = saved(stored, "tiff", tiffinfo={274: orientation})
     else:
-        options = {"jpeg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True, "exact": True}, "png": {}}[
-            form
-        ]
+        options: dict[str, Any] = {"quality": 100, "subsampling": 0} if form == "jpeg" else {}
+        if form == "webp":
+            options = {"lossless": True, "exact": True}
         data = saved(stored[..., :3] if form == "jpeg" else stored, form, exif=b"Exif\0\0" + block, **options)
     picture = read_picture(data, "x")
     assert picture.size == (8, 16)
@@ -328,16 +336,21 @@ def test_pictures_come_upright(orientation, form):
         assert picture.exif == exif(1)
 
 
-def _upright_by_pillow(stored: np.ndarray, orientation: int) -> np.ndarray:
-    from PIL import ImageOps
-
+def _upright_by_pillow(stored: Pixels, orientation: int) -> Pixels:
     image = Image.fromarray(np.ascontiguousarray(stored).astype(np.uint8))
     image.getexif()[274] = orientation
     return np.asarray(ImageOps.exif_transpose(image))
 
 
+def test_resolution_is_taken_from_exif_where_the_format_has_none() -> None:
+    """Printing size survives from a WebP into other formats."""
+    block = Image.Exif()
+    block[282], block[283], block[296] = 240.0, 120.0, 2
+    assert read_picture(saved(RGB, "webp", exif=block), "x").dpi == (240, 120)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_orientation_is_reset_in_xmp_too(order):
+def test_orientation_is_reset_in_xmp_too(order: str) -> None:
     """A second place that says how to turn the picture would turn it again."""
     packet = b'<x tiff:Orientation="6" a="6"/><tiff:Orientation>6</tiff:Orientation>'
     data = saved(RGB, "jpeg", exif=b"Exif\0\0" + exif(6, order), xmp=packet)
@@ -347,7 +360,7 @@ def test_orientation_is_reset_in_xmp_too(order):
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff"])
-def test_metadata_come_byte_for_byte(form):
+def test_metadata_come_byte_for_byte(form: str) -> None:
     """Profile, EXIF and XMP are those of the file."""
     packet = b"<x:xmpmeta>" + bytes(range(32, 127)) + b"</x:xmpmeta>"
     options: dict[str, Any] = {"icc_profile": SRGB, "exif": b"Exif\0\0" + exif(1)}
@@ -374,7 +387,7 @@ def test_metadata_come_byte_for_byte(form):
     assert not picture.warnings
 
 
-def test_large_profile_in_several_segments():
+def test_large_profile_in_several_segments() -> None:
     """A profile beyond 64 KiB is put together, and is dropped with a warning where a part is missing."""
     profile = SRGB + RNG.bytes(150_000)
     data = saved(RGB, "jpeg", icc_profile=profile)
@@ -395,7 +408,7 @@ def test_large_profile_in_several_segments():
         pytest.param(b"", "", id="empty"),
     ],
 )
-def test_unreadable_exif_is_a_warning(body, expected):
+def test_unreadable_exif_is_a_warning(body: bytes, expected: str) -> None:
     """What cannot be read is dropped, said, and stops nothing."""
     picture = read_picture(png(RGB, 2, chunk(b"eXIf", body)), "x")
     np.testing.assert_array_equal(picture.pixels, RGB)
@@ -421,7 +434,7 @@ def bomb(megabytes: int) -> bytes:
     ],
     ids=["text", "profile", "xmp", "exif", "cut-profile", "cut-xmp", "checksum"],
 )
-def test_metadata_bombs_cost_little(extra, warning):
+def test_metadata_bombs_cost_little(extra: bytes, warning: str) -> None:
     """Metadata that would fill the memory are dropped; the picture is read."""
     data = png(RGB, 2, extra)
     tracemalloc.start()
@@ -474,7 +487,7 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("header", [png_of, jpeg_of, bmp_of, tiff_of, webp_header])
-def test_huge_pictures_are_refused_by_their_header(header):
+def test_huge_pictures_are_refused_by_their_header(header: Callable[[int, int], bytes]) -> None:
     """3,600 megapixels in a few bytes cost no memory."""
     tracemalloc.start()
     try:
@@ -487,15 +500,40 @@ def test_huge_pictures_are_refused_by_their_header(header):
     assert peak < 1 << 20
 
 
+def impossible_bmp() -> bytes:
+    data = bytearray(saved(RGB, "bmp"))
+    data[28:30] = b"\xff\xff"
+    return bytes(data)
+
+
+def impossible_tiff() -> bytes:
+    data = tiff(DEEP[..., :3], photometric="rgb", tile=(16, 16), compression="zlib")
+    tile = struct.pack("<HHII", 322, 4, 1, 16)
+    assert tile in data
+    return data.replace(tile, struct.pack("<HHII", 322, 4, 1, 1 << 24))
+
+
+@pytest.mark.parametrize("data", [impossible_bmp(), impossible_tiff()], ids=["bmp", "tiff"])
+def test_impossible_layouts_allocate_nothing(data: bytes) -> None:
+    """Bits and tiles that no small picture has are refused, not filled up."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read_picture(data, "x", allow_truncated=True)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("header", [png_of, jpeg_of, bmp_of, tiff_of])
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
-def test_no_pixels_are_refused(header, size):
+def test_no_pixels_are_refused(header: Callable[[int, int], bytes], size: tuple[int, int]) -> None:
     """A width or height of zero is said."""
     with pytest.raises(InputError, match="has no pixels"):
         read_picture(header(*size), "x")
 
 
-def test_limits_are_ours_and_not_those_of_pillow(monkeypatch):
+def test_limits_are_ours_and_not_those_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow's own limit neither refuses nor warns."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     for data in (saved(RGB, "png"), saved(RGB, "jpeg"), saved(RGB, "bmp"), saved(RGB, "tiff"), tiff(DEEP[..., :3])):
@@ -506,14 +544,14 @@ def test_limits_are_ours_and_not_those_of_pillow(monkeypatch):
 
 @pytest.mark.parametrize("size", [(1, 1), (20000, 1), (1, 20000), (5, 7)])
 @pytest.mark.parametrize("form", ["png", "jpeg", "tiff", "bmp", "webp"])
-def test_odd_sizes(form, size):
+def test_odd_sizes(form: str, size: tuple[int, int]) -> None:
     """A single pixel and a single line are pictures."""
     if form == "webp" and max(size) > 16383:
         pytest.skip("beyond the format")
     assert read_picture(saved(np.zeros((*size, 3), np.uint8), form), "x").size == size
 
 
-def test_several_pictures_in_a_file():
+def test_several_pictures_in_a_file() -> None:
     """The first is taken with a warning; strictly, the file fails."""
     frames = [Image.fromarray(RGB), Image.fromarray(RGB[::-1].copy())]
     options = {"save_all": True, "append_images": frames[1:]}
@@ -530,7 +568,7 @@ def test_several_pictures_in_a_file():
             read_picture(data, "x", strict=True)
 
 
-def test_thumbnails_of_phones_are_no_second_picture():
+def test_thumbnails_of_phones_are_no_second_picture() -> None:
     """A multi-picture file whose others are thumbnails is a JPEG like any other."""
     frames = [Image.fromarray(RGB), Image.fromarray(GREY)]
     data = bytearray(saved(frames[0], "mpo", save_all=True, append_images=frames[1:]))
@@ -551,20 +589,20 @@ def test_thumbnails_of_phones_are_no_second_picture():
         (b"GIF89a" + bytes(40), SUPPORTED),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", SUPPORTED),
         (b"\xff\xd8\xff\xd9", "without a picture"),
-        (b"\xff\xd8\xff" + b"\xff" * 5000, "truncated"),
+        (b"\xff\xd8\xff" + b"\xff" * 10_000_000, "truncated"),
         (b"II*\0\x08\0\0\0\0\0", "no pixels"),
         (b"\x89PNG\r\n\x1a\n", "truncated"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "truncated"),
     ],
 )
-def test_what_is_no_picture(data, message):
+def test_what_is_no_picture(data: bytes, message: str) -> None:
     """One sentence names the file and what is wrong."""
     with pytest.raises(InputError) as caught:
         read_picture(data, "x.png")
     assert caught.value.message.startswith("'x.png' ") and message in caught.value.message
 
 
-def test_wrong_checksum_fails():
+def test_wrong_checksum_fails() -> None:
     """A PNG whose pixels changed on the way is damaged."""
     data = bytearray(saved(RGB, "png"))
     data[data.index(b"IDAT") + 10] ^= 1
@@ -574,13 +612,13 @@ def test_wrong_checksum_fails():
 
 def noise(format: str) -> bytes:
     samples = np.random.default_rng(3).integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    options: dict[str, Any] = {"tiff": {"compression": "tiff_lzw"}, "jpeg": {"progressive": True}}.get(format, {})
+    options: dict[str, Any] = {"compression": "tiff_lzw"} if format == "tiff" else {"progressive": format == "jpeg"}
     return saved(samples, "jpeg" if format == "baseline" else format, **options)
 
 
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("form", ["jpeg", "baseline", "png", "webp", "tiff", "bmp", "raw-tiff"])
-def test_truncated_files_fail(form, tenth):
+def test_truncated_files_fail(form: str, tenth: int) -> None:
     """Wherever a file is cut, it fails; where that is allowed, it gives a picture of its size or fails."""
     data = saved(RGB.repeat(8, 0), "tiff") if form == "raw-tiff" else noise(form)
     whole = read_picture(data, "x")
@@ -598,7 +636,7 @@ def test_truncated_files_fail(form, tenth):
             np.testing.assert_array_equal(picture.pixels[:8], whole.pixels[:8])
 
 
-def test_truncated_interlaced_and_deep_png():
+def test_truncated_interlaced_and_deep_png() -> None:
     """Passes of an interlaced file and samples of 16 bits are completed too."""
     deep = saved(RNG.integers(0, 65536, (40, 40), dtype=np.uint16), "png")
     whole = read_picture(deep, "x").pixels
@@ -607,7 +645,7 @@ def test_truncated_interlaced_and_deep_png():
     assert not cut[-1].any()
 
 
-def test_reading_in_threads_shares_no_setting():
+def test_reading_in_threads_shares_no_setting() -> None:
     """Eight threads that allow and forbid truncation at once do not disturb each other."""
     whole, cut = noise("baseline"), noise("baseline")[:-900]
     png_cut = noise("png")[:-3000]
@@ -626,7 +664,7 @@ def test_reading_in_threads_shares_no_setting():
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff", "bmp"])
-def test_flipped_bytes_never_break_out(form):
+def test_flipped_bytes_never_break_out(form: str) -> None:
     """Whatever the bytes, there is a picture or an InputError."""
     data = noise(form)
     rng = np.random.default_rng(11)
@@ -642,14 +680,14 @@ def test_flipped_bytes_never_break_out(form):
         assert picture.pixels.dtype in (np.uint8, np.uint16)
 
 
-def test_files_are_read_by_content(tmp_path):
+def test_files_are_read_by_content(tmp_path: Path) -> None:
     """The name says nothing about the format."""
     path = tmp_path / "x.jpg"
     path.write_bytes(saved(RGB, "png"))
     assert read_picture(path, "x.jpg").format == "png"
 
 
-def test_unreadable_paths(tmp_path):
+def test_unreadable_paths(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe and a file beyond the limit fail in one sentence."""
     with pytest.raises(InputError, match=r"'a.png' cannot be read: No such file"):
         read_picture(tmp_path / "a.png", "a.png")
@@ -664,7 +702,7 @@ def test_unreadable_paths(tmp_path):
         read_picture(tmp_path / "b.png", "b.png", limits=Limits(max_file_bytes=10))
 
 
-def test_memory_that_is_not_there(monkeypatch):
+def test_memory_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """An allocation that fails is that picture's failure."""
 
     def refuse(*_: object) -> None:

@@ -1,6 +1,7 @@
 """Whole reverse runs against the reference's, with the recorded noise and without clipping."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -23,10 +24,11 @@ class Recorded:
         self.draws = iter(draws)
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        return next(self.draws)
+        draw: Tensor = next(self.draws)
+        return draw
 
 
-def unet(golden: Golden, **extra: bool) -> UNet:
+def unet(golden: Golden, **extra: Any) -> UNet:
     config = json.loads(golden.metadata["network"])
     config.pop("kind")
     network = UNet(**config, **extra)
@@ -37,7 +39,8 @@ def unet(golden: Golden, **extra: bool) -> UNet:
 def noise_predictor(network: UNet, mu: Tensor, path: Path) -> CleanPredictor:
     def predict_clean(x: Tensor, t: int, /) -> Tensor:
         m, s = path.at(t)
-        return path.centre + (x - path.centre - s * network(x, mu, torch.tensor([t]))) / m
+        clean: Tensor = path.centre + (x - path.centre - s * network(x, mu, torch.tensor([t]))) / m
+        return clean
 
     return predict_clean
 

@@ -1,0 +1,82 @@
+"""Files that are whole or absent."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from irsde_cli.errors import InputError, IrsdeError, MachineError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def temporary_prefix(owner: str) -> str:
+    """How the temporary files of an owner begin; whoever holds the owner's lock may remove them."""
+    return f".irsde-{owner}-"
+
+
+def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[], None]) -> os.stat_result:
+    """Write `data` aside, force it to the disk, call `before_rename`, and give it its name.
+
+    Raises:
+        InputError: this one name cannot be written.
+        MachineError: the disk is full or the folder cannot be written: the next file would fail alike.
+    """
+    # Short and not made from the name: the name may already be as long as names can be.
+    aside = path.parent / f"{temporary_prefix(owner)}{secrets.token_hex(6)}.part"
+    try:
+        with _refused(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        before_rename()
+        with _refused(path):
+            aside.replace(path)
+            sync_folder(path.parent)
+            return path.stat()
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, path) from None
+
+
+def refusal(error: OSError, path: Path) -> IrsdeError:
+    """The error for a path that cannot be written."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return MachineError(f"cannot write to '{path.parent}': {reason}.", hint="What is finished stays; run it again.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return MachineError(f"cannot write '{path}': {reason}.", hint="Check the permissions of the output folder.")
+    return InputError(f"cannot write '{path}': {reason}.")
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems
+            raise
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, owner: str) -> None:
+    """Remove what an interrupted run of the same owner left."""
+    for path in folder.glob(f"{temporary_prefix(owner)}*.part"):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,815 @@
+"""Restoring as an iterable of events: plan, read, sample, check, write, with one bad picture never stopping the rest."""
+
+import io
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irsde_cli import __version__
+from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
+from irsde_cli.images import (
+    SUFFIXES,
+    Limits,
+    Metadata,
+    Picture,
+    encode_picture,
+    looks_like_picture,
+    output_format,
+    read_picture,
+    to_tensor,
+    with_restored,
+)
+from irsde_cli.networks.network import round_up
+from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, generator_for
+from irsde_cli.restorer import Sampling
+from irsde_cli.runtime import free_memory
+from irsde_cli.tasks import get_task
+from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
+from irsde_cli.workflows import planning
+from irsde_cli.workflows.files import refusal, sweep, write_whole
+from irsde_cli.workflows.journal import Identity, Journal, settings_id
+from irsde_cli.workflows.planning import Item, Naming, Shard
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_TILE = 64
+MEMORY_SHARE = 0.5
+READ_AHEAD = 3
+READ_AHEAD_PIXELS = 64_000_000
+SPREAD_GAIN = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `irsde restore` was asked for; the attributes are its options.
+
+    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
+    paths of `--files-from`; `tile` is "auto", 0 for none, or a size; `batch_size` 0 is one that fits.
+    """
+
+    inputs: str
+    outputs: str | None
+    task: str
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    recursive: bool = False
+    listed: tuple[str, ...] | None = None
+    in_place: bool = False
+    format: str | None = None
+    quality: int = 95
+    depth: int | None = None
+    suffix: str = ""
+    overwrite: bool = False
+    on_collision: Literal["refuse", "rename"] = "refuse"
+    metadata: Metadata = "keep"
+    limits: Limits = Limits()
+    allow_truncated: bool = False
+    strict: bool = False
+    limit: int | None = None
+    fail_fast: bool = False
+    shard: Shard | None = None
+    batch_size: int = 0
+    tile: int | Literal["auto"] = "auto"
+    tile_overlap: int = 64
+    mask: Path | None = None
+    samples: int = 1
+    estimate: Literal["sample", "mean"] = "sample"
+    spread: bool = False
+    trajectory: int = 0
+    trajectory_format: Literal["strip", "gif"] = "strip"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many pictures there are before any is opened."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
+
+    names: tuple[str, ...]
+    step: int
+    steps: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
+
+    name: str
+    output: Path | None
+    seconds: float
+    data: bytes | None = None
+    extra: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture is up to date."""
+
+    name: str
+    output: Path | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture gave nothing, and why."""
+
+    name: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something about a picture was changed or is worth knowing."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Intended:
+    """What would be done with a picture."""
+
+    name: str
+    output: Path | None
+    action: Literal["restore", "skip", "fail"]
+    reason: str = ""
+
+
+Event = Planned | Step | Done | Skipped | Failed | Warned | Intended
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory."""
+
+    options: Options
+    folder: Path | None
+    items: Callable[[], Iterator[Item]]
+    count: int
+
+    @property
+    def label(self) -> str:
+        """The shard, for file names."""
+        return self.options.shard.label if self.options.shard else ""
+
+
+def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
+    """Check all that can be checked without opening a picture or loading weights.
+
+    Raises:
+        UsageError: inputs and outputs cannot be as asked.
+        MachineError: the output folder cannot be written.
+    """
+    task = get_task(options.task)
+    if task.needs_mask and options.mask is None:
+        raise UsageError(
+            f"the task '{options.task}' needs --mask.", hint="A file, or a folder of masks: white is known."
+        )
+    if options.mask is not None and not options.mask.exists():
+        raise UsageError(f"no such mask: '{options.mask}'.")
+    if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
+        raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+    wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
+    naming = Naming(wanted, options.suffix, options.on_collision == "rename")
+    folder, make = _places(options, naming, stdin)
+    if folder is not None:
+        _probe(folder)
+
+    def items() -> Iterator[Item]:
+        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
+        for index, item in enumerate(chosen):
+            if options.limit is not None and index >= options.limit:
+                return
+            yield item
+
+    count = planning.check_collisions(items(), folds_case=folder is not None and _folds_case(folder))
+    if count == 0 and options.shard is None:
+        deeper = "" if options.recursive else " Its subfolders are read with -r."
+        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+    return Plan(options, folder, items, count)
+
+
+def _places(
+    options: Options, naming: Naming, stdin: Callable[[], bytes]
+) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
+    """The output folder, if any, and what lists the items."""
+    source, target = options.inputs, options.outputs
+    if options.in_place:
+        if source == "-" or target is not None:
+            raise UsageError("--in-place takes an INPUT file or folder, and no OUTPUT.")
+        if options.format or options.suffix or options.samples > 1:
+            raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
+        target = source if Path(source).is_dir() else str(Path(source).parent)
+    if target is None:
+        raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
+    to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    folder = None if target == "-" else Path(target).parent if to_file else Path(target)
+    if source == "-":
+        output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
+        item = planning.piped(stdin(), output, output.name if output else "-")
+        return folder, lambda: iter([item])
+    path = Path(source)
+    if not path.exists() and not path.is_symlink():
+        raise UsageError(f"no such file or folder: '{source}'.")
+    if path.is_dir() or options.listed is not None:
+        if folder is None or to_file:
+            raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")
+        if not options.in_place:
+            _check_apart(path, folder, recursive=options.recursive)
+        place = folder
+        listed = options.listed
+        if listed is not None:
+            return folder, lambda: planning.from_list(listed, path, place, naming)
+        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
+    if folder is None:
+        return None, lambda: iter([planning.single(path, None, "-")])
+    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path)
+    if not options.in_place and _same(path, output):
+        raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    return folder, lambda: iter([planning.single(path, output, output.name)])
+
+
+def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer:
+        raise UsageError(f"'{target}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    if recursive and inner.is_relative_to(outer):
+        raise UsageError(f"the output '{target}' lies inside the input.", hint="Results would be restored again.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _probe(folder: Path) -> None:
+    """Make the output folder and write to it, before seconds are spent on loading weights."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is a file, not a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".irsde-probe-{os.getpid()}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise refusal(error, folder / "probe") from None
+
+
+def _folds_case(folder: Path) -> bool:
+    probe = folder / f".irsde-case-{os.getpid()}.part"
+    probe.write_bytes(b"")
+    try:
+        return probe.with_name(probe.name.upper()).exists()
+    finally:
+        probe.unlink()
+
+
+def preview(plan: Plan, settings: str) -> Iterator[Event]:
+    """What `restore` would do, without doing it."""
+    yield Planned(plan.count)
+    with _journal(plan) as journal:
+        for item in plan.items():
+            try:
+                done = _up_to_date(item, journal, settings)
+                action: Literal["restore", "skip"] = "skip" if done else "restore"
+                yield Intended(item.name, item.output, action)
+            except InputError as error:
+                yield Intended(item.name, item.output, "fail", error.message)
+
+
+def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
+    """All that decides the pixels of an output: what the manifest records and resuming compares."""
+    options = plan.options
+    return {
+        "version": __version__,
+        "weights": checkpoint.sha256,
+        "task": options.task,
+        "sampler": sampling.sampler,
+        "steps": sampling.steps,
+        "nodes": sampling.nodes,
+        "eta": sampling.eta,
+        "noise_level": sampling.noise_level,
+        "seed": options.seed,
+        "generator": GENERATOR,
+        "precision": str(dtype or torch.float32).removeprefix("torch."),
+        "format": options.format,
+        "quality": options.quality,
+        "depth": options.depth,
+        "metadata": options.metadata,
+        "mask": str(options.mask) if options.mask else None,
+        "samples": options.samples,
+        "estimate": options.estimate,
+        "spread": options.spread,
+        "trajectory": [options.trajectory, options.trajectory_format] if options.trajectory else None,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A picture in memory, on its way to the network."""
+
+    item: Item
+    picture: Picture
+    before: Identity
+    mask: Tensor | None
+    since: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.size
+
+
+@dataclass(eq=False)
+class _Output:
+    """What a run made of one picture: the images to write, by the suffix of their names."""
+
+    images: dict[str, Tensor] = field(default_factory=dict)
+    states: list[Tensor] = field(default_factory=list)
+
+
+class Restoration:
+    """A loaded system on a device, with what `restore` was asked for."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, options: Options, device: torch.device, dtype: torch.dtype | None = None
+    ) -> None:
+        self.options = options
+        self.checkpoint = checkpoint
+        self.restorer = checkpoint.restorer.to(device)
+        self.device = device
+        self.dtype = dtype
+        self.sampling = self.restorer.resolve(options.sampling)
+        self.draws = options.samples if options.samples > 1 or options.estimate == "sample" else 8
+        if options.estimate == "mean" and options.samples == 1:
+            logger.info("the mean is that of %d draws", self.draws)
+        self._tile = options.tile if options.tile != "auto" else 0
+        self.stopped: Callable[[], bool] = lambda: False
+        if isinstance(options.tile, int) and 0 < options.tile <= options.tile_overlap:
+            raise UsageError(f"tiles of {options.tile} pixels cannot overlap by {options.tile_overlap}.")
+
+    def run(self, plan: Plan) -> Iterator[Event]:
+        """Restore the items of a plan.
+
+        Raises:
+            MachineError: the disk is full, the folder is locked, or not one picture fits into memory.
+        """
+        settings = describe(plan, self.checkpoint, self.sampling, self.dtype)
+        yield Planned(plan.count)
+        with (
+            _journal(plan) as journal,
+            ThreadPoolExecutor(2, "read") as readers,
+            ThreadPoolExecutor(2, "write") as writers,
+        ):
+            if journal is not None:
+                journal.run(settings)
+            yield from _Pipeline(self, plan, journal, settings_id(settings), readers, writers).run()
+
+    def multiple(self) -> int:
+        """What heights and widths are padded to."""
+        return self.restorer.multiple
+
+    def batch_size(self, loaded: _Loaded) -> int:
+        """How many pictures of that size one call takes."""
+        if self.options.batch_size:
+            size = self.options.batch_size
+        elif self.device.type == "cpu":
+            size = 1
+        else:
+            size = max(int(MEMORY_SHARE * free_memory(self.device) / self._bytes(loaded.size)), 1)
+        return min(size, self.restorer.max_batch or size)
+
+    def sample(self, batch: Sequence[_Loaded]) -> Iterator[Step | list[_Output]]:
+        """Restore a batch; the last thing yielded are its outputs.
+
+        Raises:
+            InputError: a result is not what a photograph can be, or does not fit into memory.
+        """
+        tile = self._tile_for(batch)
+        while True:
+            try:
+                yield from self._sample(batch, tile, self.dtype)
+                return
+            except torch.OutOfMemoryError:
+                longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
+                tile = round_up((tile or longest) // 2, self.restorer.multiple)
+                if tile < SMALLEST_TILE:
+                    raise _OutOfMemory("there is not enough memory for it, even in the smallest tiles.") from None
+                logger.warning("out of memory: going on with tiles of %d pixels", tile)
+                self._tile = tile
+            except _NotFinite:
+                if self.dtype is None:
+                    raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
+                logger.warning("a result is not finite in half precision: once more in float32")
+                yield from self._sample(batch, tile, None)
+                return
+
+    def _sample(self, batch: Sequence[_Loaded], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[_Output]]:
+        sizes = [loaded.size for loaded in batch]
+        canvas = torch.zeros(len(batch), 3, max(h for h, _ in sizes), max(w for _, w in sizes))
+        if len(set(sizes)) > 1:
+            canvas = torch.zeros(len(batch), 3, *_padded(sizes[0], self.restorer.multiple))
+        for index, loaded in enumerate(batch):
+            canvas[index, :, : loaded.size[0], : loaded.size[1]] = _degraded(loaded)
+        canvas = canvas.to(self.device)
+        scale = self.restorer.scale
+        grown = [(height * scale, width * scale) for height, width in sizes]
+        one: Evaluate = Reduced(dtype) if dtype else whole
+        evaluate = Tiles(tile, min(self.options.tile_overlap, tile - 1), one) if tile else one
+        if len(set(sizes)) > 1:
+            evaluate = Ragged(grown, one)
+        names = tuple(loaded.item.name for loaded in batch)
+        megapixels = sum(height * width for height, width in grown) / 1e6
+        steps = (self.sampling.steps or 1) * self.draws
+        outputs = [_Output() for _ in batch]
+        total: Tensor | None = None
+        squares: Tensor | None = None
+        for draw in range(self.draws):
+            generators = [generator_for(self.options.seed, _key(loaded.item, draw)) for loaded in batch]
+            with Prefetched(ImageNoise(generators, grown)) as noise, torch.inference_mode():
+                state = canvas
+                count = 0
+                kept: list[Tensor] = []
+                for state in self.restorer.steps(canvas, noise, self.sampling, evaluate):
+                    count += 1
+                    if self.options.trajectory and draw == 0:
+                        kept.append(state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu())
+                    yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
+                    if self.stopped():
+                        raise _Stopped
+                image = state.float().cpu()
+            if not torch.isfinite(image).all():
+                raise _NotFinite
+            for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
+                if self.options.estimate == "sample":
+                    output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)
+                if draw == 0:
+                    output.states = [
+                        states[index, :, :height, :width] for states in _evenly(kept, self.options.trajectory)
+                    ]
+            if self.options.estimate == "mean" or self.options.spread:
+                image = image.clamp(0, 1)
+                total = image if total is None else total + image
+                squares = image**2 if squares is None else squares + image**2
+        if total is not None and squares is not None:
+            mean = total / self.draws
+            std = (squares / self.draws - mean**2).clamp_min(0).sqrt()
+            for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
+                if self.options.estimate == "mean":
+                    output.images[""] = mean[index, :, :height, :width]
+                if self.options.spread:
+                    output.images[".spread"] = (SPREAD_GAIN * std[index, :, :height, :width]).clamp(0, 1)
+        for loaded, output, size in zip(batch, outputs, grown, strict=True):
+            _check(loaded, output.images[""], size)
+        yield outputs
+
+    def _bytes(self, size: tuple[int, int]) -> int:
+        height, width = _padded(size, self.restorer.multiple)
+        return height * width * self.restorer.scale**2 * self.restorer.working_bytes
+
+    def _tile_for(self, batch: Sequence[_Loaded]) -> int:
+        """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
+        if self.options.tile != "auto" or self._tile or len(batch) > 1:
+            return self._tile
+        share = MEMORY_SHARE * free_memory(self.device)
+        if self._bytes(batch[0].size) <= share:
+            return 0
+        multiple = self.restorer.multiple
+        side = int(math.sqrt(share / self.restorer.working_bytes)) // multiple * multiple
+        return max(side, round_up(SMALLEST_TILE, multiple))
+
+
+class _Stopped(Exception):
+    """The run was asked to stop between two steps."""
+
+
+class _NotFinite(Exception):
+    """A result holds NaN or infinity."""
+
+
+class _OutOfMemory(InputError):
+    """A picture does not fit into memory, even in the smallest tiles."""
+
+
+class _Pipeline:
+    """Readers and writers beside the sampler, each a bounded number of pictures ahead or behind."""
+
+    def __init__(
+        self,
+        restoration: Restoration,
+        plan: Plan,
+        journal: Journal | None,
+        settings: str,
+        readers: ThreadPoolExecutor,
+        writers: ThreadPoolExecutor,
+    ) -> None:
+        self.restoration = restoration
+        self.options = plan.options
+        self.plan = plan
+        self.journal = journal
+        self.settings = settings
+        self.readers = readers
+        self.writers = writers
+        self.items = plan.items()
+        self.reading: deque[tuple[Item, Future[_Loaded]]] = deque()
+        self.ready: list[_Loaded] = []
+        self.writing: deque[tuple[_Loaded, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.succeeded = 0
+        self.without_memory = 0
+        self.swept: set[Path] = set()
+
+    def run(self) -> Iterator[Event]:
+        try:
+            while not self.restoration.stopped():
+                yield from self._read()
+                if not self.ready:
+                    break
+                yield from self._restore(self._next_batch())
+                yield from self._written(at_most=2)
+        except _Stopped:
+            pass
+        finally:
+            for _, future in self.reading:
+                future.cancel()
+        yield from self._written(at_most=0)
+        if self.without_memory and not self.succeeded:
+            raise MachineError("there is not enough memory for any of the pictures.", hint="Try --device cpu.")
+
+    def _read(self) -> Iterator[Event]:
+        """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
+        window = max(self.options.batch_size * 2, 1)
+        while True:
+            while len(self.reading) < READ_AHEAD + window and self._light():
+                item = next(self.items, None)
+                if item is None:
+                    break
+                try:
+                    if self.journal is not None and _up_to_date(item, self.journal, self.settings, self.options):
+                        yield Skipped(item.name, item.output)
+                        continue
+                except InputError as error:
+                    yield self._failure(item, error)
+                    continue
+                self.reading.append((item, self.readers.submit(_load, item, self.options)))
+            if not self.reading or len(self.ready) >= window:
+                return
+            item, future = self.reading.popleft()
+            try:
+                loaded = future.result()
+            except InputError as error:
+                yield self._failure(item, error)
+                continue
+            for message in loaded.picture.warnings:
+                yield Warned(item.name, message)
+            self.ready.append(loaded)
+
+    def _light(self) -> bool:
+        """Whether the decoded pictures that wait leave room for more."""
+        return sum(loaded.size[0] * loaded.size[1] for loaded in self.ready) < READ_AHEAD_PIXELS
+
+    def _next_batch(self) -> list[_Loaded]:
+        """The first picture that is ready, with others of its padded size."""
+        first = self.ready[0]
+        multiple = self.restoration.multiple()
+        alike = [loaded for loaded in self.ready if _padded(loaded.size, multiple) == _padded(first.size, multiple)]
+        batch = alike[: self.restoration.batch_size(first)]
+        self.ready = [loaded for loaded in self.ready if all(loaded is not chosen for chosen in batch)]
+        return batch
+
+    def _restore(self, batch: list[_Loaded]) -> Iterator[Event]:
+        try:
+            for event in self.restoration.sample(batch):
+                if isinstance(event, Step):
+                    yield event
+                    continue
+                for loaded, output in zip(batch, event, strict=True):
+                    self.writing.append((loaded, self.writers.submit(_encode, loaded, output, self.options)))
+        except InputError as error:
+            if len(batch) > 1:  # find out which of them it was
+                for loaded in batch:
+                    yield from self._restore([loaded])
+                return
+            self.without_memory += isinstance(error, _OutOfMemory)
+            yield self._failure(batch[0].item, error)
+
+    def _written(self, at_most: int) -> Iterator[Event]:
+        """Wait until no more than so many pictures are being encoded, and give the others their names."""
+        while len(self.writing) > at_most:
+            loaded, future = self.writing.popleft()
+            try:
+                files, data = future.result()
+                self._keep(loaded, files)
+            except InputError as error:
+                yield self._failure(loaded.item, error)
+                continue
+            self.succeeded += 1
+            extra = tuple(path for path, _ in files[1:])
+            yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
+
+    def _keep(self, loaded: _Loaded, files: list[tuple[Path, bytes]]) -> None:
+        """Write the files of one picture, the restored one last: it says that all are there."""
+        item, journal, folder = loaded.item, self.journal, self.plan.folder
+        if journal is None or folder is None:
+            return
+        owner = self.plan.label or "all"
+        for path, data in reversed(files):
+            if path.parent not in self.swept:
+                sweep(path.parent, owner)
+                self.swept.add(path.parent)
+            relative = path.relative_to(folder).as_posix()
+            if not self.options.in_place and item.source is not None and _same(item.source, path):
+                raise InputError(f"'{path}' is the input itself, under another name.")
+            _check_free(path, relative, item.name, journal, self.options)
+            status = write_whole(path, data, owner, lambda relative=relative: journal.pending(item.name, relative))  # type: ignore[misc]
+            seconds = time.monotonic() - loaded.since
+            journal.done(item.name, loaded.before, relative, Identity.of(status), self.settings, seconds)
+
+    def _failure(self, item: Item, error: IrsdeError) -> Failed:
+        if self.journal is not None:
+            self.journal.failed(item.name, error.message)
+        if self.options.fail_fast:
+            self.items = iter(())
+            self.ready = []
+            for _, future in self.reading:
+                future.cancel()
+            self.reading.clear()
+        return Failed(item.name, error.message, error.hint)
+
+
+def _journal(plan: Plan) -> Any:
+    return nullcontext() if plan.folder is None else Journal(plan.folder, plan.label)
+
+
+def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Options | None = None) -> bool:
+    """Whether the manifest says that this input with these settings gave the output that is there.
+
+    Raises:
+        InputError: the item cannot be opened, or its output is there and nobody knows from what.
+    """
+    if item.fault:
+        raise InputError(f"'{item.name}' {item.fault}.")
+    if journal is None or item.output is None:
+        return False
+    entry = journal.entry(item.relative)
+    if entry is not None and entry.made is not None and item.source is not None and entry.settings == settings:
+        try:
+            now, made = Identity.of(item.source.stat()), item.output.stat()
+        except OSError:
+            return False
+        if options is not None and options.in_place:
+            return now == entry.made
+        if now == entry.before and made.st_size == entry.made.size:
+            return True
+    if options is not None:
+        _check_free(item.output, item.relative, item.name, journal, options)
+    return False
+
+
+def _check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
+    """An output may be written if it is not there, if it came from the same input, or if it may be overwritten."""
+    if options.overwrite or options.in_place or not path.exists():
+        return
+    entry = journal.entry(relative)
+    if entry is None or not journal.came_from(entry, source):
+        raise InputError(
+            f"'{path}' exists, and this folder's manifest does not say from what.", hint="Give --overwrite."
+        )
+
+
+def _load(item: Item, options: Options) -> _Loaded:
+    since = time.monotonic()
+    source = item.data if item.source is None else item.source
+    assert source is not None, "an item is a file or data"
+    try:
+        before = Identity(len(source), 0) if isinstance(source, bytes) else Identity.of(source.stat())
+        picture = read_picture(
+            source,
+            item.name,
+            limits=options.limits,
+            allow_truncated=options.allow_truncated,
+            strict=options.strict,
+            depth=options.depth,
+        )
+        if isinstance(source, Path) and Identity.of(source.stat()) != before:
+            raise InputError(f"'{item.name}' changed while it was read.", hint="Run again when it is complete.")
+    except OSError as error:
+        raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
+    output_format(picture, _format(item, options), metadata=options.metadata, depth=options.depth)
+    mask = None if options.mask is None else _mask(options.mask, item, picture, options)
+    return _Loaded(item, picture, before, mask, since)
+
+
+def _format(item: Item, options: Options) -> str | None:
+    """The format to write: as asked; a single output file's own; else the input's."""
+    if options.format is not None or item.output is None or options.outputs is None:
+        return options.format
+    if looks_like_picture(Path(options.outputs)) and item.output == Path(options.outputs):
+        return SUFFIXES[item.output.suffix.lower()]
+    return None
+
+
+def _mask(place: Path, item: Item, picture: Picture, options: Options) -> Tensor:
+    """(H, W) of booleans: what is known."""
+    path = place
+    if place.is_dir():
+        inner = place / Path(item.name).with_suffix("")
+        found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
+        path = next((path for path in found if path.is_file()), place / item.name)
+    mask = read_picture(path, str(path), limits=options.limits, depth=8)
+    if mask.size != picture.size:
+        (height, width), (rows, columns) = mask.size, picture.size
+        raise InputError(f"the mask '{path}' is {width} x {height}, but '{item.name}' is {columns} x {rows}.")
+    return to_tensor(mask).mean(0) >= 0.5
+
+
+def _degraded(loaded: _Loaded) -> Tensor:
+    """(3, H, W); holes are white, as the published networks learnt them."""
+    image = to_tensor(loaded.picture)
+    return image if loaded.mask is None else torch.where(loaded.mask, image, 1.0)
+
+
+def _encode(loaded: _Loaded, output: _Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
+    """The files of a picture; for a pipe, the restored picture as bytes."""
+    item, picture = loaded.item, replace(loaded.picture, warnings=())
+    files: list[tuple[Path, bytes]] = []
+    data: bytes | None = None
+    for suffix, image in output.images.items():
+        restored = with_restored(picture, image)
+        if loaded.mask is not None and suffix != ".spread":
+            known = loaded.mask.numpy()
+            restored.pixels[known] = picture.pixels[known]
+        data = encode_picture(
+            restored,
+            format=_format(item, options),
+            quality=options.quality,
+            metadata=options.metadata,
+            depth=options.depth,
+        )
+        if item.output is not None:
+            files.append((item.output.with_stem(item.output.stem + suffix), data))
+        elif not suffix:
+            return [], data
+    if item.output is not None and output.states:
+        extension = ".png" if options.trajectory_format == "strip" else ".gif"
+        path = item.output.with_name(f"{item.output.stem}.trajectory{extension}")
+        files.append((path, _film(output.states, options.trajectory_format)))
+    return files, None
+
+
+def _film(states: Sequence[Tensor], kind: str) -> bytes:
+    """The states beside one another, or after one another."""
+    import imageio.v3 as imageio
+
+    frames = [np.ascontiguousarray(state.permute(1, 2, 0).numpy()) for state in states]
+    buffer = io.BytesIO()
+    if kind == "strip":
+        imageio.imwrite(buffer, np.concatenate(frames, axis=1), extension=".png")
+    else:
+        imageio.imwrite(buffer, np.stack(frames), extension=".gif", duration=400, loop=0)
+    return buffer.getvalue()
+
+
+def _evenly(states: Sequence[Tensor], count: int) -> list[Tensor]:
+    """`count` of the states, evenly spread, with the first and the last."""
+    if count < 2 or len(states) <= count:
+        return list(states[-1:] if count == 1 else states)
+    return [states[round(index * (len(states) - 1) / (count - 1))] for index in range(count)]
+
+
+def _check(loaded: _Loaded, image: Tensor, size: tuple[int, int]) -> None:
+    """The post-condition of every result: the right size, and constant only where the input is."""
+    if tuple(image.shape[-2:]) != size:
+        raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
+    pixels = loaded.picture.pixels
+    if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and int(pixels.max()) != int(pixels.min()):
+        raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")
+
+
+def _padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    return round_up(size[0], multiple), round_up(size[1], multiple)
+
+
+def _key(item: Item, draw: int) -> bytes:
+    """The first draw is the plain run; no file name holds a zero byte."""
+    return item.key if draw == 0 else item.key + b"\0" + str(draw).encode()

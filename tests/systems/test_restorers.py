@@ -1,0 +1,219 @@
+"""What every row of the table of systems promises, and what each one promises besides."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli.errors import UsageError
+from irsde_cli.randomness import ImageNoise, generator_for
+from irsde_cli.restorer import Restorer, Sampling, last
+from irsde_cli.samplers import SAMPLERS
+from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
+from irsde_cli.systems.latent import Latent, LatentConfig
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
+from irsde_cli.tiling import Ragged, Tiles
+
+POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
+NOISE_ONLY = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False, "full_attention": True})
+LATENT_NET = NetworkConfig(
+    "nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,), "long_skip": True}
+)
+AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
+
+
+def build(name: str, **settings: Any) -> Restorer:
+    torch.manual_seed(0)
+    restorer: Restorer
+    if name == "mean-reverting":
+        restorer = MeanReverting(MeanRevertingConfig(network=POCKET, **{"prediction": "clean", **settings}))
+    elif name == "denoising":
+        restorer = Denoising(DenoisingConfig(network=NOISE_ONLY, **settings))
+    else:
+        restorer = Latent(LatentConfig(autoencoder=AUTOENCODER, network=LATENT_NET, **settings))
+    for parameter in restorer.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    return restorer.eval().requires_grad_(False)
+
+
+def noise(seed: int = 0, count: int = 1, sizes: list[tuple[int, int]] | None = None) -> ImageNoise:
+    return ImageNoise([generator_for(seed, str(index).encode()) for index in range(count)], sizes)
+
+
+def run(restorer: Restorer, degraded: Tensor, randn_like: ImageNoise, evaluate: Any = None, **asked: Any) -> Tensor:
+    sampling = restorer.resolve(Sampling(**asked))
+    extra = (evaluate,) if evaluate else ()
+    return last(restorer.steps(degraded, randn_like, sampling, *extra))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_any_sampler_any_size(system: str, sampler: str) -> None:
+    """Each system runs with each sampler, counts evaluations honestly and gives the size back."""
+    restorer = build(system)
+    degraded = torch.rand(1, 3, 9, 14)
+    sampling = restorer.resolve(Sampling(sampler=sampler, steps=3, noise_level=40 if system == "denoising" else None))
+    states = list(restorer.steps(degraded, noise(), sampling))
+    assert len(states) == sampling.steps == 3
+    assert states[-1].shape == degraded.shape
+    assert torch.isfinite(states[-1]).all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_seed_decides(system: str) -> None:
+    """The same noise gives the same image; other noise gives another."""
+    restorer, degraded = build(system), torch.rand(1, 3, 8, 8)
+    settings: dict[str, Any] = {"sampler": "posterior", "steps": 3}
+    assert torch.equal(run(restorer, degraded, noise(1), **settings), run(restorer, degraded, noise(1), **settings))
+    assert not torch.equal(run(restorer, degraded, noise(1), **settings), run(restorer, degraded, noise(2), **settings))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"steps": 101}, "101 steps"),
+        ({"steps": 0}, "0 steps"),
+        ({"sampler": "posteriro"}, "Did you mean 'posterior'"),
+        ({"nodes": (50, 60)}, "must fall"),
+        ({"nodes": (120, 60)}, "must fall"),
+        ({"nodes": (100, 50), "steps": 3}, "2 nodes"),
+        ({"sampler": "posterior", "eta": 0.5}, "no eta"),
+        ({"sampler": "ode-2", "eta": -1.0}, "at least 0"),
+    ],
+)
+def test_impossible_sampling_is_refused(asked: dict[str, Any], words: str) -> None:
+    """What the weights cannot do is said before anything runs."""
+    with pytest.raises(UsageError, match=words):
+        build("mean-reverting").resolve(Sampling(**asked))
+
+
+def test_settings_come_from_the_checkpoint_unless_given() -> None:
+    """A checkpoint's sampler, steps and nodes hold until one of them is asked for."""
+    published = PublishedSampling("ode-2", 4, nodes=(100, 70, 40, 10))
+    restorer = build("mean-reverting", sampling=published)
+    assert restorer.resolve(Sampling()).nodes == (100, 70, 40, 10)
+    asked = restorer.resolve(Sampling(steps=6))
+    assert (asked.sampler, asked.steps, asked.nodes) == ("ode-2", 6, None)
+
+
+def test_estimates_are_clipped_for_pixels_only() -> None:
+    """Clean estimates stay in [0, 1] for pixels, unless parity is asked for; latents are never clipped."""
+    restorer = build("mean-reverting")
+    degraded = torch.cat((torch.zeros(1, 3, 8, 4), torch.ones(1, 3, 8, 4)), dim=-1)
+    clipped = run(restorer, degraded, noise(), sampler="ode-1", steps=1)
+    assert clipped.min() >= 0 and clipped.max() <= 1
+    free = run(restorer, degraded, noise(), sampler="ode-1", steps=1, clip=False)
+    assert free.min() < 0 or free.max() > 1
+    assert build("latent").resolve(Sampling()).clip is False
+
+
+def test_a_canvas_changes_nothing() -> None:
+    """Images of unequal size that share a padded canvas come out as they do alone."""
+    restorer = build("mean-reverting")
+    images = [torch.rand(1, 3, 7, 6), torch.rand(1, 3, 8, 5)]
+    sizes = [(7, 6), (8, 5)]
+    canvas = torch.zeros(2, 3, 8, 8)
+    for index, image in enumerate(images):
+        canvas[index, :, : image.shape[-2], : image.shape[-1]] = image
+    settings: dict[str, Any] = {"sampler": "sde-2", "steps": 4}
+    together = run(restorer, canvas, noise(0, 2, sizes), Ragged(sizes), **settings)
+    for index, (image, (height, width)) in enumerate(zip(images, sizes, strict=True)):
+        generators = ImageNoise([generator_for(0, str(index).encode())])
+        alone = run(restorer, image, generators, **settings)
+        torch.testing.assert_close(together[index : index + 1, :, :height, :width], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (33, 47), (16, 90)])
+def test_tiles_equal_the_whole_for_a_local_network(size: tuple[int, int]) -> None:
+    """With an overlap beyond the network's reach, tiles in each step give the untiled result."""
+    restorer = build("mean-reverting")
+    degraded = torch.rand(1, 3, *size)
+    whole = run(restorer, degraded, noise(), sampler="sde-1", steps=3)
+    tiled = run(restorer, degraded, noise(), Tiles(32, 24), sampler="sde-1", steps=3)
+    assert (tiled - whole).abs().max() < 0.5 / 255
+
+
+def test_every_pixel_of_a_tiling_is_covered() -> None:
+    """The blended prediction of a constant is that constant, for any size, tile and overlap."""
+
+    class Constant(torch.nn.Module):
+        multiple = 8
+
+        def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+            return torch.ones_like(x)
+
+    for height, width, tile, overlap in [(1, 1, 8, 0), (64, 65, 16, 8), (100, 9, 24, 15), (31, 200, 64, 32), (9, 9, 8, 7)]:
+        x = torch.zeros(1, 3, height, width)
+        out = Tiles(tile, overlap)(Constant(), x, x, torch.ones(1))  # type: ignore[arg-type]
+        torch.testing.assert_close(out, torch.ones_like(x))
+
+
+def test_upscaling_comes_from_the_checkpoint() -> None:
+    """A network trained for four times larger images gives them, whichever way the degraded one is enlarged."""
+    for upsampling in ("bicubic", "nearest"):
+        restorer = build("mean-reverting", scale=4, upsampling=upsampling)
+        assert run(restorer, torch.rand(1, 3, 5, 6), noise(), steps=2).shape == (1, 3, 20, 24)
+
+
+@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity"])
+def test_a_perfect_network_is_perfect_in_any_parameterisation(prediction: str) -> None:
+    """The output that stands for the true clean image gives that image and the true noise, at every t."""
+    restorer = build("mean-reverting", prediction=prediction, stationary_std=30 / 255)
+    assert isinstance(restorer, MeanReverting)
+    parameterisation = restorer.parameterisation
+    x0, mu, eps = (torch.rand(1, 3, 4, 4, dtype=torch.float64) for _ in range(3))
+    path = restorer.sde.path(mu)
+    for t in (1, 30, 100):
+        m, s = path.at(t)
+        x = mu + m * (x0 - mu) + s * eps
+        output = {
+            "noise": eps,
+            "velocity": (m * (x - mu) - (x0 - mu)) / s,
+            "clean": (x0 - parameterisation.clean(torch.zeros_like(x), x, mu, m, s)) / parameterisation.open_std(m, s),
+        }[prediction]
+        torch.testing.assert_close(parameterisation.clean(output, x, mu, m, s), x0)
+        torch.testing.assert_close(parameterisation.noise(output, x, mu, m, s), eps, atol=1e-6, rtol=1e-6)
+
+
+def test_denoising_starts_where_the_noise_is() -> None:
+    """Steps are limited by the noise level, given or estimated, and a level beyond the model is refused."""
+    restorer = build("denoising")
+    assert restorer.resolve(Sampling(noise_level=25)).steps == 21
+    with pytest.raises(UsageError, match="noise level of 80"):
+        restorer.resolve(Sampling(noise_level=80))
+    with pytest.raises(UsageError, match="starts at t = 21"):
+        restorer.resolve(Sampling(noise_level=25, nodes=(40, 10)))
+    noisy = 0.5 + 25 / 255 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    states = list(restorer.steps(noisy, noise(), restorer.resolve(Sampling(sampler="euler-ode", steps=100))))
+    assert abs(len(states) - 21) <= 1
+
+
+@pytest.mark.parametrize("level", [5, 15, 25, 50])
+def test_noise_is_estimated(level: int) -> None:
+    """On a smooth picture the estimate is within five per cent."""
+    ramp = torch.linspace(0, 1, 128)[None, None, :, None] * torch.linspace(0, 1, 128)[None, None, None, :]
+    noisy = ramp + level / 255 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    assert math.isclose(estimate_noise(noisy) * 255, level, rel_tol=0.05)
+    assert estimate_noise(torch.rand(1, 3, 1, 9)) == 0
+
+
+def test_unknown_network_options_are_named() -> None:
+    """A misspelt hyper-parameter names its neighbour; an impossible one names itself."""
+    with pytest.raises(UsageError, match="Did you mean 'width'"):
+        build_network(NetworkConfig("nafnet", {"witdh": 8}))
+    with pytest.raises(UsageError, match="cannot be built"):
+        build_network(NetworkConfig("pocket-unet", {"widths": (8,), "blocks": (1, 2)}))
+    with pytest.raises(UsageError, match="unknown network"):
+        build_network(NetworkConfig("nafnett", {}))
+
+
+def test_forward_takes_one_image_or_a_batch() -> None:
+    """From Python a restorer is a function of an image."""
+    restorer = build("mean-reverting", sampling=PublishedSampling("ode-2", 2))
+    image = torch.rand(3, 8, 8)
+    assert restorer(image).shape == (3, 8, 8)
+    torch.testing.assert_close(restorer(image[None])[0], restorer(image))

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import irsde_cli
+from irsde_cli import checkpoint
+from irsde_cli.config import to_mapping
+from irsde_cli.errors import WeightsError
+from tests.systems.test_restorers import build
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, build("mean-reverting"), task="deblur", step=7, data="photos", licence="free")
+    return path
+
+
+def rewrite(path: Path, header: dict[str, Any] | str, change: Any = None) -> Path:
+    tensors = checkpoint.load(path).restorer.state_dict()
+    if change:
+        change(tensors)
+    text = header if isinstance(header, str) else json.dumps(header)
+    other = path.with_name("other.safetensors")
+    save_file(tensors, other, metadata={"irsde": text})
+    return other
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    return vars(checkpoint.read_header(path))
+
+
+@pytest.mark.parametrize("system", ["mean-reverting", "denoising", "latent"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_checkpoint_rebuilds_its_restorer(tmp_path: Path, system: str, dtype: torch.dtype) -> None:
+    """One file holds all that is needed; in half precision the weights are rounded once and computed in float32."""
+    restorer = build(system)
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(path, restorer, dtype=dtype, task="denoise", step=3)
+    loaded = checkpoint.load(path)
+    assert type(loaded.restorer) is type(restorer)
+    assert to_mapping(loaded.restorer.config) == json.loads(json.dumps(to_mapping(restorer.config)))
+    assert (loaded.header.task, loaded.header.step) == ("denoise", 3)
+    for name, tensor in restorer.state_dict().items():
+        assert torch.equal(loaded.restorer.state_dict()[name], tensor.to(dtype).float()), name
+
+
+def test_load_takes_a_path(saved: Path) -> None:
+    """From Python, a file works where a task's name does."""
+    assert irsde_cli.load(str(saved))(torch.rand(3, 8, 8)).shape == (3, 8, 8)
+
+
+def test_damaged_files_are_refused(saved: Path, tmp_path: Path) -> None:
+    """Truncated, empty, junk, pickles under any name, and an absurd header length: one sentence each."""
+    whole = saved.read_bytes()
+    payloads = {
+        "cut": whole[: len(whole) // 2],
+        "empty": b"",
+        "junk": b"not weights at all, but long enough to be read",
+        "absurd": (1 << 40).to_bytes(8, "little") + b"{}",
+    }
+    torch.save({"a": torch.zeros(1)}, tmp_path / "pickle.safetensors")
+    payloads["pickle"] = (tmp_path / "pickle.safetensors").read_bytes()
+    for name, data in payloads.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match=name):
+            checkpoint.load(path)
+
+
+def test_misfits_are_named(saved: Path) -> None:
+    """The first tensor that lacks, exceeds or differs from what the header asks for is named."""
+    header = header_of(saved)
+
+    def lacking(tensors: dict[str, torch.Tensor]) -> None:
+        del tensors["network.intro.weight"]
+
+    def extra(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["surplus"] = torch.zeros(1)
+
+    def reshaped(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["network.intro.weight"] = torch.zeros(1, 2, 3, 3)
+
+    def retyped(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["network.intro.weight"] = tensors["network.intro.weight"].to(torch.int32)
+
+    def poisoned(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["network.intro.weight"] = tensors["network.intro.weight"] * float("nan")
+
+    for change, words in [
+        (lacking, "lacks the tensor 'network.intro.weight'"),
+        (extra, "'surplus'"),
+        (reshaped, "shape"),
+        (retyped, "type"),
+        (poisoned, "not finite"),
+    ]:
+        with pytest.raises(WeightsError, match=words):
+            checkpoint.load(rewrite(saved, header, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 99}, "newer irsde"),
+        ({"system": "mean-revertin"}, "Did you mean 'mean-reverting'"),
+        ({"surprise": 1}, "unknown key 'surprise'"),
+        ({"step": "many"}, "'step' must be int"),
+        ({"config": {}}, "'network' is missing"),
+        ({"config": {"network": {"name": "pocket-unet", "options": {"widths": [-3], "blocks": [1]}}}}, "cannot be built"),
+        ({"config": {"network": {"name": "pocket-unet"}, "stationary_std": -1.0}}, "stationary_std"),
+    ],
+)
+def test_headers_are_checked(saved: Path, change: dict[str, Any], words: str) -> None:
+    """A header is trusted in nothing."""
+    with pytest.raises(WeightsError, match=words):
+        checkpoint.load(rewrite(saved, header_of(saved) | change))
+
+
+def test_headers_that_are_no_headers(saved: Path) -> None:
+    """Another program's file, or a header that is not JSON, is refused."""
+    with pytest.raises(WeightsError, match="not JSON"):
+        checkpoint.load(rewrite(saved, "{"))
+    save_file({"a": torch.zeros(1)}, saved)
+    with pytest.raises(WeightsError, match="no header"):
+        checkpoint.load(saved)
+    with pytest.raises(WeightsError, match="no weight file"):
+        checkpoint.load(saved.with_name("absent.safetensors"))
