@@ -1,41 +1,16 @@
 """The one interface of every restoration system: degraded in, restored out."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, whole
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the reverse process is run. `None` leaves the choice to the checkpoint.
-
-    Attributes:
-        sampler: a name of `irsde_cli.samplers.SAMPLERS`.
-        steps: network evaluations.
-        nodes: falling time indices at which the network is evaluated; their number is `steps`.
-        eta: from 0 (the probability-flow ODE) to 1 (the reverse SDE), where the sampler has it.
-        noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it.
-        clip: keep each clean estimate within [0, 1].
-    """
-
-    sampler: str | None = None
-    steps: int | None = None
-    nodes: tuple[int, ...] | None = None
-    eta: float | None = None
-    noise_level: float | None = None
-    clip: bool | None = None
-
-    def over(self, other: "Sampling") -> "Sampling":
-        """These settings, with `other`'s where these are `None`."""
-        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
-        return replace(other, **given)
 
 
 class Restorer(nn.Module, ABC):
@@ -92,8 +67,5 @@ class Restorer(nn.Module, ABC):
 
 def last(states: Iterator[Tensor]) -> Tensor:
     """The final state of a run."""
-    state: Tensor | None = None
-    for state in states:
-        pass
-    assert state is not None, "a restorer yields at least once"
-    return state
+    newest: deque[Tensor] = deque(states, maxlen=1)
+    return newest.pop()

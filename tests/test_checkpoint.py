@@ -110,7 +110,10 @@ def test_misfits_are_named(saved: Path) -> None:
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"step": "many"}, "'step' must be int"),
         ({"config": {}}, "'network' is missing"),
-        ({"config": {"network": {"name": "pocket-unet", "options": {"widths": [-3], "blocks": [1]}}}}, "cannot be built"),
+        (
+            {"config": {"network": {"name": "pocket-unet", "options": {"widths": [-3], "blocks": [1]}}}},
+            "cannot be built",
+        ),
         ({"config": {"network": {"name": "pocket-unet"}, "stationary_std": -1.0}}, "stationary_std"),
     ],
 )

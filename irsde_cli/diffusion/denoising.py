@@ -1,7 +1,7 @@
 """The Denoising-SDE: the mean-reverting SDE with mu = x_0, so that noise is all that time adds.
 
-Luo et al., ICML 2023, section on Gaussian denoising: x_t = x_0 + std_t noise, and a noisy photograph is the state at the
-time whose std is its noise level.
+Luo et al., ICML 2023: x_t = x_0 + std_t noise, so a noisy photograph is the state at the time whose std is its noise
+level.
 """
 
 import math

@@ -1,7 +1,7 @@
 """What a network's output means, and how its input is scaled.
 
-`noise` is published; its error is multiplied by s / m in the clean estimate, up to 39 at t = T. `clean` is preconditioned
-as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation `residual_std`, so that the
+`noise` is published; its error is multiplied by s / m in the clean estimate, up to 39 at t = T. `clean` is
+preconditioned as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation `residual_std`, so that the
 network's error reaches the clean estimate scaled down at every t.
 """
 
@@ -49,7 +49,7 @@ class Parameterisation:
         return (x - centre - m * (self.clean(output, x, centre, m, s) - centre)) / s
 
     def open_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
-        """Standard deviation of x_0 that a state leaves open, for residuals of `residual_std`: the unit of its error."""
+        """Standard deviation of x_0 that a state leaves open, by `residual_std`: the unit of its error."""
         return s * self.residual_std / self._total_std(m, s)
 
     def _total_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:

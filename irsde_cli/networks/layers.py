@@ -104,8 +104,8 @@ class ResBlock(nn.Module):
         if self.mlp is not None:
             scale, shift = self.mlp(time)[:, :, None, None].chunk(2, dim=1)
             scale_shift = (scale, shift)
-        h: Tensor = self.block2(self.block1(x, scale_shift))
-        return h + self.res_conv(x)
+        h: Tensor = self.block2(self.block1(x, scale_shift)) + self.res_conv(x)
+        return h
 
 
 HEADS = 4

@@ -1,4 +1,4 @@
-"""Ancestral sampling: each state from the posterior given the current clean estimate, as IR-SDE published it in 2024."""
+"""Ancestral sampling: each state from the posterior given the current clean estimate, published with IR-SDE."""
 
 from collections.abc import Iterator
 

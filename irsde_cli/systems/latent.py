@@ -13,7 +13,8 @@ from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
 from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer, Sampling
+from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,

@@ -16,10 +16,10 @@ from irsde_cli.errors import UsageError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
-from irsde_cli.restorer import Sampling
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.nodes import choose_nodes, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
+from irsde_cli.samplers.settings import Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import MachineError
 from irsde_cli.randomness import ImageNoise
-from irsde_cli.restorer import Sampling, last
+from irsde_cli.restorer import last
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.photos import training_pair
@@ -81,6 +82,11 @@ def build_degradation(config: DegradationConfig) -> Degradation:
     """The degradation with its settings."""
     degradation: Degradation = DEGRADATIONS.load(config.name)(**config.options)
     return degradation
+
+
+def parameter_count(config: TrainConfig) -> int:
+    """How many numbers are learnt."""
+    return sum(parameter.numel() for parameter in MeanReverting(config.model).parameters())
 
 
 class Trainer:

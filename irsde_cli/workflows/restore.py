@@ -1,9 +1,8 @@
-"""Restoring as an iterable of events: plan, read, sample, check, write, with one bad picture never stopping the rest."""
+"""Restoring as an iterable of events: read, sample, check, write; one bad picture never stops the rest."""
 
 import io
 import logging
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +21,6 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import (
     SUFFIXES,
-    Limits,
-    Metadata,
     Picture,
     encode_picture,
     looks_like_picture,
@@ -34,14 +31,25 @@ from irsde_cli.images import (
 )
 from irsde_cli.networks.network import round_up
 from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, generator_for
-from irsde_cli.restorer import Sampling
 from irsde_cli.runtime import free_memory
-from irsde_cli.tasks import get_task
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
-from irsde_cli.workflows import planning
-from irsde_cli.workflows.files import refusal, sweep, write_whole
+from irsde_cli.workflows.files import sweep, write_whole
 from irsde_cli.workflows.journal import Identity, Journal, settings_id
-from irsde_cli.workflows.planning import Item, Naming, Shard
+from irsde_cli.workflows.planning import Item
+from irsde_cli.workflows.request import (
+    Done,
+    Event,
+    Failed,
+    Intended,
+    Options,
+    Plan,
+    Planned,
+    Skipped,
+    Step,
+    Warned,
+    same_file,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,240 +58,6 @@ MEMORY_SHARE = 0.5
 READ_AHEAD = 3
 READ_AHEAD_PIXELS = 64_000_000
 SPREAD_GAIN = 8
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `irsde restore` was asked for; the attributes are its options.
-
-    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size; `batch_size` 0 is one that fits.
-    """
-
-    inputs: str
-    outputs: str | None
-    task: str
-    sampling: Sampling = Sampling()
-    seed: int = 0
-    recursive: bool = False
-    listed: tuple[str, ...] | None = None
-    in_place: bool = False
-    format: str | None = None
-    quality: int = 95
-    depth: int | None = None
-    suffix: str = ""
-    overwrite: bool = False
-    on_collision: Literal["refuse", "rename"] = "refuse"
-    metadata: Metadata = "keep"
-    limits: Limits = Limits()
-    allow_truncated: bool = False
-    strict: bool = False
-    limit: int | None = None
-    fail_fast: bool = False
-    shard: Shard | None = None
-    batch_size: int = 0
-    tile: int | Literal["auto"] = "auto"
-    tile_overlap: int = 64
-    mask: Path | None = None
-    samples: int = 1
-    estimate: Literal["sample", "mean"] = "sample"
-    spread: bool = False
-    trajectory: int = 0
-    trajectory_format: Literal["strip", "gif"] = "strip"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """How many pictures there are before any is opened."""
-
-    count: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
-
-    names: tuple[str, ...]
-    step: int
-    steps: int
-    megapixels: float
-
-
-@dataclass(frozen=True)
-class Done:
-    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
-
-    name: str
-    output: Path | None
-    seconds: float
-    data: bytes | None = None
-    extra: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A picture is up to date."""
-
-    name: str
-    output: Path | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A picture gave nothing, and why."""
-
-    name: str
-    reason: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about a picture was changed or is worth knowing."""
-
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Intended:
-    """What would be done with a picture."""
-
-    name: str
-    output: Path | None
-    action: Literal["restore", "skip", "fail"]
-    reason: str = ""
-
-
-Event = Planned | Step | Done | Skipped | Failed | Warned | Intended
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory."""
-
-    options: Options
-    folder: Path | None
-    items: Callable[[], Iterator[Item]]
-    count: int
-
-    @property
-    def label(self) -> str:
-        """The shard, for file names."""
-        return self.options.shard.label if self.options.shard else ""
-
-
-def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
-    """Check all that can be checked without opening a picture or loading weights.
-
-    Raises:
-        UsageError: inputs and outputs cannot be as asked.
-        MachineError: the output folder cannot be written.
-    """
-    task = get_task(options.task)
-    if task.needs_mask and options.mask is None:
-        raise UsageError(
-            f"the task '{options.task}' needs --mask.", hint="A file, or a folder of masks: white is known."
-        )
-    if options.mask is not None and not options.mask.exists():
-        raise UsageError(f"no such mask: '{options.mask}'.")
-    if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
-        raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
-    wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
-    naming = Naming(wanted, options.suffix, options.on_collision == "rename")
-    folder, make = _places(options, naming, stdin)
-    if folder is not None:
-        _probe(folder)
-
-    def items() -> Iterator[Item]:
-        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
-        for index, item in enumerate(chosen):
-            if options.limit is not None and index >= options.limit:
-                return
-            yield item
-
-    count = planning.check_collisions(items(), folds_case=folder is not None and _folds_case(folder))
-    if count == 0 and options.shard is None:
-        deeper = "" if options.recursive else " Its subfolders are read with -r."
-        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
-    return Plan(options, folder, items, count)
-
-
-def _places(
-    options: Options, naming: Naming, stdin: Callable[[], bytes]
-) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
-    """The output folder, if any, and what lists the items."""
-    source, target = options.inputs, options.outputs
-    if options.in_place:
-        if source == "-" or target is not None:
-            raise UsageError("--in-place takes an INPUT file or folder, and no OUTPUT.")
-        if options.format or options.suffix or options.samples > 1:
-            raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
-        target = source if Path(source).is_dir() else str(Path(source).parent)
-    if target is None:
-        raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
-    to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
-    folder = None if target == "-" else Path(target).parent if to_file else Path(target)
-    if source == "-":
-        output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
-        item = planning.piped(stdin(), output, output.name if output else "-")
-        return folder, lambda: iter([item])
-    path = Path(source)
-    if not path.exists() and not path.is_symlink():
-        raise UsageError(f"no such file or folder: '{source}'.")
-    if path.is_dir() or options.listed is not None:
-        if folder is None or to_file:
-            raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")
-        if not options.in_place:
-            _check_apart(path, folder, recursive=options.recursive)
-        place = folder
-        listed = options.listed
-        if listed is not None:
-            return folder, lambda: planning.from_list(listed, path, place, naming)
-        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
-    if folder is None:
-        return None, lambda: iter([planning.single(path, None, "-")])
-    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path)
-    if not options.in_place and _same(path, output):
-        raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
-    return folder, lambda: iter([planning.single(path, output, output.name)])
-
-
-def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:
-    inner, outer = target.resolve(), source.resolve()
-    if inner == outer:
-        raise UsageError(f"'{target}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
-    if recursive and inner.is_relative_to(outer):
-        raise UsageError(f"the output '{target}' lies inside the input.", hint="Results would be restored again.")
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
-
-
-def _probe(folder: Path) -> None:
-    """Make the output folder and write to it, before seconds are spent on loading weights."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file, not a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".irsde-probe-{os.getpid()}.part"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise refusal(error, folder / "probe") from None
-
-
-def _folds_case(folder: Path) -> bool:
-    probe = folder / f".irsde-case-{os.getpid()}.part"
-    probe.write_bytes(b"")
-    try:
-        return probe.with_name(probe.name.upper()).exists()
-    finally:
-        probe.unlink()
 
 
 def preview(plan: Plan, settings: str) -> Iterator[Event]:
@@ -415,10 +189,10 @@ class Restoration:
                 longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
                 tile = round_up((tile or longest) // 2, self.restorer.multiple)
                 if tile < SMALLEST_TILE:
-                    raise _OutOfMemory("there is not enough memory for it, even in the smallest tiles.") from None
+                    raise _OutOfMemoryError("there is not enough memory for it, even in the smallest tiles.") from None
                 logger.warning("out of memory: going on with tiles of %d pixels", tile)
                 self._tile = tile
-            except _NotFinite:
+            except _NotFiniteError:
                 if self.dtype is None:
                     raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
                 logger.warning("a result is not finite in half precision: once more in float32")
@@ -449,18 +223,17 @@ class Restoration:
             generators = [generator_for(self.options.seed, _key(loaded.item, draw)) for loaded in batch]
             with Prefetched(ImageNoise(generators, grown)) as noise, torch.inference_mode():
                 state = canvas
-                count = 0
                 kept: list[Tensor] = []
-                for state in self.restorer.steps(canvas, noise, self.sampling, evaluate):
-                    count += 1
+                states = self.restorer.steps(canvas, noise, self.sampling, evaluate)
+                for count, state in enumerate(states, start=1):
                     if self.options.trajectory and draw == 0:
                         kept.append(state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu())
                     yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
                     if self.stopped():
-                        raise _Stopped
+                        raise _StoppedError
                 image = state.float().cpu()
             if not torch.isfinite(image).all():
-                raise _NotFinite
+                raise _NotFiniteError
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "sample":
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)
@@ -500,15 +273,15 @@ class Restoration:
         return max(side, round_up(SMALLEST_TILE, multiple))
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """The run was asked to stop between two steps."""
 
 
-class _NotFinite(Exception):
+class _NotFiniteError(Exception):
     """A result holds NaN or infinity."""
 
 
-class _OutOfMemory(InputError):
+class _OutOfMemoryError(InputError):
     """A picture does not fit into memory, even in the smallest tiles."""
 
 
@@ -547,7 +320,7 @@ class _Pipeline:
                     break
                 yield from self._restore(self._next_batch())
                 yield from self._written(at_most=2)
-        except _Stopped:
+        except _StoppedError:
             pass
         finally:
             for _, future in self.reading:
@@ -610,7 +383,7 @@ class _Pipeline:
                 for loaded in batch:
                     yield from self._restore([loaded])
                 return
-            self.without_memory += isinstance(error, _OutOfMemory)
+            self.without_memory += isinstance(error, _OutOfMemoryError)
             yield self._failure(batch[0].item, error)
 
     def _written(self, at_most: int) -> Iterator[Event]:
@@ -638,7 +411,7 @@ class _Pipeline:
                 sweep(path.parent, owner)
                 self.swept.add(path.parent)
             relative = path.relative_to(folder).as_posix()
-            if not self.options.in_place and item.source is not None and _same(item.source, path):
+            if not self.options.in_place and item.source is not None and same_file(item.source, path):
                 raise InputError(f"'{path}' is the input itself, under another name.")
             _check_free(path, relative, item.name, journal, self.options)
             status = write_whole(path, data, owner, lambda relative=relative: journal.pending(item.name, relative))  # type: ignore[misc]

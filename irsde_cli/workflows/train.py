@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -76,6 +76,7 @@ def train(
     save_every: int = 1000,
     data_name: str = "",
     licence: str = "",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress | Finished]:
     """Train, or go on with the run that lies in `run`.
 
@@ -93,6 +94,7 @@ def train(
         save_every: steps between two checkpoints.
         data_name: what the checkpoint says it was trained on.
         licence: the terms of the data, for the checkpoint.
+        stopped: asked after each step; the run is saved and ends when it says so.
 
     Raises:
         UsageError: the data cannot be used, or `run` holds a run of other settings.
@@ -115,8 +117,11 @@ def train(
     for loss in trainer.train(photos):
         losses.append(loss)
         last_step = trainer.step == config.steps
-        if trainer.step % save_every == 0 or last_step:
+        stop = stopped()
+        if trainer.step % save_every == 0 or last_step or stop:
             _save(run, trainer, header)
+        if stop:
+            return
         if trainer.step % report_every == 0 or last_step:
             before = after = None
             speed = len(losses) * config.batch_size / (time.monotonic() - since)

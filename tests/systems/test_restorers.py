@@ -9,8 +9,9 @@ from torch import Tensor
 
 from irsde_cli.errors import UsageError
 from irsde_cli.randomness import ImageNoise, generator_for
-from irsde_cli.restorer import Restorer, Sampling, last
+from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
 from irsde_cli.systems.latent import Latent, LatentConfig
@@ -146,7 +147,13 @@ def test_every_pixel_of_a_tiling_is_covered() -> None:
         def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
             return torch.ones_like(x)
 
-    for height, width, tile, overlap in [(1, 1, 8, 0), (64, 65, 16, 8), (100, 9, 24, 15), (31, 200, 64, 32), (9, 9, 8, 7)]:
+    for height, width, tile, overlap in [
+        (1, 1, 8, 0),
+        (64, 65, 16, 8),
+        (100, 9, 24, 15),
+        (31, 200, 64, 32),
+        (9, 9, 8, 7),
+    ]:
         x = torch.zeros(1, 3, height, width)
         out = Tiles(tile, overlap)(Constant(), x, x, torch.ones(1))  # type: ignore[arg-type]
         torch.testing.assert_close(out, torch.ones_like(x))

@@ -1,0 +1,5 @@
+"""`python -m irsde_cli`."""
+
+from irsde_cli.cli import main
+
+main()

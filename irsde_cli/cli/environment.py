@@ -1,0 +1,53 @@
+"""`irsde env`."""
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+from typing import Annotated
+
+import typer
+
+from irsde_cli import __version__
+from irsde_cli.cli.reporting import data
+
+PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
+EXTRAS = {"hdr": ("OpenImageIO", "16-bit colour PNG")}
+
+
+def environment(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """Show versions, devices, memory and extras, for reports of problems."""
+    import torch
+
+    from irsde_cli.runtime import free_memory
+
+    devices = ["cpu"]
+    devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    rows = {
+        "irsde": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **{name: _version(name) for name in PACKAGES},
+        "devices": ", ".join(devices),
+        "threads": str(torch.get_num_threads()),
+        "free memory": f"{free_memory(torch.device('cpu')) / 2**30:.1f} GiB",
+        **{
+            f"extra {name}": f"{'installed' if importlib.util.find_spec(module) else 'not installed'} ({purpose})"
+            for name, (module, purpose) in EXTRAS.items()
+        },
+    }
+    if as_json:
+        data(json.dumps(rows))
+        return
+    for name, value in rows.items():
+        data(f"{name:16} {value}")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

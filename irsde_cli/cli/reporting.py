@@ -1,0 +1,100 @@
+"""Where errors become one sentence and an exit code, and text becomes safe for a terminal."""
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from irsde_cli.errors import IrsdeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+BROKEN_PIPE = 141
+
+
+def printable(text: object) -> str:
+    """`text` without control characters or bytes that no terminal can show: they become escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in str(text)
+    )
+
+
+def complain(message: str, hint: str = "") -> None:
+    """One line on standard error, and one with what to do."""
+    typer.echo(f"Error: {printable(message)}", err=True)
+    if hint:
+        typer.echo(f"Hint: {printable(hint)}", err=True)
+
+
+def data(text: str) -> None:
+    """A line of results on standard output; a name that the output's encoding lacks is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
+def as_json(event: Any) -> str:
+    """An event as one line of JSON in ASCII."""
+    values = {"event": type(event).__name__.lower()} | asdict(event)
+    values.pop("data", None)
+    return json.dumps(values, default=lambda value: str(value) if isinstance(value, Path) else value)
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """The command, with its errors printed for people and turned into exit codes."""
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return command(*arguments, **options)
+        except IrsdeError as error:
+            complain(error.message, error.hint)
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            # Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+        except Exception as error:
+            if isinstance(error, typer.Exit | typer.Abort) or os.environ.get("IRSDE_DEBUG"):
+                raise
+            complain(f"this is a bug: {type(error).__name__}: {error}.", "IRSDE_DEBUG=1 shows where; please report it.")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+class Interruption:
+    """Asks a run to stop at the first signal and ends the process at the second.
+
+    Attributes:
+        code: 128 + the signal, once one came; else 0.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    def __enter__(self) -> "Interruption":
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+        self._before = {number: signal.signal(number, self._note) for number in (getattr(signal, n) for n in names)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> bool:
+        return self.code != 0
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.code:
+            os._exit(self.code)
+        self.code = 128 + number

@@ -1,0 +1,368 @@
+"""`irsde restore`."""
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from irsde_cli.cli import options as files
+from irsde_cli.cli.reporting import Interruption, as_json, complain, data, printable
+from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.samplers import SAMPLERS
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
+
+
+class Precision(StrEnum):
+    """Of the network."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Metadata(StrEnum):
+    """Of the pictures."""
+
+    KEEP = "keep"
+    STRIP = "strip"
+
+
+class Collision(StrEnum):
+    """What happens when two pictures want one name."""
+
+    REFUSE = "refuse"
+    RENAME = "rename"
+
+
+class Estimate(StrEnum):
+    """What is written."""
+
+    SAMPLE = "sample"
+    MEAN = "mean"
+
+
+class Film(StrEnum):
+    """How states are shown."""
+
+    STRIP = "strip"
+    GIF = "gif"
+
+
+def _panel(*names: str, panel: str, **settings: Any) -> Any:
+    variable = "IRSDE_" + names[0].lstrip("-").replace("-", "_").upper()
+    return typer.Option(*names, rich_help_panel=panel, envvar=variable, show_envvar=False, **settings)
+
+
+def _complete_task(incomplete: str) -> list[tuple[str, str]]:
+    return [(name, task.summary) for name, task in TASKS.items() if name.startswith(incomplete)]
+
+
+def _complete_sampler(incomplete: str) -> list[str]:
+    return [name for name in SAMPLERS if name.startswith(incomplete)]
+
+
+def _complete_model(incomplete: str) -> list[str]:
+    return [name for name in SHIPPED if name.startswith(incomplete)]
+
+
+def _config(context: typer.Context, value: Path | None) -> Path | None:
+    try:
+        return files.from_file(context, value)
+    except IrsdeError as error:
+        complain(error.message, error.hint)
+        raise typer.Exit(error.exit_code) from None
+
+
+def restore(
+    inputs: Annotated[str, typer.Argument(metavar="INPUT", help="A picture, a folder, or - for a pipe.")],
+    outputs: Annotated[
+        str | None, typer.Argument(metavar="OUTPUT", help="A folder, a file for a single picture, or - for a pipe.")
+    ] = None,
+    task: Annotated[
+        str,
+        _panel("--task", "-t", panel="Model", help=f"What to undo: {', '.join(TASKS)}.", autocompletion=_complete_task),
+    ] = "",
+    model: Annotated[
+        str | None,
+        _panel(
+            "--model",
+            "-n",
+            panel="Model",
+            help="A shipped network or a .safetensors file; the task's own network if not given.",
+            autocompletion=_complete_model,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, _panel("--steps", panel="Model", help="Network evaluations; the weights know their own number.")
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        _panel(
+            "--sampler",
+            panel="Model",
+            help=f"How to sample: {', '.join(SAMPLERS)}.",
+            autocompletion=_complete_sampler,
+        ),
+    ] = None,
+    nodes: Annotated[
+        str | None, _panel("--nodes", panel="Model", help="Time indices to evaluate at, for instance 100,80,59,30,9.")
+    ] = None,
+    eta: Annotated[
+        float | None, _panel("--eta", panel="Model", help="From 0, the ODE, to 1, the SDE, for the multistep samplers.")
+    ] = None,
+    noise_level: Annotated[
+        float | None,
+        _panel("--noise-level", panel="Model", help="Noise to remove, of 255, for the Denoising-SDE; else estimated."),
+    ] = None,
+    seed: Annotated[int, _panel("--seed", panel="Model", help="The same seed, the same image.")] = 0,
+    samples: Annotated[int, _panel("--samples", panel="Model", min=1, help="Restorations of each picture.")] = 1,
+    estimate: Annotated[
+        Estimate, _panel("--estimate", panel="Model", help="Write a sample, or the mean of --samples (8) draws.")
+    ] = Estimate.SAMPLE,
+    spread: Annotated[
+        bool,
+        _panel("--spread", panel="Model", help="Also write how much the draws differ, in each pixel, times 8."),
+    ] = False,
+    recursive: Annotated[
+        bool, _panel("--recursive", "-r", panel="Input", help="Read subfolders too and mirror them.")
+    ] = False,
+    files_from: Annotated[
+        str | None,
+        _panel("--files-from", panel="Input", help="A list of files in INPUT, by line or NUL; - is a pipe."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        _panel("--mask", panel="Input", help="What is known (white), a file or a folder; paired by name."),
+    ] = None,
+    max_pixels: Annotated[
+        int, _panel("--max-pixels", panel="Input", min=1, help="Refuse larger pictures before decoding them.")
+    ] = 120_000_000,
+    allow_truncated: Annotated[
+        bool, _panel("--allow-truncated", panel="Input", help="Take what a cut-off file still shows.")
+    ] = False,
+    strict: Annotated[bool, _panel("--strict", panel="Input", help="Fail where there would be a warning.")] = False,
+    in_place: Annotated[
+        bool, _panel("--in-place", panel="Output", help="Replace the inputs themselves; takes no OUTPUT.")
+    ] = False,
+    format: Annotated[
+        str | None, _panel("--format", "-f", panel="Output", help="keep, png, jpeg, webp, tiff or bmp.")
+    ] = None,
+    quality: Annotated[int, _panel("--quality", panel="Output", min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    depth: Annotated[
+        int | None, _panel("--depth", panel="Output", help="Bits per sample, 8 or 16; the input's if not given.")
+    ] = None,
+    suffix: Annotated[str, _panel("--suffix", panel="Output", help="Put behind the names of results.")] = "",
+    metadata: Annotated[
+        Metadata, _panel("--metadata", panel="Output", help="Keep or strip EXIF and XMP.")
+    ] = Metadata.KEEP,
+    overwrite: Annotated[
+        bool, _panel("--overwrite", panel="Output", help="Replace files that no earlier run made.")
+    ] = False,
+    on_collision: Annotated[
+        Collision, _panel("--on-collision", panel="Output", help="When two results would have one name.")
+    ] = Collision.REFUSE,
+    trajectory: Annotated[
+        int, _panel("--trajectory", panel="Output", min=0, help="Also write so many states of each picture.")
+    ] = 0,
+    trajectory_format: Annotated[
+        Film, _panel("--trajectory-format", panel="Output", help="Side by side, or animated.")
+    ] = Film.STRIP,
+    device: Annotated[
+        str, _panel("--device", "-d", panel="Memory and speed", help="auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    precision: Annotated[
+        Precision, _panel("--precision", panel="Memory and speed", help="Of the network; auto is bf16 on GPUs.")
+    ] = Precision.AUTO,
+    batch_size: Annotated[
+        int, _panel("--batch-size", "-b", panel="Memory and speed", min=0, help="Pictures at once; 0 is what fits.")
+    ] = 0,
+    tile: Annotated[
+        str, _panel("--tile", panel="Memory and speed", help="Side of tiles in pixels, 0 for none, or auto.")
+    ] = "auto",
+    tile_overlap: Annotated[
+        int, _panel("--tile-overlap", panel="Memory and speed", min=0, help="Pixels that tiles share.")
+    ] = 64,
+    shard: Annotated[
+        str | None, _panel("--shard", panel="Batch", help="Part i of n (i/n), for several machines or GPUs.")
+    ] = None,
+    limit: Annotated[int | None, _panel("--limit", panel="Batch", min=1, help="Only the first so many.")] = None,
+    fail_fast: Annotated[bool, _panel("--fail-fast", panel="Batch", help="Stop at the first failure.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", rich_help_panel="Batch", help="Say what would be done, and do nothing.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            rich_help_panel="Batch",
+            callback=_config,
+            is_eager=True,
+            help="Options in a TOML file; flags and IRSDE_* variables come before it.",
+        ),
+    ] = None,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", rich_help_panel="Diagnostics", help="Show what would apply, as JSON, and exit."),
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", rich_help_panel="Diagnostics", help="Print events as lines of JSON.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", rich_help_panel="Diagnostics", help="Print results and errors alone.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", rich_help_panel="Diagnostics", help="Say more about what is done.")
+    ] = False,
+) -> None:
+    """Restore pictures and write them to a folder.
+
+    Examples: irsde restore photos/ restored/ --task denoise
+
+    irsde restore shaken.jpg sharp.jpg --task deblur --steps 20
+    """
+    from irsde_cli.images import Limits
+    from irsde_cli.samplers.settings import Sampling
+    from irsde_cli.workflows.planning import Shard
+    from irsde_cli.workflows.request import Options, plan
+
+    if not task:
+        raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
+    if depth not in (None, 8, 16):
+        raise UsageError(f"--depth is 8 or 16, not {depth}.")
+    if sampler is not None:
+        SAMPLERS.check(sampler)
+    asked = Options(
+        inputs=inputs,
+        outputs=outputs,
+        task=task,
+        sampling=Sampling(sampler, steps, _nodes(nodes), eta, noise_level),
+        seed=seed,
+        recursive=recursive,
+        listed=_listed(files_from),
+        in_place=in_place,
+        format=format,
+        quality=quality,
+        depth=depth,
+        suffix=suffix,
+        overwrite=overwrite,
+        on_collision=on_collision.value,
+        metadata=metadata.value,
+        limits=Limits(max_pixels=max_pixels),
+        allow_truncated=allow_truncated,
+        strict=strict,
+        limit=limit,
+        fail_fast=fail_fast,
+        shard=None if shard is None else Shard.parse(shard),
+        batch_size=batch_size,
+        tile="auto" if tile == "auto" else _whole(tile, "--tile"),
+        tile_overlap=tile_overlap,
+        mask=mask,
+        samples=samples,
+        estimate=estimate.value,
+        spread=spread,
+        trajectory=trajectory,
+        trajectory_format=trajectory_format.value,
+    )
+    planned = plan(asked, lambda: sys.stdin.buffer.read())
+    weights = find_weights(model, task)
+
+    from irsde_cli import checkpoint
+    from irsde_cli.cli.progress import display
+    from irsde_cli.runtime import choose_device, choose_precision
+    from irsde_cli.workflows.journal import settings_id
+    from irsde_cli.workflows.request import Done, Failed, Intended, Skipped, Warned
+    from irsde_cli.workflows.restore import Restoration, describe, preview
+
+    chosen = choose_device(device)
+    dtype = choose_precision(precision.value, chosen)
+    loaded = checkpoint.load(weights.path)
+    restoration = Restoration(loaded, asked, chosen, dtype)
+    settings = describe(planned, loaded, restoration.sampling, dtype)
+    if print_config:
+        data(
+            json.dumps({**asdict(asked), "sampling": asdict(restoration.sampling), "device": str(chosen)}, default=str)
+        )
+        return
+    if not quiet:
+        resolved = restoration.sampling
+        seen = f", trained for {loaded.header.task}" if loaded.header.task != task else ""
+        typer.echo(
+            f"{weights.name} ({loaded.header.step} training steps{seen}) on {chosen}, "
+            f"{resolved.sampler}, {resolved.steps} steps, seed {seed}. Other weights: {BETTER_WEIGHTS}",
+            err=True,
+        )
+    _log(verbose, quiet)
+    failures: list[Failed] = []
+    with Interruption() as interrupted, display(quiet=quiet) as shown:
+        restoration.stopped = interrupted
+        events = preview(planned, settings_id(settings)) if dry_run else restoration.run(planned)
+        for event in events:
+            shown.show(event)
+            if json_lines and outputs != "-":
+                data(as_json(event))
+            match event:
+                case Done(data=bytes() as picture):
+                    sys.stdout.buffer.write(picture)
+                    sys.stdout.buffer.flush()
+                case Done() if not json_lines:
+                    for path in (event.output, *event.extra):
+                        data(printable(path))
+                case Skipped() if verbose:
+                    shown.note(f"up to date: {printable(event.name)}")
+                case Warned() if not quiet:
+                    shown.note(f"{printable(event.name)}: {printable(event.message)}")
+                case Failed():
+                    failures.append(event)
+                case Intended() if not json_lines:
+                    reason = f" ({event.reason})" if event.reason else ""
+                    data(printable(f"{event.action}: {event.name} -> {event.output}{reason}"))
+                case _:
+                    pass
+    if not quiet and not dry_run:
+        typer.echo(f"{shown.tally}.", err=True)
+    for failed in failures:
+        typer.echo(
+            f"failed: {printable(failed.name)}: {printable(failed.reason)} {printable(failed.hint)}".rstrip(), err=True
+        )
+    if interrupted.code:
+        raise typer.Exit(interrupted.code)
+    if failures:
+        raise typer.Exit(3)
+
+
+def _nodes(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(_whole(part.strip(), "--nodes") for part in text.split(","))
+
+
+def _whole(text: str, option: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{option} takes whole numbers, not '{text}'.")
+    return int(text)
+
+
+def _listed(place: str | None) -> tuple[str, ...] | None:
+    """The paths of a list; a NUL anywhere means that NUL separates them."""
+    if place is None:
+        return None
+    try:
+        raw = sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the list '{place}': {error.strerror}.") from None
+    import os
+
+    parts = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
+    return tuple(os.fsdecode(part) for part in parts if part)
+
+
+def _log(verbose: bool, quiet: bool) -> None:
+    import logging
+
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("irsde_cli").setLevel(level)

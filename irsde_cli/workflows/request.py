@@ -1,0 +1,250 @@
+"""What a run of `irsde restore` was asked for and what it will touch, known before torch is loaded."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from irsde_cli.errors import UsageError
+from irsde_cli.images import SUFFIXES, Limits, Metadata, looks_like_picture
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.tasks import get_task
+from irsde_cli.workflows import planning
+from irsde_cli.workflows.files import refusal
+from irsde_cli.workflows.planning import Item, Naming, Shard
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `irsde restore` was asked for; the attributes are its options.
+
+    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
+    paths of `--files-from`; `tile` is "auto", 0 for none, or a size; `batch_size` 0 is one that fits.
+    """
+
+    inputs: str
+    outputs: str | None
+    task: str
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    recursive: bool = False
+    listed: tuple[str, ...] | None = None
+    in_place: bool = False
+    format: str | None = None
+    quality: int = 95
+    depth: int | None = None
+    suffix: str = ""
+    overwrite: bool = False
+    on_collision: Literal["refuse", "rename"] = "refuse"
+    metadata: Metadata = "keep"
+    limits: Limits = Limits()
+    allow_truncated: bool = False
+    strict: bool = False
+    limit: int | None = None
+    fail_fast: bool = False
+    shard: Shard | None = None
+    batch_size: int = 0
+    tile: int | Literal["auto"] = "auto"
+    tile_overlap: int = 64
+    mask: Path | None = None
+    samples: int = 1
+    estimate: Literal["sample", "mean"] = "sample"
+    spread: bool = False
+    trajectory: int = 0
+    trajectory_format: Literal["strip", "gif"] = "strip"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many pictures there are before any is opened."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
+
+    names: tuple[str, ...]
+    step: int
+    steps: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
+
+    name: str
+    output: Path | None
+    seconds: float
+    data: bytes | None = None
+    extra: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture is up to date."""
+
+    name: str
+    output: Path | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture gave nothing, and why."""
+
+    name: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something about a picture was changed or is worth knowing."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Intended:
+    """What would be done with a picture."""
+
+    name: str
+    output: Path | None
+    action: Literal["restore", "skip", "fail"]
+    reason: str = ""
+
+
+Event = Planned | Step | Done | Skipped | Failed | Warned | Intended
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory."""
+
+    options: Options
+    folder: Path | None
+    items: Callable[[], Iterator[Item]]
+    count: int
+
+    @property
+    def label(self) -> str:
+        """The shard, for file names."""
+        return self.options.shard.label if self.options.shard else ""
+
+
+def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
+    """Check all that can be checked without opening a picture or loading weights.
+
+    Raises:
+        UsageError: inputs and outputs cannot be as asked.
+        MachineError: the output folder cannot be written.
+    """
+    task = get_task(options.task)
+    if task.needs_mask and options.mask is None:
+        raise UsageError(
+            f"the task '{options.task}' needs --mask.", hint="A file, or a folder of masks: white is known."
+        )
+    if options.mask is not None and not options.mask.exists():
+        raise UsageError(f"no such mask: '{options.mask}'.")
+    if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
+        raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+    wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
+    naming = Naming(wanted, options.suffix, options.on_collision == "rename")
+    folder, make = _places(options, naming, stdin)
+    if folder is not None:
+        _probe(folder)
+
+    def items() -> Iterator[Item]:
+        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
+        for index, item in enumerate(chosen):
+            if options.limit is not None and index >= options.limit:
+                return
+            yield item
+
+    count = planning.check_collisions(items(), folds_case=folder is not None and _folds_case(folder))
+    if count == 0 and options.shard is None:
+        deeper = "" if options.recursive else " Its subfolders are read with -r."
+        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+    return Plan(options, folder, items, count)
+
+
+def _places(
+    options: Options, naming: Naming, stdin: Callable[[], bytes]
+) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
+    """The output folder, if any, and what lists the items."""
+    source, target = options.inputs, options.outputs
+    if options.in_place:
+        if source == "-" or target is not None:
+            raise UsageError("--in-place takes an INPUT file or folder, and no OUTPUT.")
+        if options.format or options.suffix or options.samples > 1:
+            raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
+        target = source if Path(source).is_dir() else str(Path(source).parent)
+    if target is None:
+        raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
+    to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    folder = None if target == "-" else Path(target).parent if to_file else Path(target)
+    if source == "-":
+        output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
+        item = planning.piped(stdin(), output, output.name if output else "-")
+        return folder, lambda: iter([item])
+    path = Path(source)
+    if not path.exists() and not path.is_symlink():
+        raise UsageError(f"no such file or folder: '{source}'.")
+    if path.is_dir() or options.listed is not None:
+        if folder is None or to_file:
+            raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")
+        if not options.in_place:
+            _check_apart(path, folder, recursive=options.recursive)
+        place = folder
+        listed = options.listed
+        if listed is not None:
+            return folder, lambda: planning.from_list(listed, path, place, naming)
+        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
+    if folder is None:
+        return None, lambda: iter([planning.single(path, None, "-")])
+    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path)
+    if not options.in_place and same_file(path, output):
+        raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    return folder, lambda: iter([planning.single(path, output, output.name)])
+
+
+def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer:
+        raise UsageError(f"'{target}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    if recursive and inner.is_relative_to(outer):
+        raise UsageError(f"the output '{target}' lies inside the input.", hint="Results would be restored again.")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _probe(folder: Path) -> None:
+    """Make the output folder and write to it, before seconds are spent on loading weights."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is a file, not a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".irsde-probe-{os.getpid()}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise refusal(error, folder / "probe") from None
+
+
+def _folds_case(folder: Path) -> bool:
+    probe = folder / f".irsde-case-{os.getpid()}.part"
+    probe.write_bytes(b"")
+    try:
+        return probe.with_name(probe.name.upper()).exists()
+    finally:
+        probe.unlink()
