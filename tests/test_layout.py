@@ -25,7 +25,13 @@ LAYERS = (
     ("__init__", "__main__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-SAME_LINE = {("weights", "tasks"), ("restorer", "tiling"), ("restorer", "samplers"), ("__main__", "__init__")}
+SAME_LINE = {
+    ("weights", "tasks"),
+    ("restorer", "tiling"),
+    ("restorer", "samplers"),
+    ("training", "systems"),
+    ("__main__", "__init__"),
+}
 LIGHT = ("errors", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")
 HEAVY = {"torch", "safetensors", "huggingface_hub"}
 

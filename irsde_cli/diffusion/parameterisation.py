@@ -1,8 +1,8 @@
 """What a network's output means, and how its input is scaled.
 
 `noise` is published; its error is multiplied by s / m in the clean estimate, up to 39 at t = T. `clean` is
-preconditioned as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation `residual_std`, so that the
-network's error reaches the clean estimate scaled down at every t.
+preconditioned as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation
+`residual_std`, so that the network's error reaches the clean estimate scaled down at every t.
 """
 
 import math

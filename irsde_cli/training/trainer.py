@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from irsde_cli.config import from_mapping
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import MachineError
@@ -80,8 +81,8 @@ class TrainConfig:
 
 def build_degradation(config: DegradationConfig) -> Degradation:
     """The degradation with its settings."""
-    degradation: Degradation = DEGRADATIONS.load(config.name)(**config.options)
-    return degradation
+    cls: type[Degradation] = DEGRADATIONS.load(config.name)
+    return from_mapping(cls, config.options, f"degradation '{config.name}'")
 
 
 def parameter_count(config: TrainConfig) -> int:

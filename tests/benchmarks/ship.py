@@ -1,0 +1,62 @@
+"""Put the network of a training run into the package: half precision, with the sampler of its preset.
+
+python -m tests.benchmarks.ship RUN NAME
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from irsde_cli import checkpoint
+from irsde_cli.config import from_mapping
+from irsde_cli.randomness import ImageNoise, generator_for
+from irsde_cli.restorer import Restorer, last
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.tiling import Evaluate, Tiles, whole
+from irsde_cli.training.trainer import TrainConfig
+from irsde_cli.weights import shipped_path
+from irsde_cli.workflows.train import read_preset
+
+
+def tile_tolerance(restorer: Restorer) -> float:
+    """Largest difference, of 255, that tiles of 128 pixels with the default overlap of 64 make."""
+    degraded = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+
+    def run(evaluate: Evaluate) -> torch.Tensor:
+        noise = ImageNoise([generator_for(0, b"tile")])
+        with torch.inference_mode():
+            return last(restorer.steps(degraded, noise, restorer.resolve(Sampling()), evaluate))
+
+    return float((run(Tiles(128, 64)) - run(whole)).abs().max() * 255)
+
+
+def main() -> None:
+    """Write `irsde_cli/shipped/NAME.safetensors`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    arguments = parser.parse_args()
+    loaded = checkpoint.load(arguments.run / "model.safetensors")
+    preset = from_mapping(TrainConfig, read_preset(arguments.name), arguments.name)
+    restorer = loaded.restorer
+    assert isinstance(restorer, MeanReverting)
+    restorer.config = replace(restorer.config, sampling=preset.model.sampling)
+    header = loaded.header
+    checkpoint.save(
+        shipped_path(arguments.name),
+        restorer,
+        dtype=torch.float16,
+        task=header.task,
+        data=header.data,
+        licence=header.licence,
+        step=header.step,
+        tile_tolerance=round(tile_tolerance(restorer), 4),
+    )
+    print(checkpoint.read_header(shipped_path(arguments.name)))
+
+
+if __name__ == "__main__":
+    main()
