@@ -269,7 +269,7 @@ def restore(
         trajectory=trajectory,
         trajectory_format=trajectory_format.value,
     )
-    planned = plan(asked, lambda: sys.stdin.buffer.read())
+    planned = plan(asked, lambda: sys.stdin.buffer.read(), touch=not (dry_run or print_config))
     weights = find_weights(model, task)
 
     from irsde_cli import checkpoint
@@ -331,6 +331,7 @@ def restore(
             f"failed: {printable(failed.name)}: {printable(failed.reason)} {printable(failed.hint)}".rstrip(), err=True
         )
     if interrupted.code:
+        complain("interrupted.", "The same command goes on where it stopped.")
         raise typer.Exit(interrupted.code)
     if failures:
         raise typer.Exit(3)

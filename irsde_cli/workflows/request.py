@@ -136,8 +136,10 @@ class Plan:
         return self.options.shard.label if self.options.shard else ""
 
 
-def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
+def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
     """Check all that can be checked without opening a picture or loading weights.
+
+    With `touch` the output folder is made and written to, so that a run fails here and not after loading.
 
     Raises:
         UsageError: inputs and outputs cannot be as asked.
@@ -155,7 +157,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
     wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
     naming = Naming(wanted, options.suffix, options.on_collision == "rename")
     folder, make = _places(options, naming, stdin)
-    if folder is not None:
+    if folder is not None and touch:
         _probe(folder)
 
     def items() -> Iterator[Item]:
@@ -165,7 +167,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"") -> Plan:
                 return
             yield item
 
-    count = planning.check_collisions(items(), folds_case=folder is not None and _folds_case(folder))
+    count = planning.check_collisions(items(), folds_case=folder is not None and touch and _folds_case(folder))
     if count == 0 and options.shard is None:
         deeper = "" if options.recursive else " Its subfolders are read with -r."
         raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")

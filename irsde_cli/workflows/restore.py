@@ -35,7 +35,7 @@ from irsde_cli.runtime import free_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.workflows.files import sweep, write_whole
-from irsde_cli.workflows.journal import Identity, Journal, settings_id
+from irsde_cli.workflows.journal import FOLDER, Identity, Journal, settings_id
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
     Done,
@@ -63,10 +63,11 @@ SPREAD_GAIN = 8
 def preview(plan: Plan, settings: str) -> Iterator[Event]:
     """What `restore` would do, without doing it."""
     yield Planned(plan.count)
-    with _journal(plan) as journal:
+    known = plan.folder is not None and (plan.folder / FOLDER).exists()
+    with _journal(plan) if known else nullcontext() as journal:
         for item in plan.items():
             try:
-                done = _up_to_date(item, journal, settings)
+                done = _up_to_date(item, journal, settings, plan.options)
                 action: Literal["restore", "skip"] = "skip" if done else "restore"
                 yield Intended(item.name, item.output, action)
             except InputError as error:

@@ -1,0 +1,63 @@
+"""A checkpoint with a tiny random network, pictures of a few pixels, and the program called in this process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from irsde_cli import checkpoint
+from irsde_cli.cli.program import app
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig
+
+NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
+
+
+def save_stub(path: Path, **settings: Any) -> Path:
+    torch.manual_seed(0)
+    restorer = MeanReverting(MeanRevertingConfig(NETWORK, prediction="clean", **settings))
+    for parameter in restorer.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    checkpoint.save(path, restorer, task="denoise")
+    return path
+
+
+def picture(path: Path, height: int = 9, width: int = 14, mode: str = "RGB", **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = sum(str(path.name).encode("utf-8", "surrogateescape"))
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").convert(mode).save(path, **options)
+    return path
+
+
+def pixels(path: Path) -> Any:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+class Program:
+    """`irsde restore`, with the stub's weights and two steps unless told otherwise."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    def __call__(self, *arguments: object, code: int = 0, task: str = "denoise", steps: int = 2, **more: Any) -> Any:
+        words = ["restore", *map(str, arguments), "--task", task, "--model", str(self.model), "--steps", str(steps)]
+        result = CliRunner().invoke(app, words, **more)
+        assert result.exit_code == code, f"{result.exit_code}: {result.output} {result.exception!r}"
+        return result
+
+    def events(self, *arguments: object, **more: Any) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self(*arguments, "--json", **more).stdout.splitlines()]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The files of an output folder, without the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".irsde" not in path.parts
+    }

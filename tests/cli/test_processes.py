@@ -1,0 +1,126 @@
+"""The real program in processes of its own: start-up, streams, signals, kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.stub import picture, tree
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def irsde(*words: object, **more: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "irsde_cli", *map(str, words)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=120, **more)
+
+
+def options(stub: Path, steps: int = 2) -> list[object]:
+    return ["--task", "denoise", "--model", stub, "--steps", steps]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["restore", "--help"], 0),
+        (["train", "--help"], 0),
+        (["train"], 2),
+        (["restore", "in", "out", "--task", "denoisee"], 2),
+        (["restore", "nowhere", "out", "--task", "denoise"], 2),
+        (["restore", "in", "out", "--stepz", "3"], 2),
+    ],
+)
+def test_torch_is_not_loaded_to_say_something(words: list[str], code: int, tmp_path: Path) -> None:
+    """Help, version and usage errors answer without importing torch."""
+    script = (
+        "import sys\nfrom irsde_cli.cli import main\nsys.argv = ['irsde', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\nsys.exit(code)\n"
+    )
+    (tmp_path / "in").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-c", script, *words], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert result.returncode == code, result.stderr.decode()
+
+
+def test_a_pipe(stub: Path, tmp_path: Path) -> None:
+    """A picture on standard input comes out restored on standard output, and nothing else does."""
+    source = picture(tmp_path / "a.png", 12, 10)
+    piped = irsde("restore", "-", "-", *options(stub), input=source.read_bytes())
+    assert piped.returncode == 0, piped.stderr.decode()
+    assert piped.stdout.startswith(b"\x89PNG")
+    damaged = irsde("restore", "-", "-", *options(stub), input=b"no picture")
+    assert (damaged.returncode, damaged.stdout) == (3, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX pipes")
+def test_a_closed_pipe_is_no_traceback(stub: Path, tmp_path: Path) -> None:
+    """When the reader of the results goes away, the run ends quietly with 141."""
+    for index in range(4):
+        picture(tmp_path / "in" / f"{index}.png")
+    command = [sys.executable, "-m", "irsde_cli", "restore", "in", "out", *map(str, options(stub)), "--json"]
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    complaint = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 141
+    assert b"Traceback" not in complaint
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_cleanly(stub: Path, tmp_path: Path, number: int, code: int) -> None:
+    """The current picture is dropped, the summary printed, nothing torn, and the same command goes on."""
+    for index in range(8):
+        picture(tmp_path / "in" / f"{index}.png", 100, 100)
+    words = ["restore", tmp_path / "in", tmp_path / "out", *options(stub, 60), "-v"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "irsde_cli", *map(str, words)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # the first picture is done
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == code, complaint.decode()
+    assert b"interrupted" in complaint and b"Traceback" not in complaint
+    assert 0 < len(tree(tmp_path / "out")) < 8
+    assert not list((tmp_path / "out").glob("*.part"))
+    assert irsde(*words).returncode == 0
+    assert len(tree(tmp_path / "out")) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_kill_at_any_instant(stub: Path, tmp_path: Path) -> None:
+    """Final names are whole or absent, the same command finishes, and the results are those of an unbroken run."""
+    for index in range(6):
+        picture(tmp_path / "in" / f"{index}.png", 40, 40)
+    command = [sys.executable, "-m", "tests.cli.crash", str(stub), str(tmp_path / "in"), str(tmp_path / "work"), "12"]
+    (tmp_path / "work").mkdir()
+    result = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, timeout=120, text=True)
+    assert result.stdout.strip() == "status 0 broken 0 equal True", result.stdout + result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_an_output_that_cannot_be_written(stub: Path, tmp_path: Path) -> None:
+    """A read-only folder is found before the weights are loaded."""
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o555)
+    if os.access(tmp_path / "out", os.W_OK):
+        pytest.skip("this user may write to read-only folders")
+    since = time.monotonic()
+    assert irsde("restore", tmp_path / "in", tmp_path / "out", *options(stub)).returncode == 5
+    assert time.monotonic() - since < 60

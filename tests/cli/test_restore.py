@@ -1,0 +1,484 @@
+"""`irsde restore` as people use it: places, names, resuming, failures, usage."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from PIL import Image
+
+from irsde_cli.cli.program import app
+from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.workflows import files
+from tests.cli.stub import Program, picture, pixels, save_stub, tree
+
+
+def names(folder: Path) -> list[str]:
+    return list(tree(folder))
+
+
+def test_a_folder(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Without -r the top level is restored under the same names; results stand on standard output alone."""
+    result = restore(photos, tmp_path / "out")
+    assert names(tmp_path / "out") == [f"p{index}.png" for index in range(6)]
+    assert result.stdout.splitlines() == [str(tmp_path / "out" / name) for name in names(tmp_path / "out")]
+    assert pixels(tmp_path / "out" / "p3.png").shape == (8, 24, 3)
+
+
+def test_a_tree_is_mirrored(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """With -r subfolders are read and mirrored."""
+    restore(photos, tmp_path / "out", "-r")
+    assert "sub/q.jpg" in names(tmp_path / "out")
+
+
+def test_a_single_file(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """An OUTPUT with a picture's suffix is the file to write, in the format of that suffix."""
+    restore(photos / "p1.png", tmp_path / "one.jpg")
+    assert (tmp_path / "one.jpg").read_bytes()[:2] == b"\xff\xd8"
+    restore(photos / "p1.png", tmp_path / "folder", "--suffix", "-x")
+    assert names(tmp_path / "folder") == ["p1-x.png"]
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_a_list(restore: Program, photos: Path, tmp_path: Path, separator: str) -> None:
+    """Files of a list keep their folders; a missing one fails by name."""
+    (tmp_path / "list").write_text(separator.join(["p1.png", str(photos / "sub" / "q.jpg"), "absent.png"]))
+    result = restore(photos, tmp_path / "out", "--files-from", tmp_path / "list", code=3)
+    assert names(tmp_path / "out") == ["p1.png", "sub/q.jpg"]
+    assert "absent.png" in result.stderr
+
+
+def test_order_shards_and_resume_change_no_byte(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Whole, in three shards, or bit by bit: the same files."""
+    restore(photos, tmp_path / "whole", "-r")
+    whole = tree(tmp_path / "whole")
+    for index in (3, 1, 2):
+        restore(photos, tmp_path / "shards", "-r", "--shard", f"{index}/3")
+    assert tree(tmp_path / "shards") == whole
+    assert len(list((tmp_path / "shards" / ".irsde").glob("manifest.*-of-3.jsonl"))) == 3
+    for limit in (2, 5, 100):
+        restore(photos, tmp_path / "bits", "-r", "--limit", limit)
+    assert tree(tmp_path / "bits") == whole
+    restore(photos / "p2.png", tmp_path / "single")
+    assert tree(tmp_path / "single")["p2.png"] == whole["p2.png"]
+    events = restore.events(photos, tmp_path / "shards", "-r")
+    assert sum(event["event"] == "skipped" for event in events) == 7
+
+
+def test_batches_and_tiles_change_a_level_at_most(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Pictures of equal padded size share a batch, and tiles with enough overlap agree with the whole."""
+    picture(photos / "wide.png", 40, 60)
+    restore(photos, tmp_path / "one")
+    restore(photos, tmp_path / "batch", "--batch-size", 4)
+    restore(photos, tmp_path / "tiles", "--tile", 32, "--tile-overlap", 24)
+    for name in names(tmp_path / "one"):
+        for other in ("batch", "tiles"):
+            assert np.abs(pixels(tmp_path / "one" / name) - pixels(tmp_path / other / name)).max() <= 1
+
+
+def test_the_seed_and_the_name_decide(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Another seed or another name gives another draw."""
+    (photos / "p9.png").write_bytes((photos / "p1.png").read_bytes())
+    restore(photos, tmp_path / "a", "--sampler", "posterior")
+    restore(photos, tmp_path / "b", "--sampler", "posterior", "--seed", 5)
+    a, b = tree(tmp_path / "a"), tree(tmp_path / "b")
+    assert a["p1.png"] != b["p1.png"]
+    assert a["p1.png"] != a["p9.png"]
+
+
+def done(events: list[dict[str, Any]]) -> list[str]:
+    return [event["name"] for event in events if event["event"] == "done"]
+
+
+def test_a_second_run_does_what_is_left(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Only what is provably finished is skipped."""
+    out = tmp_path / "out"
+    restore(photos, out)
+    manifest = out / ".irsde" / "manifest.jsonl"
+    assert done(restore.events(photos, out)) == []
+    (out / "p0.png").unlink()
+    (out / "p1.png").write_bytes((out / "p1.png").read_bytes()[:50])
+    os.utime(photos / "p2.png", ns=(1, 1))
+    assert done(restore.events(photos, out)) == ["p0.png", "p1.png", "p2.png"]
+    with manifest.open("ab") as stream:
+        stream.write(b'{"event": "pending", "input": "p3.png", "output": "p3.png"}\n{"event": "done", "inp')
+    assert done(restore.events(photos, out)) == ["p3.png"]
+    assert all(json.loads(line) for line in manifest.read_bytes().splitlines() if not line.endswith(b'"inp'))
+    assert len(done(restore.events(photos, out, "--seed", 1))) == 6
+    assert len(done(restore.events(photos, out, steps=3))) == 6
+
+
+def test_files_of_others_stay(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """What no line of the manifest names is not overwritten, unless that is asked for."""
+    out = tmp_path / "out"
+    picture(out / "p1.png", 2, 2)
+    before = (out / "p1.png").read_bytes()
+    result = restore(photos, out, code=3)
+    assert (out / "p1.png").read_bytes() == before
+    assert "--overwrite" in result.stderr
+    assert len(names(out)) == 6
+    restore(photos, out, "--overwrite")
+    assert (out / "p1.png").read_bytes() != before
+
+
+def test_one_bad_file_never_stops_the_rest(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Text, nothing, half a file, a broken link and a pipe under a picture's name are named at the end."""
+    (photos / "text.png").write_text("<html>")
+    (photos / "empty.jpg").touch()
+    (photos / "half.png").write_bytes((photos / "p1.png").read_bytes()[:200])
+    picture(photos / "large.png", 100, 100)
+    bad = ["text.png", "empty.jpg", "half.png", "large.png"]
+    if os.name == "posix":
+        (photos / "broken.png").symlink_to("absent")
+        os.mkfifo(photos / "pipe.png")
+        bad += ["broken.png", "pipe.png"]
+    result = restore(photos, tmp_path / "out", "--max-pixels", 5000, code=3)
+    assert names(tmp_path / "out") == [f"p{index}.png" for index in range(6)]
+    for name in bad:
+        assert f"failed: {name}: " in result.stderr
+    result = restore(photos, tmp_path / "first", "--fail-fast", code=3)
+    assert result.stderr.count("failed: ") == 1
+    restore(photos, tmp_path / "cut", "--allow-truncated", code=3)
+    assert "half.png" in names(tmp_path / "cut")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs a file system that takes any bytes")
+def test_any_name(restore: Program, tmp_path: Path) -> None:
+    """Markup, escapes, new lines and bytes that are no text survive, and are printed as what they are."""
+    odd = [b"[red]x[b].png", b"new\nline.png", b"\x1b[31m.png", b"\xff\xfe.png", b"-rf.png", "é✓.png".encode()]
+    source = picture(tmp_path / "source.png")
+    (tmp_path / "in").mkdir()
+    for name in odd:
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(source.read_bytes())
+    (tmp_path / "in" / "[red]bad.png").write_text("")
+    result = restore(tmp_path / "in", tmp_path / "out", code=3)
+    written = {os.fsencode(path.name) for path in (tmp_path / "out").iterdir()} - {b".irsde"}
+    assert written == set(odd)
+    assert "\x1b" not in result.output
+    assert "[red]bad.png" in result.stderr
+    assert len(result.stdout.splitlines()) == len(odd)
+    assert all(line.isascii() for line in (tmp_path / "out/.irsde/manifest.jsonl").read_text().splitlines())
+    assert not done(restore.events(tmp_path / "in", tmp_path / "out", code=3))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["in", "out", "--task", "denoisee"], 2, "Did you mean 'denoise'"),
+        (["in", "out"], 2, "--task is missing"),
+        (["in", "--task", "denoise"], 2, "OUTPUT is missing"),
+        (["in", "out", "--task", "denoise", "--sampler", "posteriro"], 2, "Did you mean 'posterior'"),
+        (["in", "out", "--task", "denoise", "--stepz", "3"], 2, "--steps"),
+        (["in", "out", "--task", "denoise", "--steps", "many"], 2, "steps"),
+        (["in", "out", "--task", "denoise", "--steps", "101"], 2, "from 1 to 100"),
+        (["in", "out", "--task", "denoise", "--nodes", "3,50"], 2, "must fall"),
+        (["in", "out", "--task", "denoise", "--nodes", "a,b"], 2, "whole numbers"),
+        (["in", "out", "--task", "denoise", "--sampler", "posterior", "--eta", "1"], 2, "has no eta"),
+        (["in", "out", "--task", "denoise", "--depth", "12"], 2, "8 or 16"),
+        (["in", "out", "--task", "denoise", "--shard", "4/3"], 2, "4/3"),
+        (["in", "out", "--task", "denoise", "--shard", "some"], 2, "i/n"),
+        (["in", "out", "--task", "denoise", "--format", "gif"], 2, "unknown format 'gif'"),
+        (["in", "out", "--task", "denoise", "--device", "gpu"], 2, "unknown device"),
+        (["in", "out", "--task", "inpaint"], 2, "needs --mask"),
+        (["nowhere", "out", "--task", "denoise"], 2, "no such file or folder: 'nowhere'"),
+        (["empty", "out", "--task", "denoise"], 2, "no pictures in 'empty'"),
+        (["in", "in", "--task", "denoise"], 2, "the input itself"),
+        (["in/p1.png", "in", "--task", "denoise"], 2, "the input itself"),
+        (["in", "in/out", "-r", "--task", "denoise"], 2, "lies inside"),
+        (["in", "one.png", "--task", "denoise"], 2, "Name a folder"),
+        (["in", "notes.txt", "--task", "denoise"], 2, "is a file"),
+        (["in", "out", "--task", "denoise", "--in-place"], 2, "no OUTPUT"),
+        (["in", "out", "--config", "bad.toml"], 2, "Did you mean 'steps'"),
+        (["in", "out", "--config", "absent.toml"], 2, "cannot read"),
+        (["in", "out", "--task", "derain"], 4, "no weights ship"),
+        (["in", "out", "--task", "denoise", "--model", "absent.safetensors"], 4, "no weight file"),
+        (["in", "out", "--task", "denoise", "--model", "denoise-smal"], 4, "Did you mean 'denoise-small'"),
+        (["in", "out", "--task", "denoise", "--model", "notes.txt"], 4, "not a whole safetensors file"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    words: list[str], code: int, message: str, stub: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Misspelt, missing or impossible: the sentence, the exit code, and nothing written."""
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(photos.parent)
+    Path("empty").mkdir()
+    Path("notes.txt").write_text("no weights")
+    Path("bad.toml").write_text("stepz = 3\n")
+    if "--model" not in words:
+        words = [*words, *(["--model", str(stub)] if code == 2 else [])]
+    result = CliRunner().invoke(app, ["restore", *words])
+    flat = " ".join(result.stderr.replace("│", " ").split())
+    assert (result.exit_code, message in flat) == (code, True), result.output
+    assert "Traceback" not in result.output
+    assert not result.stdout
+    assert not Path("out").exists() or not tree(Path("out"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_device_is_the_machines_fault(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Asking for a GPU where there is none is exit 5."""
+    assert "no device 'cuda'" in restore(photos, tmp_path / "out", "--device", "cuda", code=5).stderr
+
+
+def test_collisions_are_found_before_anything_is_written(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Two pictures that would have one name are refused together, or get stable names."""
+    picture(photos / "p1.jpg")
+    result = restore(photos, tmp_path / "out", "--format", "png", code=2)
+    assert "'p1.jpg' and 'p1.png' would both become 'p1.png'" in result.stderr
+    assert not tree(tmp_path / "out")
+    restore(photos, tmp_path / "out", "--format", "png", "--on-collision", "rename")
+    assert {"p1.png", "p1_jpg.png"} <= set(names(tmp_path / "out"))
+
+
+def test_a_locked_folder(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """A second run on the same folder ends at once."""
+    (tmp_path / "out" / ".irsde").mkdir(parents=True)
+    with FileLock(tmp_path / "out" / ".irsde" / "lock"):
+        assert "another run" in restore(photos, tmp_path / "out", code=5).stderr
+
+
+def test_a_full_disk_stops_the_run_at_once(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence, exit 5, nothing torn, and what is finished stays."""
+    real, calls = os.fsync, iter(range(100))
+
+    def fsync(handle: int) -> None:
+        if next(calls) >= 8:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    result = restore(photos, tmp_path / "out", code=5)
+    assert "No space left on device" in result.stderr
+    monkeypatch.undo()
+    finished = tree(tmp_path / "out")
+    assert finished and not [name for name in finished if name.endswith(".part")]
+    restore(photos, tmp_path / "out")
+    restore(photos, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (lambda x: x * float("nan"), "not finite"),
+        (lambda x: torch.full_like(x, 0.5), "one flat colour"),
+        (lambda x: x[..., 1:], "size"),
+    ],
+)
+def test_a_wrong_result_is_never_written(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, reason: str
+) -> None:
+    """Not finite, of another size, or flat where the picture is not: the item fails."""
+
+    def steps(self: Any, degraded: torch.Tensor, *_: Any) -> Any:
+        yield made(degraded)
+
+    monkeypatch.setattr(MeanReverting, "steps", steps)
+    result = restore(photos / "p1.png", tmp_path / "out", code=3)
+    assert reason in result.stderr
+    assert not tree(tmp_path / "out")
+
+
+def test_out_of_memory_takes_smaller_tiles(restore: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tile is halved until it fits and the result agrees; if nothing fits the machine is to blame."""
+    source = picture(tmp_path / "in" / "a.png", 200, 300)
+    restore(source, tmp_path / "whole")
+    largest = 160 * 160
+    from irsde_cli.networks.pocket_unet import PocketUNet
+
+    forward = PocketUNet.forward
+
+    def limited(self: Any, x: torch.Tensor, mu: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] * x.shape[-2] > largest:
+            raise torch.OutOfMemoryError("too large")
+        return forward(self, x, mu, t)
+
+    monkeypatch.setattr(PocketUNet, "forward", limited)
+    result = restore(source, tmp_path / "tiled", "--tile-overlap", 40)
+    assert "going on with tiles" in result.stderr or names(tmp_path / "tiled") == ["a.png"]
+    assert np.abs(pixels(tmp_path / "whole" / "a.png") - pixels(tmp_path / "tiled" / "a.png")).max() <= 1
+    largest = 10
+    assert "not enough memory" in restore(source, tmp_path / "none", code=5).stderr
+
+
+def test_draws(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Several draws have numbered names, the first is the plain run, and the mean is another picture."""
+    source = photos / "p1.png"
+    restore(source, tmp_path / "plain")
+    restore(source, tmp_path / "three", "--samples", 3, "--spread")
+    assert names(tmp_path / "three") == ["p1.1.png", "p1.2.png", "p1.png", "p1.spread.png"]
+    plain, three = tree(tmp_path / "plain"), tree(tmp_path / "three")
+    assert three["p1.png"] == plain["p1.png"] != three["p1.1.png"]
+    restore(source, tmp_path / "mean", "--estimate", "mean", "--samples", 3)
+    expected = np.mean([pixels(tmp_path / "three" / name) for name in ("p1.png", "p1.1.png", "p1.2.png")], axis=0)
+    assert np.abs(pixels(tmp_path / "mean" / "p1.png") - expected).max() <= 1
+
+
+def test_trajectories_can_be_looked_at(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """States side by side in one picture, or one after another; the last is the result."""
+    restore(photos / "p1.png", tmp_path / "out", "--trajectory", 3, steps=5)
+    strip, result = pixels(tmp_path / "out" / "p1.trajectory.png"), pixels(tmp_path / "out" / "p1.png")
+    assert strip.shape == (16, 48, 3)
+    assert (strip[:, 32:] == result).all()
+    restore(photos / "p1.png", tmp_path / "gif", "--trajectory", 3, "--trajectory-format", "gif", steps=5)
+    with Image.open(tmp_path / "gif" / "p1.trajectory.gif") as animated:
+        assert getattr(animated, "n_frames", 1) == 3
+
+
+def test_known_pixels_stay_exactly(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """What the mask shows white is the input's, byte for byte; masks are found by name and must fit."""
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, :8] = 255
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks" / "p1.png")
+    restore(photos / "p1.png", tmp_path / "out", "--mask", tmp_path / "masks", task="inpaint")
+    before, after = pixels(photos / "p1.png"), pixels(tmp_path / "out" / "p1.png")
+    assert (before[:, :8] == after[:, :8]).all()
+    assert (before[:, 8:] != after[:, 8:]).mean() > 0.5
+    failed = restore(photos, tmp_path / "all", "--mask", tmp_path / "masks" / "p1.png", task="inpaint", code=3)
+    assert "the mask" in failed.stderr and "is 16 x 16" in failed.stderr
+
+
+def test_in_place(restore: Program, photos: Path) -> None:
+    """Inputs are replaced once, and known as results by the next run."""
+    before = tree(photos)
+    restore(photos, "--in-place")
+    once = tree(photos)
+    assert once["p1.png"] != before["p1.png"] and once["sub/q.jpg"] == before["sub/q.jpg"]
+    restore(photos, "--in-place")
+    assert tree(photos) == once
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs hard links")
+def test_an_input_under_another_name_stays(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """An output that is a hard link to its input is not written, even with --overwrite."""
+    (tmp_path / "out").mkdir()
+    os.link(photos / "p1.png", tmp_path / "out" / "p1.png")
+    before = (photos / "p1.png").read_bytes()
+    restore(photos / "p1.png", tmp_path / "out" / "p1.png", "--overwrite", code=2)
+    assert "under another name" in restore(photos, tmp_path / "out", "--overwrite", code=3).stderr
+    assert (photos / "p1.png").read_bytes() == before
+
+
+def test_what_belongs_to_a_picture_survives(restore: Program, tmp_path: Path) -> None:
+    """Transparency, grey, 16 bits, profile and upright orientation, through the whole program."""
+    import tifffile
+    from PIL import ImageCms
+
+    folder = tmp_path / "in"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    picture(folder / "alpha.png", mode="RGBA")
+    picture(folder / "grey.png", mode="L")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(folder / "turned.jpg", 10, 20, exif=exif, icc_profile=profile)
+    deep = np.random.default_rng(0).integers(0, 65535, (9, 9, 3), dtype=np.uint16)
+    tifffile.imwrite(folder / "deep.tif", deep, photometric="rgb")
+    restore(folder, tmp_path / "out")
+    with Image.open(tmp_path / "out" / "alpha.png") as image, Image.open(folder / "alpha.png") as source:
+        assert image.mode == "RGBA" and image.getchannel("A").tobytes() == source.getchannel("A").tobytes()
+    with Image.open(tmp_path / "out" / "grey.png") as image:
+        assert image.mode == "L"
+    with Image.open(tmp_path / "out" / "turned.jpg") as image:
+        assert image.size == (10, 20) and image.getexif().get(0x0112, 1) == 1
+        assert image.info["icc_profile"] == profile
+    assert tifffile.imread(tmp_path / "out" / "deep.tif").dtype == np.uint16
+
+
+def test_upscaling_comes_from_the_weights(photos: Path, tmp_path: Path) -> None:
+    """The checkpoint knows how many times larger its results are."""
+    program = Program(save_stub(tmp_path / "sr.safetensors", scale=4))
+    program(photos / "p0.png", tmp_path / "out", task="sr4")
+    assert pixels(tmp_path / "out" / "p0.png").shape == (36, 56, 3)
+
+
+def test_a_dry_run_touches_nothing(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """It says what would be done, also after a run."""
+    result = restore(photos, tmp_path / "out", "--dry-run")
+    assert result.stdout.count("restore: ") == 6
+    assert not (tmp_path / "out").exists()
+    restore(photos / "p1.png", tmp_path / "out")
+    assert restore(photos, tmp_path / "out", "--dry-run").stdout.count("skip: ") == 1
+
+
+def test_flags_come_before_environment_before_file(
+    restore: Program, stub: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flag, environment, file, checkpoint."""
+    from typer.testing import CliRunner
+
+    (tmp_path / "c.toml").write_text('task = "denoise"\nsteps = 3\nseed = 7\n')
+    words = ["restore", str(photos), str(tmp_path / "out"), "--model", str(stub), "--print-config"]
+
+    def resolved(*more: str) -> dict[str, Any]:
+        result = CliRunner().invoke(app, [*words, *more])
+        assert result.exit_code == 0, result.output
+        values: dict[str, Any] = json.loads(result.stdout)
+        return values
+
+    config = ("--config", str(tmp_path / "c.toml"))
+    assert resolved("--task", "denoise")["sampling"]["steps"] == 100
+    assert (resolved(*config)["sampling"]["steps"], resolved(*config)["seed"]) == (3, 7)
+    monkeypatch.setenv("IRSDE_STEPS", "4")
+    assert resolved(*config)["sampling"]["steps"] == 4
+    assert resolved(*config, "--steps", "5")["sampling"]["steps"] == 5
+
+
+def test_many_pictures_hold_no_files_open(restore: Program, tmp_path: Path) -> None:
+    """Descriptors stay flat over hundreds of pictures."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("needs /proc to count descriptors")
+    source = picture(tmp_path / "in" / "0.png", 8, 8).read_bytes()
+    for index in range(1, 200):
+        (tmp_path / "in" / f"{index}.png").write_bytes(source)
+    restore(tmp_path / "in" / "0.png", tmp_path / "warm")
+    before = len(list(descriptors.iterdir()))
+    since = time.monotonic()
+    restore(tmp_path / "in", tmp_path / "out", steps=1)
+    assert len(list(descriptors.iterdir())) <= before + 2
+    assert len(names(tmp_path / "out")) == 200
+    assert time.monotonic() - since < 120
+
+
+def test_env() -> None:
+    """`irsde env` names versions, devices and extras, for people and for programs."""
+    from typer.testing import CliRunner
+
+    assert "torch" in CliRunner().invoke(app, ["env"]).stdout
+    assert json.loads(CliRunner().invoke(app, ["env", "--json"]).stdout)["devices"].startswith("cpu")
+
+
+def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
+    """Bare `irsde train` shows how it is called; a settings file trains a checkpoint that restores."""
+    from typer.testing import CliRunner
+
+    bare = CliRunner().invoke(app, ["train"])
+    assert bare.exit_code == 2 and bare.stderr.count("irsde train") == 3
+    settings = tmp_path / "mine.toml"
+    settings.write_text(
+        'task = "denoise"\nsteps = 3\ncrop = 8\nbatch_size = 2\nobjective = "clean-matching"\n'
+        '[model]\nprediction = "clean"\n[model.network]\nname = "pocket-unet"\n'
+        "options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }\n"
+        '[degradation]\nname = "gaussian-noise"\n'
+    )
+    shown = CliRunner().invoke(app, ["train", str(settings), "--dry-run"])
+    assert shown.exit_code == 0 and "parameters" in shown.stderr
+    for index in range(3):
+        picture(tmp_path / "clean" / f"{index}.png", 16, 16)
+    words = ["train", str(settings), "--data", str(tmp_path / "clean"), "--out", str(tmp_path / "run")]
+    trained = CliRunner().invoke(app, words)
+    assert trained.exit_code == 0, trained.output
+    Program(Path(trained.stdout.strip()))(photos / "p1.png", tmp_path / "out")
+    refused = CliRunner().invoke(app, ["train", "--preset", "denoise-smal", "--data", "x", "--out", "y"])
+    assert refused.exit_code == 2 and "denoise-small" in refused.stderr
