@@ -1,4 +1,4 @@
-"""Kills `irsde restore` again and again at random instants. Run as a process of its own, which imports once and forks."""
+"""Kills `irsde restore` again and again at random instants, in a process that imports once and forks."""
 
 import os
 import random
@@ -40,7 +40,7 @@ def main(model: Path, source: Path, work: Path, kills: int) -> None:
         left = {name: data for name, data in tree(out).items() if not name.endswith(".part")} if out.exists() else {}
         broken += sum(whole[name] != data for name, data in left.items())
     _, status = os.waitpid(child(program, source, out), 0)
-    print(f"status {status} broken {broken} equal {tree(out) == whole}")
+    sys.stdout.write(f"status {status} broken {broken} equal {tree(out) == whole}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from PIL import Image
 
 from irsde_cli.cli.program import app
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.workflows import files
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
 
 
@@ -256,7 +255,7 @@ def test_a_full_disk_stops_the_run_at_once(
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     result = restore(photos, tmp_path / "out", code=5)
     assert "No space left on device" in result.stderr
     monkeypatch.undo()

@@ -1,0 +1,69 @@
+"""The documentation against the program. `python -m tests.test_docs` writes docs/reference.md anew."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference.md"
+COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["train"], ["env"])
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def help_text(words: list[str]) -> str:
+    environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    environment = {name: value for name, value in environment.items() if not name.startswith(("GITHUB_", "FORCE_"))}
+    command = [sys.executable, "-m", "irsde_cli", *words, "--help"]
+    result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
+    lines = result.stdout.decode("utf-8").replace("python -m irsde_cli", "irsde").splitlines()
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def reference() -> str:
+    parts = ["# Reference", "What `--help` says, and a test compares."]
+    for words in COMMANDS:
+        title = " ".join(["irsde", *words])
+        parts.append(f"## {title}\n\n```text\n{help_text(words)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def test_the_reference_is_what_help_says() -> None:
+    """docs/reference.md is up to date; `python -m tests.test_docs` writes it."""
+    assert REFERENCE.read_text(encoding="utf-8") == reference()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of every page names a file."""
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_options_that_pages_name_exist() -> None:
+    """No page shows an option that the program does not have."""
+    known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
+    elsewhere = {"--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow"}
+    for page in PAGES:
+        if page.parent.name != "decisions":
+            named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+            assert named <= known | elsewhere, (page, named - known - elsewhere)
+
+
+def test_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of docs/python.md runs from top to bottom."""
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), namespace)
+    assert getattr(namespace["restored"], "shape", None) == (3, 64, 48)
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(reference(), encoding="utf-8")
