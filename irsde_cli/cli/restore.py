@@ -120,7 +120,9 @@ def restore(
         float | None,
         _panel("--noise-level", panel="Model", help="Noise to remove, of 255, for the Denoising-SDE; else estimated."),
     ] = None,
-    seed: Annotated[int, _panel("--seed", panel="Model", help="The same seed, the same image.")] = 0,
+    seed: Annotated[
+        int, _panel("--seed", panel="Model", min=0, max=2**63 - 1, help="The same seed, the same image.")
+    ] = 0,
     samples: Annotated[int, _panel("--samples", panel="Model", min=1, help="Restorations of each picture.")] = 1,
     estimate: Annotated[
         Estimate, _panel("--estimate", panel="Model", help="Write a sample, or the mean of --samples (8) draws.")

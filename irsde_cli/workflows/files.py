@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 
+STALE_SECONDS = 86400.0
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -76,7 +78,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, owner: str) -> None:
-    """Remove what an interrupted run of the same owner left."""
-    for path in folder.glob(f"{temporary_prefix(owner)}*.part"):
+    """Remove what an interrupted run of the same owner left, and what any run left more than a day ago."""
+    for path in folder.glob(".irsde-*.part"):
         with contextlib.suppress(OSError):
-            path.unlink()
+            if path.name.startswith(temporary_prefix(owner)) or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()

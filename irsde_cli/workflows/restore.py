@@ -56,6 +56,7 @@ logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
 MEMORY_SHARE = 0.5
 READ_AHEAD = 3
+GPU_LOOK_AHEAD = 16
 READ_AHEAD_PIXELS = 64_000_000
 SPREAD_GAIN = 8
 
@@ -140,6 +141,7 @@ class Restoration:
         if options.estimate == "mean" and options.samples == 1:
             logger.info("the mean is that of %d draws", self.draws)
         self._tile = options.tile if options.tile != "auto" else 0
+        self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
         if isinstance(options.tile, int) and 0 < options.tile <= options.tile_overlap:
             raise UsageError(f"tiles of {options.tile} pixels cannot overlap by {options.tile_overlap}.")
@@ -161,10 +163,6 @@ class Restoration:
                 journal.run(settings)
             yield from _Pipeline(self, plan, journal, settings_id(settings), readers, writers).run()
 
-    def multiple(self) -> int:
-        """What heights and widths are padded to."""
-        return self.restorer.multiple
-
     def batch_size(self, loaded: _Loaded) -> int:
         """How many pictures of that size one call takes."""
         if self.options.batch_size:
@@ -173,7 +171,14 @@ class Restoration:
             size = 1
         else:
             size = max(int(MEMORY_SHARE * free_memory(self.device) / self._bytes(loaded.size)), 1)
-        return min(size, self.restorer.max_batch or size)
+        return min(size, self.restorer.max_batch or size, self._largest_batch or size)
+
+    @property
+    def look_ahead(self) -> int:
+        """How many decoded pictures are searched for ones that can share a batch."""
+        if self.options.batch_size:
+            return 2 * self.options.batch_size
+        return 1 if self.device.type == "cpu" else GPU_LOOK_AHEAD
 
     def sample(self, batch: Sequence[_Loaded]) -> Iterator[Step | list[_Output]]:
         """Restore a batch; the last thing yielded are its outputs.
@@ -187,6 +192,11 @@ class Restoration:
                 yield from self._sample(batch, tile, self.dtype)
                 return
             except torch.OutOfMemoryError:
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                if len(batch) > 1:
+                    self._largest_batch = len(batch) // 2
+                    raise _OutOfMemoryError("there is not enough memory for all of the batch.") from None
                 longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
                 tile = round_up((tile or longest) // 2, self.restorer.multiple)
                 if tile < SMALLEST_TILE:
@@ -332,7 +342,7 @@ class _Pipeline:
 
     def _read(self) -> Iterator[Event]:
         """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
-        window = max(self.options.batch_size * 2, 1)
+        window = self.restoration.look_ahead
         while True:
             while len(self.reading) < READ_AHEAD + window and self._light():
                 item = next(self.items, None)
@@ -365,7 +375,7 @@ class _Pipeline:
     def _next_batch(self) -> list[_Loaded]:
         """The first picture that is ready, with others of its padded size."""
         first = self.ready[0]
-        multiple = self.restoration.multiple()
+        multiple = self.restoration.restorer.multiple
         alike = [loaded for loaded in self.ready if _padded(loaded.size, multiple) == _padded(first.size, multiple)]
         batch = alike[: self.restoration.batch_size(first)]
         self.ready = [loaded for loaded in self.ready if all(loaded is not chosen for chosen in batch)]
@@ -498,7 +508,8 @@ def _format(item: Item, options: Options) -> str | None:
     """The format to write: as asked; a single output file's own; else the input's."""
     if options.format is not None or item.output is None or options.outputs is None:
         return options.format
-    if looks_like_picture(Path(options.outputs)) and item.output == Path(options.outputs):
+    named = looks_like_picture(Path(options.outputs)) and item.output == Path(options.outputs)
+    if named or item.source is None:
         return SUFFIXES[item.output.suffix.lower()]
     return None
 

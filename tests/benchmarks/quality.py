@@ -115,14 +115,14 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--ways", default="", help="only those whose title holds this text")
+    parser.add_argument("--ways", action="append", help="only the way of this title; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.weights or find_weights(None, arguments.task).path)
     paths = sorted(path for path in arguments.photos.iterdir() if looks_like_picture(path))[: arguments.limit]
     photos = {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
     lpips = LpipsAlex.load(arguments.lpips)
-    ways = [way for way in WAYS if arguments.ways in way.title]
+    ways = [way for way in WAYS if not arguments.ways or way.title in arguments.ways]
     for title, degradation in DEGRADATIONS[arguments.task].items():
         print(f"\n{title}; {len(photos)} photographs, seed {arguments.seed}, weights {loaded.sha256[:12]}\n")
         print("| | PSNR | SSIM | LPIPS | s/megapixel |\n|---|---|---|---|---|")

@@ -481,3 +481,35 @@ def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
     Program(Path(trained.stdout.strip()))(photos / "p1.png", tmp_path / "out")
     refused = CliRunner().invoke(app, ["train", "--preset", "denoise-smal", "--data", "x", "--out", "y"])
     assert refused.exit_code == 2 and "denoise-small" in refused.stderr
+
+
+def test_a_batch_that_does_not_fit_is_divided(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory in a batch makes batches smaller, not tiles, and loses nothing."""
+    from irsde_cli.networks.pocket_unet import PocketUNet
+
+    restore(photos, tmp_path / "one")
+    forward, largest = PocketUNet.forward, []
+
+    def limited(self: Any, x: torch.Tensor, mu: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        if len(x) > 1:
+            largest.append(len(x))
+            raise torch.OutOfMemoryError("too many")
+        return forward(self, x, mu, t)
+
+    monkeypatch.setattr(PocketUNet, "forward", limited)
+    restore(photos, tmp_path / "batch", "--batch-size", 4)
+    assert len(largest) == 1
+    assert tree(tmp_path / "batch") == tree(tmp_path / "one")
+
+
+def test_stale_temporary_files_go(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """What killed runs left is removed: at once by the same kind of run, after a day by any."""
+    (tmp_path / "out").mkdir()
+    for name, age in (("all-1", 0), ("1-of-2-1", 0), ("1-of-2-2", 100_000)):
+        left = tmp_path / "out" / f".irsde-{name}.part"
+        left.touch()
+        os.utime(left, (time.time() - age, time.time() - age))
+    restore(photos, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").glob("*.part")] == [".irsde-1-of-2-1.part"]
