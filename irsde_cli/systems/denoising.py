@@ -21,9 +21,9 @@ from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
     build_network,
+    clean_predictor,
     resolve_sampling,
     sample,
-    time_batch,
 )
 from irsde_cli.tiling import Evaluate, whole
 
@@ -96,13 +96,9 @@ class Denoising(Restorer):
             raise ValueError(f"one image at a time, not {len(degraded)}")
         path = self.sde.path(degraded)
 
-        def predict_clean(x: Tensor, t: int) -> Tensor:
-            m, s = path.at(t)
-            seen = self.parameterisation.network_input(x, path.centre, m, s)
-            output = evaluate(self.network, seen, degraded, time_batch(t, x))
-            clean = self.parameterisation.clean(output, x, path.centre, m, s)
-            return clean.clamp(0, 1) if sampling.clip else clean
-
+        predict_clean = clean_predictor(
+            self.network, self.parameterisation, path, degraded, evaluate, clip=bool(sampling.clip)
+        )
         level = estimate_noise(degraded) if sampling.noise_level is None else sampling.noise_level / 255
         first = self.sde.timestep_for(min(level, self.config.stationary_std))
         if sampling.nodes is not None:

@@ -19,9 +19,9 @@ from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
     build_network,
+    clean_predictor,
     resolve_sampling,
     sample,
-    time_batch,
 )
 from irsde_cli.tiling import Evaluate, whole
 
@@ -83,10 +83,7 @@ class Latent(Restorer):
         path = self.sde.path(mu)
         size = (degraded.shape[-2], degraded.shape[-1])
 
-        def predict_clean(x: Tensor, t: int) -> Tensor:
-            m, s = path.at(t)
-            seen = self.parameterisation.network_input(x, mu, m, s)
-            return self.parameterisation.clean(evaluate(self.network, seen, mu, time_batch(t, x)), x, mu, m, s)
+        predict_clean = clean_predictor(self.network, self.parameterisation, path, mu, evaluate, clip=False)
 
         def start(t: int) -> Tensor:
             return self.sde.start(mu, t, randn_like)

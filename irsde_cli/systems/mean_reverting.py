@@ -20,9 +20,9 @@ from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
     build_network,
+    clean_predictor,
     resolve_sampling,
     sample,
-    time_batch,
 )
 from irsde_cli.tiling import Evaluate, whole
 
@@ -90,12 +90,9 @@ class MeanReverting(Restorer):
         mu = self.centre(degraded)
         path = self.sde.path(mu)
 
-        def predict_clean(x: Tensor, t: int) -> Tensor:
-            m, s = path.at(t)
-            seen = self.parameterisation.network_input(x, mu, m, s)
-            output = evaluate(self.network, seen, mu, time_batch(t, x))
-            clean = self.parameterisation.clean(output, x, mu, m, s)
-            return clean.clamp(0, 1) if sampling.clip else clean
+        predict_clean = clean_predictor(
+            self.network, self.parameterisation, path, mu, evaluate, clip=bool(sampling.clip)
+        )
 
         def start(t: int) -> Tensor:
             return self.sde.start(mu, t, randn_like)

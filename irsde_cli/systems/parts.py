@@ -11,15 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.diffusion.path import Path
 from irsde_cli.errors import UsageError
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.nodes import choose_nodes, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.tiling import Evaluate
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +127,16 @@ def sample(
     yield from sampler(predict_clean, start(nodes[0]), path, times_from(nodes), randn_like)
 
 
-def time_batch(t: int, like: Tensor) -> Tensor:
-    """The index as a network takes it, (B,)."""
-    return torch.full((len(like),), t, device=like.device)
+def clean_predictor(
+    network: Network, parameterisation: Parameterisation, path: Path, mu: Tensor, evaluate: Evaluate, *, clip: bool
+) -> CleanPredictor:
+    """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
+
+    def predict_clean(x: Tensor, t: int) -> Tensor:
+        m, s = path.at(t)
+        seen = parameterisation.network_input(x, path.centre, m, s)
+        output = evaluate(network, seen, mu, torch.full((len(x),), t, device=x.device))
+        clean = parameterisation.clean(output, x, path.centre, m, s)
+        return clean.clamp(0, 1) if clip else clean
+
+    return predict_clean

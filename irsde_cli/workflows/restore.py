@@ -94,7 +94,7 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
         "quality": options.quality,
         "depth": options.depth,
         "metadata": options.metadata,
-        "mask": str(options.mask) if options.mask else None,
+        "allow_truncated": options.allow_truncated,
         "samples": options.samples,
         "estimate": options.estimate,
         "spread": options.spread,
@@ -110,6 +110,7 @@ class _Loaded:
     picture: Picture
     before: Identity
     mask: Tensor | None
+    settings: str
     since: float
 
     @property
@@ -355,7 +356,7 @@ class _Pipeline:
                 except InputError as error:
                     yield self._failure(item, error)
                     continue
-                self.reading.append((item, self.readers.submit(_load, item, self.options)))
+                self.reading.append((item, self.readers.submit(_load, item, self.options, self.settings)))
             if not self.reading or len(self.ready) >= window:
                 return
             item, future = self.reading.popleft()
@@ -427,7 +428,7 @@ class _Pipeline:
             _check_free(path, relative, item.name, journal, self.options)
             status = write_whole(path, data, owner, lambda relative=relative: journal.pending(item.name, relative))  # type: ignore[misc]
             seconds = time.monotonic() - loaded.since
-            journal.done(item.name, loaded.before, relative, Identity.of(status), self.settings, seconds)
+            journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds)
 
     def _failure(self, item: Item, error: IrsdeError) -> Failed:
         if self.journal is not None:
@@ -456,7 +457,8 @@ def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Opt
     if journal is None or item.output is None:
         return False
     entry = journal.entry(item.relative)
-    if entry is not None and entry.made is not None and item.source is not None and entry.settings == settings:
+    wanted = settings if options is None else _with_mask(settings, item, options)
+    if entry is not None and entry.made is not None and item.source is not None and entry.settings == wanted:
         try:
             now, made = Identity.of(item.source.stat()), item.output.stat()
         except OSError:
@@ -481,7 +483,7 @@ def _check_free(path: Path, relative: str, source: str, journal: Journal, option
         )
 
 
-def _load(item: Item, options: Options) -> _Loaded:
+def _load(item: Item, options: Options, settings: str) -> _Loaded:
     since = time.monotonic()
     source = item.data if item.source is None else item.source
     assert source is not None, "an item is a file or data"
@@ -500,8 +502,9 @@ def _load(item: Item, options: Options) -> _Loaded:
     except OSError as error:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
     output_format(picture, _format(item, options), metadata=options.metadata, depth=options.depth)
-    mask = None if options.mask is None else _mask(options.mask, item, picture, options)
-    return _Loaded(item, picture, before, mask, since)
+    wanted = _with_mask(settings, item, options)
+    mask = None if options.mask is None else _mask(_mask_path(options.mask, item), item, picture, options)
+    return _Loaded(item, picture, before, mask, wanted, since)
 
 
 def _format(item: Item, options: Options) -> str | None:
@@ -514,13 +517,28 @@ def _format(item: Item, options: Options) -> str | None:
     return None
 
 
-def _mask(place: Path, item: Item, picture: Picture, options: Options) -> Tensor:
+def _mask_path(place: Path, item: Item) -> Path:
+    """The mask of a picture: the file, or the one of its path and stem in the folder."""
+    if not place.is_dir():
+        return place
+    inner = place / Path(item.name).with_suffix("")
+    found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
+    return next((path for path in found if path.is_file()), place / item.name)
+
+
+def _with_mask(settings: str, item: Item, options: Options) -> str:
+    """The settings of one picture: those of the run, and the mask as far as it is known without reading it."""
+    if options.mask is None:
+        return settings
+    try:
+        mask = Identity.of(_mask_path(options.mask, item).stat())
+    except OSError:
+        return settings
+    return f"{settings}-{mask.size:x}-{mask.mtime_ns:x}"
+
+
+def _mask(path: Path, item: Item, picture: Picture, options: Options) -> Tensor:
     """(H, W) of booleans: what is known."""
-    path = place
-    if place.is_dir():
-        inner = place / Path(item.name).with_suffix("")
-        found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
-        path = next((path for path in found if path.is_file()), place / item.name)
     mask = read_picture(path, str(path), limits=options.limits, depth=8)
     if mask.size != picture.size:
         (height, width), (rows, columns) = mask.size, picture.size

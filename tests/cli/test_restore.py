@@ -344,6 +344,10 @@ def test_known_pixels_stay_exactly(restore: Program, photos: Path, tmp_path: Pat
     before, after = pixels(photos / "p1.png"), pixels(tmp_path / "out" / "p1.png")
     assert (before[:, :8] == after[:, :8]).all()
     assert (before[:, 8:] != after[:, 8:]).mean() > 0.5
+    assert done(restore.events(photos / "p1.png", tmp_path / "out", "--mask", tmp_path / "masks", task="inpaint")) == []
+    Image.fromarray(255 - mask).save(tmp_path / "masks" / "p1.png")
+    restore(photos / "p1.png", tmp_path / "out", "--mask", tmp_path / "masks", task="inpaint")
+    assert (before[:, 8:] == pixels(tmp_path / "out" / "p1.png")[:, 8:]).all()
     failed = restore(photos, tmp_path / "all", "--mask", tmp_path / "masks" / "p1.png", task="inpaint", code=3)
     assert "the mask" in failed.stderr and "is 16 x 16" in failed.stderr
 
