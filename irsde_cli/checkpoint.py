@@ -37,7 +37,8 @@ class Header:
         licence: the terms of that data.
         step: training steps taken.
         version: of this package, when it was written.
-        tile_tolerance: largest difference of a tiled from an untiled result that was measured, of 255.
+        tile_tolerance: largest difference, of 255, of a tiled from an untiled result that was measured, with tiles of
+            256 pixels and the default overlap.
         format: of the header.
     """
 

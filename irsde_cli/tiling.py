@@ -4,6 +4,7 @@ A system never calls its network itself; it is handed one of these. Tiles are cu
 blended, so that one state, one noise field and one solver step belong to the whole image.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -37,7 +38,10 @@ class Reduced:
 
 
 class Tiles:
-    """The network on tiles of `tile` pixels a side that overlap by `overlap`, blended with a linear ramp.
+    """The network on tiles of `tile` pixels a side that overlap by `overlap`, blended with a smooth window.
+
+    Predictions are worst at the border of a tile, where half of what they depend on is missing; there the window is
+    nearly zero.
 
     Tiles start at multiples of the network's `multiple`, so that its strided layers sample the grid of the whole image.
     """
@@ -73,7 +77,8 @@ class Tiles:
         """Ones, with a ramp on each side that meets another tile; never zero, so that sums can be divided by."""
         length = span.stop - span.start
         window = torch.ones(length, device=like.device, dtype=like.dtype)
-        ramp = (torch.arange(min(self.overlap, length), device=like.device, dtype=like.dtype) + 1) / (self.overlap + 1)
+        depth = torch.arange(min(self.overlap, length), device=like.device, dtype=like.dtype) + 1
+        ramp = torch.sin(depth / (self.overlap + 1) * (math.pi / 2)) ** 6 + 1e-6
         if span.start > 0:
             window[: len(ramp)] = torch.minimum(window[: len(ramp)], ramp)
         if span.stop < size:

@@ -188,8 +188,9 @@ def restore(
         str, _panel("--tile", panel="Memory and speed", help="Side of tiles in pixels, 0 for none, or auto.")
     ] = "auto",
     tile_overlap: Annotated[
-        int, _panel("--tile-overlap", panel="Memory and speed", min=0, help="Pixels that tiles share.")
-    ] = 64,
+        int,
+        _panel("--tile-overlap", panel="Memory and speed", min=0, help="Pixels that tiles share, up to half a tile."),
+    ] = 128,
     shard: Annotated[
         str | None, _panel("--shard", panel="Batch", help="Part i of n (i/n), for several machines or GPUs.")
     ] = None,

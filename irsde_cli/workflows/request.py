@@ -46,7 +46,7 @@ class Options:
     shard: Shard | None = None
     batch_size: int = 0
     tile: int | Literal["auto"] = "auto"
-    tile_overlap: int = 64
+    tile_overlap: int = 128
     mask: Path | None = None
     samples: int = 1
     estimate: Literal["sample", "mean"] = "sample"

@@ -144,8 +144,8 @@ class Restoration:
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
-        if isinstance(options.tile, int) and 0 < options.tile <= options.tile_overlap:
-            raise UsageError(f"tiles of {options.tile} pixels cannot overlap by {options.tile_overlap}.")
+        if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.multiple:
+            raise UsageError(f"tiles of {options.tile} pixels are too small; these weights need {SMALLEST_TILE}.")
 
     def run(self, plan: Plan) -> Iterator[Event]:
         """Restore the items of a plan.
@@ -222,7 +222,7 @@ class Restoration:
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
-        evaluate = Tiles(tile, min(self.options.tile_overlap, tile - 1), one) if tile else one
+        evaluate = Tiles(tile, min(self.options.tile_overlap, tile // 2), one) if tile else one
         if len(set(sizes)) > 1:
             evaluate = Ragged(grown, one)
         names = tuple(loaded.item.name for loaded in batch)

@@ -11,10 +11,13 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from irsde_cli import checkpoint
 from irsde_cli.degradations.degradation import Degradation
@@ -61,6 +64,27 @@ WAYS = [
 ]
 
 
+class FFDNet(nn.Module):
+    """A peer: the colour denoiser of Zhang, Zuo and Zhang (IEEE TIP 2018), told the noise level."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        widths = [13, *[96] * 11, 12]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+        self.model = nn.Sequential(*layers[:-1])
+        self.load_state_dict(load_file(path))
+
+    def forward(self, noisy: Tensor, sigma: float) -> Tensor:
+        """(1, 3, H, W); `sigma` in 8-bit units."""
+        height, width = noisy.shape[-2:]
+        blocks = F.pixel_unshuffle(F.pad(noisy, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+        level = torch.full_like(blocks[:, :1], sigma / 255)
+        restored = F.pixel_shuffle(self.model(torch.cat((blocks, level), dim=1)), 2)
+        return restored[..., :height, :width]
+
+
 def restore(restorer: Restorer, degraded: Tensor, name: str, way: Way, seed: int) -> Tensor:
     """The restored image, or the mean of several draws, (1, 3, H, W)."""
     images = []
@@ -90,6 +114,7 @@ def rows(
     lpips: LpipsAlex,
     ways: list[Way],
     seed: int,
+    peer: FFDNet | None,
 ) -> Iterator[tuple[str, list[float], float]]:
     """A title, the mean metrics and the seconds a megapixel of the input and of each way."""
     pairs = {
@@ -99,6 +124,13 @@ def rows(
     megapixels = sum(clean.shape[-1] * clean.shape[-2] for clean, _ in pairs.values()) / 1e6
     inputs = [measure(degraded, clean, lpips) for clean, degraded in pairs.values()]
     yield "input", torch.tensor(inputs).mean(0).tolist(), 0.0
+    if peer is not None:
+        since = time.perf_counter()
+        with torch.inference_mode():
+            denoised = {name: peer(degraded, 25.0) for name, (_, degraded) in pairs.items()}
+        seconds = (time.perf_counter() - since) / megapixels
+        figures = [measure(denoised[name], clean, lpips) for name, (clean, _) in pairs.items()]
+        yield "FFDNet, told sigma", torch.tensor(figures).mean(0).tolist(), seconds
     for way in ways:
         since = time.perf_counter()
         restored = {name: restore(restorer, degraded, name, way, seed) for name, (_, degraded) in pairs.items()}
@@ -115,6 +147,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--ffdnet", type=Path, help="weights of a peer, for denoise")
     parser.add_argument("--ways", action="append", help="only the way of this title; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -122,12 +155,13 @@ def main() -> None:
     paths = sorted(path for path in arguments.photos.iterdir() if looks_like_picture(path))[: arguments.limit]
     photos = {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
     lpips = LpipsAlex.load(arguments.lpips)
+    peer = FFDNet(arguments.ffdnet) if arguments.ffdnet else None
     ways = [way for way in WAYS if not arguments.ways or way.title in arguments.ways]
     for title, degradation in DEGRADATIONS[arguments.task].items():
         print(f"\n{title}; {len(photos)} photographs, seed {arguments.seed}, weights {loaded.sha256[:12]}\n")
         print("| | PSNR | SSIM | LPIPS | s/megapixel |\n|---|---|---|---|---|")
         results = {}
-        for name, figures, seconds in rows(loaded.restorer, photos, degradation, lpips, ways, arguments.seed):
+        for name, figures, seconds in rows(loaded.restorer, photos, degradation, lpips, ways, arguments.seed, peer):
             results[name] = figures
             print(f"| {name} | {figures[0]:.2f} | {figures[1]:.4f} | {figures[2]:.4f} | {seconds:.1f} |", flush=True)
         print("\n" + json.dumps({"task": arguments.task, "test": title, "results": results}))

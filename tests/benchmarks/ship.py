@@ -22,15 +22,15 @@ from irsde_cli.workflows.train import read_preset
 
 
 def tile_tolerance(restorer: Restorer) -> float:
-    """Largest difference, of 255, that tiles of 128 pixels with the default overlap of 64 make."""
-    degraded = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    """Largest difference, of 255, that tiles of 256 pixels with the default overlap of 128 make on white noise."""
+    degraded = torch.rand(1, 3, 448, 448, generator=torch.Generator().manual_seed(0))
 
     def run(evaluate: Evaluate) -> torch.Tensor:
         noise = ImageNoise([generator_for(0, b"tile")])
         with torch.inference_mode():
             return last(restorer.steps(degraded, noise, restorer.resolve(Sampling()), evaluate))
 
-    return float((run(Tiles(128, 64)) - run(whole)).abs().max() * 255)
+    return float((run(Tiles(256, 128)) - run(whole)).abs().max() * 255)
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def test_batches_and_tiles_change_a_level_at_most(restore: Program, photos: Path
     picture(photos / "wide.png", 40, 60)
     restore(photos, tmp_path / "one")
     restore(photos, tmp_path / "batch", "--batch-size", 4)
-    restore(photos, tmp_path / "tiles", "--tile", 32, "--tile-overlap", 24)
+    restore(photos, tmp_path / "tiles", "--tile", 48, "--tile-overlap", 24)
     for name in names(tmp_path / "one"):
         for other in ("batch", "tiles"):
             assert np.abs(pixels(tmp_path / "one" / name) - pixels(tmp_path / other / name)).max() <= 1
