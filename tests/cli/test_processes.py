@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.cli.stub import picture, tree
 
@@ -50,6 +52,56 @@ def test_torch_is_not_loaded_to_say_something(words: list[str], code: int, tmp_p
         [sys.executable, "-c", script, *words], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, timeout=60
     )
     assert result.returncode == code, result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["in", "out", "--task", "denoisee"], 2, "Did you mean 'denoise'"),
+        (["in", "out", "--task", "denoise", "--sampler", "posteriro"], 2, "Did you mean 'posterior'"),
+        (["in", "out", "--task", "denoise", "--stepz", "3"], 2, "--steps"),
+        (["nowhere", "out", "--task", "denoise"], 2, "no such file or folder: 'nowhere'"),
+        (["empty", "out", "--task", "denoise"], 2, "no pictures in 'empty'"),
+        (["in", "out", "--task", "denoise", "--steps", "101"], 2, "from 1 to 100"),
+        (["bad", "out", "--task", "denoise", "--steps", "1"], 3, "failed: bad.png: "),
+        (["in", "out", "--task", "denoise", "--model", "misfit.safetensors"], 4, "its header asks for"),
+    ],
+)
+def test_errors_of_the_real_program(words: list[str], code: int, message: str, stub: Path, tmp_path: Path) -> None:
+    """One sentence, the right exit code, nothing written, and never a traceback."""
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "bad.png").write_bytes(b"no picture")
+    if "misfit.safetensors" in words:
+        with safe_open(stub, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors["network.intro.weight"] = tensors["network.intro.weight"][:, :3].contiguous()
+            save_file(tensors, tmp_path / "misfit.safetensors", metadata=file.metadata())
+    result = irsde("restore", *words, cwd=tmp_path)
+    complaint = " ".join(result.stderr.decode().replace("│", " ").split())
+    assert (result.returncode, message in complaint, result.stdout) == (code, True, b""), complaint
+    assert "Traceback" not in complaint
+    assert not (tmp_path / "out").exists() or not tree(tmp_path / "out")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
+def test_a_full_disk(stub: Path, tmp_path: Path) -> None:
+    """When the system refuses to write, the run stops at once with 5, and no torn file is left."""
+    import resource
+
+    picture(tmp_path / "in" / "a.png", 8, 8)
+    picture(tmp_path / "in" / "b.png", 90, 90)
+    picture(tmp_path / "in" / "c.png", 90, 90)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    result = irsde("restore", "in", "out", *options(stub), cwd=tmp_path, preexec_fn=limited)
+    assert result.returncode == 5, result.stderr.decode()
+    assert b"cannot write to" in result.stderr and b"Traceback" not in result.stderr
+    assert list(tree(tmp_path / "out")) == ["a.png"]
 
 
 def test_a_pipe(stub: Path, tmp_path: Path) -> None:
