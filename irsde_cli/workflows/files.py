@@ -19,8 +19,8 @@ def temporary_prefix(owner: str) -> str:
     return f".irsde-{owner}-"
 
 
-def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[], None]) -> os.stat_result:
-    """Write `data` aside, force it to the disk, call `before_rename`, and give it its name.
+def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os.stat_result], None]) -> os.stat_result:
+    """Write `data` aside, force it to the disk, call `before_rename` with its status, and give it its name.
 
     Raises:
         InputError: this one name cannot be written.
@@ -35,7 +35,9 @@ def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[],
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-        before_rename()
+        with _refused(path):
+            status = aside.stat()
+        before_rename(status)
         with _refused(path):
             aside.replace(path)
             sync_folder(path.parent)

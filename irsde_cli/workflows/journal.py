@@ -36,12 +36,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the last line about an output says; `made` is `None` while it is pending."""
+    """What the last line about an output says; while it is pending nobody knows whether it got its name."""
 
     source: bytes
-    before: Identity | None = None
-    made: Identity | None = None
-    settings: str = ""
+    before: Identity
+    made: Identity
+    settings: str
+    pending: bool
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:
@@ -104,16 +105,20 @@ class Journal:
         """A line with the settings of a run."""
         self._write({"event": "run", "schema": SCHEMA, "id": settings_id(settings), "settings": settings})
 
-    def pending(self, source: str, output: str) -> None:
-        """The output is about to get its name."""
-        self._write({"event": "pending", "input": source, "output": output})
-        self._entries[_digest(output)] = Entry(_digest(source))
+    def pending(self, source: str, before: Identity, output: str, made: Identity, settings: str) -> None:
+        """The output is about to get its name; it will have the size and time of `made`."""
+        self._made("pending", source, before, output, made, settings)
 
     def done(self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float) -> None:
         """The output is whole, under its name."""
+        self._made("done", source, before, output, made, settings, seconds=round(seconds, 3))
+
+    def _made(
+        self, event: str, source: str, before: Identity, output: str, made: Identity, settings: str, **more: float
+    ) -> None:
         self._write(
             {
-                "event": "done",
+                "event": event,
                 "input": source,
                 "input_size": before.size,
                 "input_mtime_ns": before.mtime_ns,
@@ -121,10 +126,10 @@ class Journal:
                 "output_size": made.size,
                 "output_mtime_ns": made.mtime_ns,
                 "settings": settings,
-                "seconds": round(seconds, 3),
+                **more,
             }
         )
-        self._entries[_digest(output)] = Entry(_digest(source), before, made, settings)
+        self._entries[_digest(output)] = Entry(_digest(source), before, made, settings, event == "pending")
 
     def failed(self, source: str, reason: str) -> None:
         """The input gave nothing."""
@@ -158,12 +163,11 @@ def _read(path: Path) -> Iterator[tuple[bytes, Entry]]:
             try:
                 values = json.loads(line)
                 source, output, event = values["input"], values["output"], values["event"]
-                if event == "pending":
-                    yield _digest(output), Entry(_digest(source))
-                elif event == "done":
+                if event in ("pending", "done"):
                     before = Identity(int(values["input_size"]), int(values["input_mtime_ns"]))
                     made = Identity(int(values["output_size"]), int(values["output_mtime_ns"]))
-                    yield _digest(output), Entry(_digest(source), before, made, str(values["settings"]))
+                    settings = str(values["settings"])
+                    yield _digest(output), Entry(_digest(source), before, made, settings, event == "pending")
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 

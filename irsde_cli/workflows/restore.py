@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -426,7 +427,11 @@ class _Pipeline:
             if not self.options.in_place and item.source is not None and same_file(item.source, path):
                 raise InputError(f"'{path}' is the input itself, under another name.")
             _check_free(path, relative, item.name, journal, self.options)
-            status = write_whole(path, data, owner, lambda relative=relative: journal.pending(item.name, relative))  # type: ignore[misc]
+
+            def pending(status: os.stat_result, relative: str = relative) -> None:
+                journal.pending(item.name, loaded.before, relative, Identity.of(status), loaded.settings)
+
+            status = write_whole(path, data, owner, pending)
             seconds = time.monotonic() - loaded.since
             journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds)
 
@@ -458,14 +463,15 @@ def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Opt
         return False
     entry = journal.entry(item.relative)
     wanted = settings if options is None else _with_mask(settings, item, options)
-    if entry is not None and entry.made is not None and item.source is not None and entry.settings == wanted:
+    if entry is not None and item.source is not None and entry.settings == wanted:
         try:
             now, made = Identity.of(item.source.stat()), item.output.stat()
         except OSError:
             return False
         if options is not None and options.in_place:
+            # Killed between the new name and the line that says so, an input would else be restored twice.
             return now == entry.made
-        if now == entry.before and made.st_size == entry.made.size:
+        if not entry.pending and now == entry.before and made.st_size == entry.made.size:
             return True
     if options is not None:
         _check_free(item.output, item.relative, item.name, journal, options)

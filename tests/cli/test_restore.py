@@ -15,6 +15,7 @@ from PIL import Image
 
 from irsde_cli.cli.program import app
 from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.workflows.journal import Journal
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
 
 
@@ -106,7 +107,8 @@ def test_a_second_run_does_what_is_left(restore: Program, photos: Path, tmp_path
     os.utime(photos / "p2.png", ns=(1, 1))
     assert done(restore.events(photos, out)) == ["p0.png", "p1.png", "p2.png"]
     with manifest.open("ab") as stream:
-        stream.write(b'{"event": "pending", "input": "p3.png", "output": "p3.png"}\n{"event": "done", "inp')
+        line = next(line for line in manifest.read_bytes().splitlines() if b"p3.png" in line and b"done" in line)
+        stream.write(line.replace(b"done", b"pending") + b'\n{"event": "done", "inp')
     assert done(restore.events(photos, out)) == ["p3.png"]
     assert all(json.loads(line) for line in manifest.read_bytes().splitlines() if not line.endswith(b'"inp'))
     assert len(done(restore.events(photos, out, "--seed", 1))) == 6
@@ -359,6 +361,21 @@ def test_in_place(restore: Program, photos: Path) -> None:
     once = tree(photos)
     assert once["p1.png"] != before["p1.png"] and once["sub/q.jpg"] == before["sub/q.jpg"]
     restore(photos, "--in-place")
+    assert tree(photos) == once
+
+
+def test_in_place_never_restores_twice(restore: Program, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after an input got its new pixels and before the manifest says so, the next run knows it."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "done", killed)
+    with pytest.raises(AssertionError):
+        restore(photos / "p1.png", "--in-place")
+    monkeypatch.undo()
+    once = tree(photos)
+    restore(photos / "p1.png", "--in-place")
     assert tree(photos) == once
 
 
