@@ -46,6 +46,18 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype | Non
     return DTYPES.get(name)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ended: of a GPU, of Python, or of torch on a CPU, which says so in words alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def is_lost_device(error: BaseException) -> bool:
+    """Whether an accelerator failed in a way that the next picture would meet too."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken: of the GPU, or of the machine within the limits of its control group."""
     if device.type == "cuda":
@@ -69,19 +81,35 @@ def _free_on_machine() -> int:
 
 
 def _free_in_groups() -> list[int]:
-    """What each version of control groups leaves, where there is a limit."""
-    root = Path("/sys/fs/cgroup")
-    pairs = [
-        (root / "memory.max", root / "memory.current"),
-        (root / "memory/memory.limit_in_bytes", root / "memory/memory.usage_in_bytes"),
-    ]
+    """What this process's control group and those around it leave, where there is a limit."""
+    try:
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
     free = []
-    for limit, used in pairs:
-        try:
-            free.append(max(int(limit.read_text()) - int(used.read_text()), 0))
-        except (OSError, ValueError):  # absent, or "max"
+    for _, controllers, inner in lines:
+        if controllers not in ("", "memory"):
             continue
+        root = Path("/sys/fs/cgroup") / controllers
+        limit, used, cache = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            if controllers
+            else ("memory.max", "memory.current", "inactive_file")
+        )
+        # Within a container the path may be one of the host's; the root then has the limit.
+        group = root / inner.strip("/")
+        for place in (group, *(parent for parent in group.parents if parent.is_relative_to(root))):
+            try:
+                taken = int((place / used).read_text()) - _statistic(place / "memory.stat", cache)
+                free.append(max(int((place / limit).read_text()) - taken, 0))
+            except (OSError, ValueError):  # absent, or "max"
+                continue
     return free
+
+
+def _statistic(path: Path, name: str) -> int:
+    """A line of memory.stat; files that are merely cached count as used there, and are given back on demand."""
+    return next((int(line.split()[1]) for line in path.read_text().splitlines() if line.split()[0] == name), 0)
 
 
 def _free_on_windows() -> int:

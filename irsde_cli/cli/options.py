@@ -16,7 +16,11 @@ def from_file(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    known = {parameter.name.replace("_", "-"): parameter.name for parameter in context.command.params if parameter.name}
+    known = {
+        next((word for word in parameter.opts if word.startswith("--")), parameter.name).lstrip("-"): parameter.name
+        for parameter in context.command.params
+        if parameter.name
+    }
     values = {}
     for key, value in read_toml(path).items():
         name = key.replace("_", "-")
@@ -24,6 +28,6 @@ def from_file(context: typer.Context, path: Path | None) -> Path | None:
             error = unknown_name("key", key, known)
             error.message = f"'{path}': {error.message}"
             raise error
-        values[known[name]] = value
+        values[known[name]] = ",".join(map(str, value)) if isinstance(value, list) else value
     context.default_map = {**(context.default_map or {}), **values}
     return path

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,19 @@ def data(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
+
+
+def data_path(path: Path) -> None:
+    """The path of a result on standard output: what a terminal can show, or for a program the name as it is."""
+    if sys.stdout.isatty():
+        data(printable(path))
+        return
+    line = "".join(
+        printable(character) if unicodedata.category(character) == "Cc" else character for character in str(path)
+    )
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def as_json(event: Any) -> str:

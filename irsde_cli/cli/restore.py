@@ -1,20 +1,24 @@
 """`irsde restore`."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from irsde_cli.cli import options as files
-from irsde_cli.cli.reporting import Interruption, as_json, complain, data, printable
+from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, printable
 from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
+
+T = TypeVar("T")
 
 
 class Precision(StrEnum):
@@ -99,7 +103,8 @@ def restore(
         ),
     ] = None,
     steps: Annotated[
-        int | None, _panel("--steps", panel="Model", help="Network evaluations; the weights know their own number.")
+        int | None,
+        _panel("--steps", panel="Model", min=1, help="Network evaluations; the weights know their own number."),
     ] = None,
     sampler: Annotated[
         str | None,
@@ -272,7 +277,9 @@ def restore(
         trajectory=trajectory,
         trajectory_format=trajectory_format.value,
     )
-    planned = plan(asked, lambda: sys.stdin.buffer.read(), touch=not (dry_run or print_config))
+    planned = plan(
+        asked, lambda: sys.stdin.buffer.read(asked.limits.max_file_bytes + 1), touch=not (dry_run or print_config)
+    )
     weights = find_weights(model, task)
 
     from irsde_cli import checkpoint
@@ -305,7 +312,11 @@ def restore(
     with Interruption() as interrupted, display(quiet=quiet) as shown:
         restoration.stopped = interrupted
         events = preview(planned, settings_id(settings)) if dry_run else restoration.run(planned)
-        for event in events:
+        stopped: IrsdeError | None = None
+        for event in _until_stopped(events):
+            if isinstance(event, IrsdeError):
+                stopped = event
+                break
             shown.show(event)
             if json_lines and outputs != "-":
                 data(as_json(event))
@@ -315,7 +326,8 @@ def restore(
                     sys.stdout.buffer.flush()
                 case Done() if not json_lines:
                     for path in (event.output, *event.extra):
-                        data(printable(path))
+                        if path is not None:
+                            data_path(path)
                 case Skipped() if verbose:
                     shown.note(f"up to date: {printable(event.name)}")
                 case Warned() if not quiet:
@@ -327,17 +339,30 @@ def restore(
                     data(printable(f"{event.action}: {event.name} -> {event.output}{reason}"))
                 case _:
                     pass
+    if json_lines and outputs != "-":
+        counts = {"done": shown.done, "failed": shown.failed, "skipped": shown.skipped}
+        data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
     if not quiet and not dry_run:
         typer.echo(f"{shown.tally}.", err=True)
     for failed in failures:
         typer.echo(
             f"failed: {printable(failed.name)}: {printable(failed.reason)} {printable(failed.hint)}".rstrip(), err=True
         )
+    if stopped is not None:
+        raise stopped
     if interrupted.code:
         complain("interrupted.", "The same command goes on where it stopped.")
         raise typer.Exit(interrupted.code)
     if failures:
         raise typer.Exit(3)
+
+
+def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:
+    """The events, and in the end the error that stopped them, so that what failed before it is still named."""
+    try:
+        yield from events
+    except IrsdeError as error:
+        yield error
 
 
 def _nodes(text: str | None) -> tuple[int, ...] | None:
@@ -358,15 +383,15 @@ def _listed(place: str | None) -> tuple[str, ...] | None:
         raw = sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read the list '{place}': {error.strerror}.") from None
-    import os
-
     parts = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
-    return tuple(os.fsdecode(part) for part in parts if part)
+    return tuple(dict.fromkeys(os.fsdecode(part) for part in parts if part))
 
 
 def _log(verbose: bool, quiet: bool) -> None:
     import logging
 
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    if os.environ.get("IRSDE_DEBUG"):
+        level = logging.DEBUG
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("irsde_cli").setLevel(level)

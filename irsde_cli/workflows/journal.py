@@ -72,8 +72,7 @@ class Journal:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
-            for path in sorted(self._folder.glob("manifest*.jsonl")):
-                self._entries.update(_read(path))
+            self.load()
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         except Timeout:
             raise MachineError(
@@ -92,6 +91,11 @@ class Journal:
     ) -> None:
         os.close(self._handle)
         self._lock.release()
+
+    def load(self) -> None:
+        """Read what earlier runs wrote; the manifest that was last written to is believed before the others."""
+        for path in sorted(self._folder.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+            self._entries.update(_read(path))
 
     def entry(self, output: str) -> Entry | None:
         """What is known of an output, by its path relative to the folder."""

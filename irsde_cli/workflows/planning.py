@@ -3,9 +3,9 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture, suffix_for
@@ -150,22 +150,38 @@ def piped(data: bytes, output: Path | None, relative: str) -> Item:
     return Item("-", b"", None, output, relative, data=data)
 
 
-def check_collisions(items: Iterator[Item], folds_case: bool) -> int:
-    """How many items there are, if no two want the same name.
+class Names:
+    """The names that outputs take, 16 bytes each, to find two that want one, or one that is another's folder.
 
-    Raises:
-        UsageError: two do; both are named.
+    Args:
+        folds_case: whether names that differ in case alone are one.
     """
-    names: dict[bytes, str] = {}
-    count = 0
-    for item in items:
-        count += 1
-        wanted = item.relative.casefold() if folds_case else item.relative
-        digest = hashlib.blake2b(wanted.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if digest in names:
-            raise UsageError(
-                f"'{names[digest]}' and '{item.name}' would both become '{item.relative}'.",
-                hint="Give --on-collision rename, or another --suffix or --format.",
-            )
-        names[digest] = item.name
-    return count
+
+    def __init__(self, *, folds_case: bool) -> None:
+        self._folds_case = folds_case
+        self._files: dict[bytes, str] = {}
+        self._folders: dict[bytes, str] = {}
+
+    def take(self, item: Item, relatives: Iterable[str]) -> None:
+        """The files of an item, relative to the output folder.
+
+        Raises:
+            UsageError: another item has one of the names; both are named.
+        """
+        for relative in relatives:
+            key = self._key(relative)
+            folders = [self._key(str(folder)) for folder in PurePosixPath(relative).parents[:-1]]
+            known = [self._files.get(key), self._folders.get(key), *map(self._files.get, folders)]
+            other = next((name for name in known if name is not None), None)
+            if other is not None:
+                raise UsageError(
+                    f"'{other}' and '{item.name}' would both become '{relative}'.",
+                    hint="Give --on-collision rename, or another --suffix or --format.",
+                )
+            self._files[key] = item.name
+            for folder in folders:
+                self._folders.setdefault(folder, item.name)
+
+    def _key(self, relative: str) -> bytes:
+        wanted = relative.casefold() if self._folds_case else relative
+        return hashlib.blake2b(wanted.encode("utf-8", "surrogatepass"), digest_size=16).digest()

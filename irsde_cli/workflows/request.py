@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
 from irsde_cli.errors import UsageError
@@ -12,7 +12,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows import planning
 from irsde_cli.workflows.files import refusal
-from irsde_cli.workflows.planning import Item, Naming, Shard
+from irsde_cli.workflows.planning import Item, Names, Naming, Shard
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,27 @@ class Options:
     spread: bool = False
     trajectory: int = 0
     trajectory_format: Literal["strip", "gif"] = "strip"
+
+
+def companions(options: Options, output: PurePath) -> list[PurePath]:
+    """The files that are written beside an output: further draws, the spread and the states."""
+    draws = options.samples if options.estimate == "sample" else 1
+    found = [beside(output, f".{draw}") for draw in range(1, draws)]
+    if options.spread:
+        found.append(beside(output, ".spread"))
+    if options.trajectory:
+        found.append(film(options, output))
+    return found
+
+
+def beside(output: PurePath, suffix: str) -> PurePath:
+    """The output's name with something put before the extension."""
+    return output.with_name(f"{output.stem}{suffix}{output.suffix}")
+
+
+def film(options: Options, output: PurePath) -> PurePath:
+    """Where an output's states are shown."""
+    return output.with_name(f"{output.stem}.trajectory{'.png' if options.trajectory_format == 'strip' else '.gif'}")
 
 
 @dataclass(frozen=True)
@@ -139,7 +160,7 @@ class Plan:
 def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
     """Check all that can be checked without opening a picture or loading weights.
 
-    With `touch` the output folder is made and written to, so that a run fails here and not after loading.
+    With `touch` the disk is written to, so that a run fails here and not after loading; nothing stays there.
 
     Raises:
         UsageError: inputs and outputs cannot be as asked.
@@ -150,6 +171,14 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         raise UsageError(
             f"the task '{options.task}' needs --mask.", hint="A file, or a folder of masks: white is known."
         )
+    if options.mask is not None and not task.needs_mask:
+        raise UsageError(f"the task '{options.task}' takes no --mask.")
+    if options.spread and options.samples == 1 and options.estimate == "sample":
+        raise UsageError("--spread needs several draws.", hint="Give --samples or --estimate mean.")
+    if options.outputs == "-" and ((options.samples > 1 and options.estimate == "sample") or options.spread):
+        raise UsageError("a pipe takes one picture, without --samples or --spread.", hint="Name a file as OUTPUT.")
+    if options.outputs == "-" and options.trajectory:
+        raise UsageError("a pipe takes one picture, without --trajectory.", hint="Name a file as OUTPUT.")
     if options.mask is not None and not options.mask.exists():
         raise UsageError(f"no such mask: '{options.mask}'.")
     if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
@@ -157,8 +186,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
     naming = Naming(wanted, options.suffix, options.on_collision == "rename")
     folder, make = _places(options, naming, stdin)
-    if folder is not None and touch:
-        _probe(folder)
+    names = Names(folds_case=folder is not None and touch and _probe(folder))
 
     def items() -> Iterator[Item]:
         chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
@@ -167,8 +195,14 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
                 return
             yield item
 
-    count = planning.check_collisions(items(), folds_case=folder is not None and touch and _folds_case(folder))
-    if count == 0 and options.shard is None:
+    count = listed = 0
+    for item in make():  # every shard looks at all names, so that they agree
+        listed += 1
+        count += options.shard is None or options.shard.holds(item.key)
+        relative = PurePosixPath(item.relative)
+        names.take(item, map(str, (relative, *companions(options, relative))))
+    count = min(count, options.limit or count)
+    if listed == 0:
         deeper = "" if options.recursive else " Its subfolders are read with -r."
         raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     return Plan(options, folder, items, count)
@@ -230,23 +264,18 @@ def same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _probe(folder: Path) -> None:
-    """Make the output folder and write to it, before seconds are spent on loading weights."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file, not a folder.")
+def _probe(folder: Path) -> bool:
+    """Write where the output folder is or will be; whether names that differ in case alone are one there."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"'{place}' is a file, not a folder.")
+    probe = place / f".irsde-probe-{os.getpid()}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".irsde-probe-{os.getpid()}.part"
         probe.write_bytes(b"")
+        folds_case = probe.with_name(probe.name.upper()).exists()
         probe.unlink()
     except OSError as error:
         raise refusal(error, folder / "probe") from None
-
-
-def _folds_case(folder: Path) -> bool:
-    probe = folder / f".irsde-case-{os.getpid()}.part"
-    probe.write_bytes(b"")
-    try:
-        return probe.with_name(probe.name.upper()).exists()
-    finally:
-        probe.unlink()
+    return folds_case

@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -32,11 +32,11 @@ from irsde_cli.images import (
 )
 from irsde_cli.networks.network import round_up
 from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, generator_for
-from irsde_cli.runtime import free_memory
+from irsde_cli.runtime import free_memory, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.workflows.files import sweep, write_whole
-from irsde_cli.workflows.journal import FOLDER, Identity, Journal, settings_id
+from irsde_cli.workflows.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
     Done,
@@ -49,6 +49,9 @@ from irsde_cli.workflows.request import (
     Skipped,
     Step,
     Warned,
+    beside,
+    companions,
+    film,
     same_file,
 )
 
@@ -60,20 +63,22 @@ READ_AHEAD = 3
 GPU_LOOK_AHEAD = 16
 READ_AHEAD_PIXELS = 64_000_000
 SPREAD_GAIN = 8
+HOPELESS = 3
 
 
 def preview(plan: Plan, settings: str) -> Iterator[Event]:
     """What `restore` would do, without doing it."""
     yield Planned(plan.count)
-    known = plan.folder is not None and (plan.folder / FOLDER).exists()
-    with _journal(plan) if known else nullcontext() as journal:
-        for item in plan.items():
-            try:
-                done = _up_to_date(item, journal, settings, plan.options)
-                action: Literal["restore", "skip"] = "skip" if done else "restore"
-                yield Intended(item.name, item.output, action)
-            except InputError as error:
-                yield Intended(item.name, item.output, "fail", error.message)
+    journal = None if plan.folder is None else Journal(plan.folder, plan.label)
+    if journal is not None:
+        journal.load()
+    for item in plan.items():
+        try:
+            done = _up_to_date(item, journal, settings, plan.options)
+            action: Literal["restore", "skip"] = "skip" if done else "restore"
+            yield Intended(item.name, item.output, action)
+        except InputError as error:
+            yield Intended(item.name, item.output, "fail", error.message)
 
 
 def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
@@ -167,12 +172,11 @@ class Restoration:
 
     def batch_size(self, loaded: _Loaded) -> int:
         """How many pictures of that size one call takes."""
+        if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
+            return 1
+        size = max(int(MEMORY_SHARE * free_memory(self.device) / self._bytes(loaded.size)), 1)
         if self.options.batch_size:
-            size = self.options.batch_size
-        elif self.device.type == "cpu":
-            size = 1
-        else:
-            size = max(int(MEMORY_SHARE * free_memory(self.device) / self._bytes(loaded.size)), 1)
+            size = min(size, self.options.batch_size) if self.options.tile == "auto" else self.options.batch_size
         return min(size, self.restorer.max_batch or size, self._largest_batch or size)
 
     @property
@@ -188,12 +192,16 @@ class Restoration:
         Raises:
             InputError: a result is not what a photograph can be, or does not fit into memory.
         """
-        tile = self._tile_for(batch)
+        tile, dtype = self._tile_for(batch), self.dtype
         while True:
             try:
-                yield from self._sample(batch, tile, self.dtype)
+                yield from self._sample(batch, tile, dtype)
                 return
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if is_lost_device(error):
+                    raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
+                if not is_out_of_memory(error):
+                    raise
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if len(batch) > 1:
@@ -206,11 +214,10 @@ class Restoration:
                 logger.warning("out of memory: going on with tiles of %d pixels", tile)
                 self._tile = tile
             except _NotFiniteError:
-                if self.dtype is None:
+                if dtype is None:
                     raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
                 logger.warning("a result is not finite in half precision: once more in float32")
-                yield from self._sample(batch, tile, None)
-                return
+                dtype = None
 
     def _sample(self, batch: Sequence[_Loaded], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[_Output]]:
         sizes = [loaded.size for loaded in batch]
@@ -226,6 +233,9 @@ class Restoration:
         evaluate = Tiles(tile, min(self.options.tile_overlap, tile // 2), one) if tile else one
         if len(set(sizes)) > 1:
             evaluate = Ragged(grown, one)
+        # Noise has the images' sizes only where those differ: a latent state has another.
+        drawn = grown if len(set(sizes)) > 1 else None
+        shown = _evenly(self.sampling.steps or 1, self.options.trajectory)
         names = tuple(loaded.item.name for loaded in batch)
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
@@ -234,26 +244,26 @@ class Restoration:
         squares: Tensor | None = None
         for draw in range(self.draws):
             generators = [generator_for(self.options.seed, _key(loaded.item, draw)) for loaded in batch]
-            with Prefetched(ImageNoise(generators, grown)) as noise, torch.inference_mode():
-                state = canvas
-                kept: list[Tensor] = []
+            state = canvas
+            kept: dict[int, Tensor] = {}
+            with Prefetched(ImageNoise(generators, drawn)) as noise:
                 states = self.restorer.steps(canvas, noise, self.sampling, evaluate)
-                for count, state in enumerate(states, start=1):
-                    if self.options.trajectory and draw == 0:
-                        kept.append(state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu())
+                for count, state in enumerate(_without_gradients(states), start=1):
+                    if count in shown and draw == 0:
+                        kept[count] = _seen(state)
                     yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
                     if self.stopped():
                         raise _StoppedError
                 image = state.float().cpu()
+                if shown and draw == 0:
+                    kept[count] = _seen(state)
             if not torch.isfinite(image).all():
                 raise _NotFiniteError
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "sample":
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)
                 if draw == 0:
-                    output.states = [
-                        states[index, :, :height, :width] for states in _evenly(kept, self.options.trajectory)
-                    ]
+                    output.states = [state[index, :, :height, :width] for state in kept.values()]
             if self.options.estimate == "mean" or self.options.spread:
                 image = image.clamp(0, 1)
                 total = image if total is None else total + image
@@ -267,7 +277,9 @@ class Restoration:
                 if self.options.spread:
                     output.images[".spread"] = (SPREAD_GAIN * std[index, :, :height, :width]).clamp(0, 1)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
-            _check(loaded, output.images[""], size)
+            for suffix, image in output.images.items():
+                if suffix != ".spread":
+                    _check(loaded, image, size)
         yield outputs
 
     def _bytes(self, size: tuple[int, int]) -> int:
@@ -340,7 +352,10 @@ class _Pipeline:
                 future.cancel()
         yield from self._written(at_most=0)
         if self.without_memory and not self.succeeded:
-            raise MachineError("there is not enough memory for any of the pictures.", hint="Try --device cpu.")
+            raise self._too_small()
+
+    def _too_small(self) -> MachineError:
+        return MachineError("there is not enough memory for any of the pictures.", hint="Try --device cpu.")
 
     def _read(self) -> Iterator[Event]:
         """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
@@ -362,7 +377,8 @@ class _Pipeline:
                 return
             item, future = self.reading.popleft()
             try:
-                loaded = future.result()
+                with _explained():
+                    loaded = future.result()
             except InputError as error:
                 yield self._failure(item, error)
                 continue
@@ -385,12 +401,13 @@ class _Pipeline:
 
     def _restore(self, batch: list[_Loaded]) -> Iterator[Event]:
         try:
-            for event in self.restoration.sample(batch):
-                if isinstance(event, Step):
-                    yield event
-                    continue
-                for loaded, output in zip(batch, event, strict=True):
-                    self.writing.append((loaded, self.writers.submit(_encode, loaded, output, self.options)))
+            with _explained():
+                for event in self.restoration.sample(batch):
+                    if isinstance(event, Step):
+                        yield event
+                        continue
+                    for loaded, output in zip(batch, event, strict=True):
+                        self.writing.append((loaded, self.writers.submit(_encode, loaded, output, self.options)))
         except InputError as error:
             if len(batch) > 1:  # find out which of them it was
                 for loaded in batch:
@@ -398,13 +415,16 @@ class _Pipeline:
                 return
             self.without_memory += isinstance(error, _OutOfMemoryError)
             yield self._failure(batch[0].item, error)
+            if self.without_memory == HOPELESS and not self.succeeded:
+                raise self._too_small() from None
 
     def _written(self, at_most: int) -> Iterator[Event]:
         """Wait until no more than so many pictures are being encoded, and give the others their names."""
         while len(self.writing) > at_most:
             loaded, future = self.writing.popleft()
             try:
-                files, data = future.result()
+                with _explained():
+                    files, data = future.result()
                 self._keep(loaded, files)
             except InputError as error:
                 yield self._failure(loaded.item, error)
@@ -451,7 +471,7 @@ def _journal(plan: Plan) -> Any:
     return nullcontext() if plan.folder is None else Journal(plan.folder, plan.label)
 
 
-def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Options | None = None) -> bool:
+def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Options) -> bool:
     """Whether the manifest says that this input with these settings gave the output that is there.
 
     Raises:
@@ -461,21 +481,51 @@ def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Opt
         raise InputError(f"'{item.name}' {item.fault}.")
     if journal is None or item.output is None:
         return False
-    entry = journal.entry(item.relative)
-    wanted = settings if options is None else _with_mask(settings, item, options)
-    if entry is not None and item.source is not None and entry.settings == wanted:
-        try:
-            now, made = Identity.of(item.source.stat()), item.output.stat()
-        except OSError:
-            return False
-        if options is not None and options.in_place:
-            # Killed between the new name and the line that says so, an input would else be restored twice.
-            return now == entry.made
-        if not entry.pending and now == entry.before and made.st_size == entry.made.size:
+    wanted = _with_mask(settings, item, options)
+    if options.in_place:
+        return _replaced(item, journal, wanted, options)
+    if _is_made(item, journal, item.output, item.relative, wanted):
+        relative = PurePosixPath(item.relative)
+        extra = companions(options, relative)
+        if all(_is_made(item, journal, item.output.with_name(path.name), str(path), wanted) for path in extra):
             return True
-    if options is not None:
-        _check_free(item.output, item.relative, item.name, journal, options)
+    _check_free(item.output, item.relative, item.name, journal, options)
     return False
+
+
+def _is_made(item: Item, journal: Journal, output: Path, relative: str, settings: str) -> bool:
+    """Whether a done line says that this output is there and was made from the input as it is, with these settings."""
+    entry = journal.entry(relative)
+    if entry is None or entry.pending or entry.settings != settings or item.source is None:
+        return False
+    try:
+        return Identity.of(item.source.stat()) == entry.before and output.stat().st_size == entry.made.size
+    except OSError:
+        return False
+
+
+def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> bool:
+    """Whether the input already is a result: its original is gone, and it must not be restored once more.
+
+    A pending line is enough where the file is the one that it announced: the run was killed right after the rename.
+
+    Raises:
+        InputError: the input is a link, or the result of other settings.
+    """
+    assert item.source is not None, "no pipe is restored in place"
+    if item.source.is_symlink():
+        raise InputError(f"'{item.name}' is a link, which --in-place would replace.", hint="Name the file itself.")
+    entry = journal.entry(item.relative)
+    try:
+        result = entry is not None and Identity.of(item.source.stat()) == entry.made
+    except OSError:
+        return False
+    if result and entry is not None and entry.settings != settings and not options.overwrite:
+        raise InputError(
+            f"'{item.name}' was already restored in place, with other settings.",
+            hint="--overwrite restores the result.",
+        )
+    return result and entry is not None and entry.settings == settings
 
 
 def _check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
@@ -576,13 +626,11 @@ def _encode(loaded: _Loaded, output: _Output, options: Options) -> tuple[list[tu
             depth=options.depth,
         )
         if item.output is not None:
-            files.append((item.output.with_stem(item.output.stem + suffix), data))
+            files.append((Path(beside(item.output, suffix)), data))
         elif not suffix:
             return [], data
     if item.output is not None and output.states:
-        extension = ".png" if options.trajectory_format == "strip" else ".gif"
-        path = item.output.with_name(f"{item.output.stem}.trajectory{extension}")
-        files.append((path, _film(output.states, options.trajectory_format)))
+        files.append((Path(film(options, item.output)), _film(output.states, options.trajectory_format)))
     return files, None
 
 
@@ -599,11 +647,38 @@ def _film(states: Sequence[Tensor], kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _evenly(states: Sequence[Tensor], count: int) -> list[Tensor]:
-    """`count` of the states, evenly spread, with the first and the last."""
-    if count < 2 or len(states) <= count:
-        return list(states[-1:] if count == 1 else states)
-    return [states[round(index * (len(states) - 1) / (count - 1))] for index in range(count)]
+def _evenly(steps: int, count: int) -> set[int]:
+    """`count` of the numbers 1 to `steps`, evenly spread, with the first and the last; one is the last."""
+    if count < 2:
+        return {steps} if count else set()
+    return {1 + round(index * (steps - 1) / (count - 1)) for index in range(count)}
+
+
+def _seen(state: Tensor) -> Tensor:
+    """A state as pixels, on the CPU."""
+    return state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+
+
+def _without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same states; the mode ends between two of them, where it would be the caller's."""
+    while True:
+        with torch.inference_mode():
+            state = next(states, None)
+        if state is None:
+            return
+        yield state
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What nobody foresaw fails the one picture that set it off."""
+    try:
+        yield
+    except (IrsdeError, _StoppedError):
+        raise
+    except Exception as error:
+        logger.debug("unexpected", exc_info=True)
+        raise InputError(f"unexpected {type(error).__name__}: {error}", hint="IRSDE_DEBUG=1 shows where.") from None
 
 
 def _check(loaded: _Loaded, image: Tensor, size: tuple[int, int]) -> None:
