@@ -1,0 +1,92 @@
+"""Pairs of clean and degraded files: by relative path and stem, never by position."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from irsde_cli.errors import UsageError
+from irsde_cli.images import looks_like_picture
+
+CLEAN_FOLDERS = ("GT", "HQ", "HR", "sharp", "gt", "clean", "high", "target")
+DEGRADED_FOLDERS = ("LQ", "LR", "LQ_x4", "LR_x4", "blur", "lq", "degraded", "low", "input")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One clean file and one degraded file; `key` is what they share: the relative path without suffix."""
+
+    key: str
+    clean: Path
+    degraded: Path
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """All pairs of two folders, in the order of their keys, and the files that found no partner."""
+
+    pairs: tuple[Pair, ...]
+    clean_alone: tuple[Path, ...]
+    degraded_alone: tuple[Path, ...]
+
+
+def pair_folders(clean: Path, degraded: Path, template: str = "{stem}") -> Pairing:
+    """Match the pictures of two folders, at any depth.
+
+    Args:
+        clean: folder of clean pictures.
+        degraded: folder of degraded pictures.
+        template: what the stem of the degraded file is, given `{stem}` of the clean one, with `*` for anything:
+            "{stem}x4" or "{stem}_*". Several degraded files may share a clean one.
+
+    Raises:
+        UsageError: a folder is missing, the template lacks `{stem}`, or two files of one folder have one key.
+    """
+    if template.count("{stem}") != 1:
+        raise UsageError(f"the pair template '{template}' must hold {{stem}} once.", hint='For example "{stem}x4".')
+    clean_files, degraded_files = _by_key(clean), _by_key(degraded)
+    used: set[str] = set()
+    pairs, degraded_alone = [], []
+    for key, path in degraded_files.items():
+        partner = _partner(key, clean_files, template)
+        if partner is None:
+            degraded_alone.append(path)
+        else:
+            used.add(partner)
+            pairs.append(Pair(key, clean_files[partner], path))
+    alone = tuple(path for key, path in clean_files.items() if key not in used)
+    return Pairing(tuple(pairs), alone, tuple(degraded_alone))
+
+
+def find_pair_folders(root: Path) -> tuple[Path, Path] | None:
+    """The clean and the degraded folder directly under `root`, by their usual names, or `None`."""
+    clean = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
+    degraded = next((root / name for name in DEGRADED_FOLDERS if (root / name).is_dir()), None)
+    return (clean, degraded) if clean is not None and degraded is not None else None
+
+
+def _by_key(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: '{folder}'.")
+    files: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file()):
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if key in files:
+            raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
+        files[key] = path
+    return files
+
+
+def _partner(key: str, clean: Collection[str], template: str) -> str | None:
+    """The clean key that the degraded `key` belongs to; the longest stem where `*` leaves a choice."""
+    if template == "{stem}":
+        return key if key in clean else None
+    path = PurePosixPath(key)
+    before, after = (".*".join(map(re.escape, part.split("*"))) for part in template.split("{stem}"))
+    for length in range(len(path.name), 0, -1):
+        for start in range(len(path.name) - length + 1):
+            stem = path.name[start : start + length]
+            candidate = key.removesuffix(path.name) + stem
+            if candidate in clean and re.fullmatch(before + re.escape(stem) + after, path.name, re.DOTALL):
+                return candidate
+    return None
