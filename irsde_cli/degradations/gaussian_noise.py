@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.degradations.degradation import Degradation, add_gaussian, quantise, uniform
+from irsde_cli.degradations.degradation import Degradation, add_gaussian, check_range, quantise, uniform
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class GaussianNoise(Degradation):
     quantised_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sigma_min <= self.sigma_max:
-            raise ValueError(f"noise from {self.sigma_min} to {self.sigma_max}: expected 0 <= sigma_min <= sigma_max")
+        check_range("noise", self.sigma_min, self.sigma_max)
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Noise of a new level for each image, then the file that some of them went through."""

@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from irsde_cli.config import from_mapping
-from irsde_cli.degradations import DEGRADATIONS
-from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.errors import MachineError
 from irsde_cli.randomness import ImageNoise
 from irsde_cli.restorer import last
@@ -19,14 +17,6 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.photos import training_pair
-
-
-@dataclass(frozen=True)
-class DegradationConfig:
-    """A row of `irsde_cli.degradations.DEGRADATIONS` and its settings."""
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,12 +67,6 @@ class TrainConfig:
         for name in ("decay", "terminal_share", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' must lie in [0, 1], not {getattr(self, name)}")
-
-
-def build_degradation(config: DegradationConfig) -> Degradation:
-    """The degradation with its settings."""
-    cls: type[Degradation] = DEGRADATIONS.load(config.name)
-    return from_mapping(cls, config.options, f"degradation '{config.name}'")
 
 
 def parameter_count(config: TrainConfig) -> int:

@@ -15,11 +15,12 @@ import torch
 
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, read_toml, to_mapping
+from irsde_cli.degradations import build_degradation
 from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.registry import unknown_name
 from irsde_cli.tasks import get_task
 from irsde_cli.training.photos import load_photos, validation_pairs
-from irsde_cli.training.trainer import TrainConfig, Trainer, build_degradation
+from irsde_cli.training.trainer import TrainConfig, Trainer
 
 logger = logging.getLogger(__name__)
 KEPT_STEPS = 2

@@ -1,12 +1,30 @@
+import io
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from irsde_cli.degradations import DEGRADATIONS
-from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
+from irsde_cli.degradations.blur import blur
+from irsde_cli.degradations.camera_noise import poisson_gaussian, soften
+from irsde_cli.degradations.defocus_blur import DefocusBlur
+from irsde_cli.degradations.degradation import Degradation, LinearMap
+from irsde_cli.degradations.downsampling import Downsampling
+from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.degradations.gaussian_noise import GaussianNoise
-from irsde_cli.degradations.motion_blur import MotionBlur, arc_kernels, blur, blur_adjoint
+from irsde_cli.degradations.haze import Haze, made_up_depth
+from irsde_cli.degradations.jpeg import Jpeg
+from irsde_cli.degradations.low_light import LowLight
+from irsde_cli.degradations.mixture import Mixture
+from irsde_cli.degradations.motion_blur import MotionBlur, arc_kernels
+from irsde_cli.degradations.rain import Rain
+from irsde_cli.degradations.sequence import Sequence
+from irsde_cli.errors import UsageError
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -19,16 +37,207 @@ def on_8_bit_grid(image: torch.Tensor) -> bool:
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_the_same_seed_gives_the_same_damage(name: str) -> None:
-    """Every degradation is reproducible, differs between seeds and images, and keeps shape, dtype and input."""
+    """Every degradation is reproducible, differs between seeds and images, and keeps dtype and input."""
     degradation: Degradation = DEGRADATIONS.load(name)()
-    clean = torch.rand(1, 3, 17, 23, generator=seeded(9)).expand(3, -1, -1, -1).clone()
+    clean = torch.rand(1, 3, 44, 52, generator=seeded(9)).expand(3, -1, -1, -1).clone()
     before = clean.clone()
     first = degradation.apply(clean, seeded(1))
     assert torch.equal(first, degradation.apply(clean, seeded(1)))
-    assert not torch.equal(first, degradation.apply(clean, seeded(2)))
-    assert not torch.equal(first[0], first[1])
-    assert (first.shape, first.dtype) == (clean.shape, clean.dtype)
+    if name != "downsampling":
+        assert not torch.equal(first, degradation.apply(clean, seeded(2)))
+        assert not torch.equal(first[0], first[1])
+    assert first.shape == (3, 3, 44 // degradation.scale, 52 // degradation.scale)
+    assert first.dtype == clean.dtype
+    assert torch.isfinite(first).all()
     assert torch.equal(clean, before)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_margin_makes_crops_of_whole_images(name: str) -> None:
+    """Margins fit the scale; what a crop's degraded version depends on lies within."""
+    degradation: Degradation = DEGRADATIONS.load(name)()
+    assert degradation.margin % degradation.scale == 0
+
+
+LINEAR = {
+    "motion-blur": MotionBlur(),
+    "motion-blur, circular": MotionBlur(boundary="circular"),
+    "defocus-blur": DefocusBlur(),
+    "defocus-blur, circular": DefocusBlur(boundary="circular"),
+    "downsampling": Downsampling(),
+    "downsampling by 3": Downsampling(3),
+    "free-form-mask": FreeFormMask(),
+}
+
+
+def linear_map(degradation: Degradation, clean: torch.Tensor) -> LinearMap:
+    found = degradation.linear_map(clean, seeded(4))
+    assert found is not None
+    return found
+
+
+def test_every_linear_degradation_is_tested() -> None:
+    clean = torch.rand(1, 3, 32, 32)
+    linear = {name for name in DEGRADATIONS if DEGRADATIONS.load(name)().linear_map(clean, seeded()) is not None}
+    assert linear == {name.split(",")[0].split(" ")[0] for name in LINEAR}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("size", [(40, 33), (7, 5)])
+def test_adjoints_are_transposes(name: str, size: tuple[int, int]) -> None:
+    """<A x, y> = <x, A^T y>, the border included, and images smaller than the kernel too."""
+    x = torch.rand(2, 3, *size, generator=seeded(), dtype=torch.float64)
+    a = linear_map(LINEAR[name], x)
+    seen = a.forward(x)
+    y = torch.rand(seen.shape, generator=seeded(1), dtype=torch.float64)
+    back = a.adjoint(y)
+    assert back.shape == x.shape
+    torch.testing.assert_close((seen * y).sum(), (x * back).sum())
+    torch.testing.assert_close(a.forward(2 * x + 1), 2 * seen + a.forward(torch.ones_like(x)))
+
+
+@pytest.mark.parametrize("name", [name for name in LINEAR if "circular" in name or "blur" not in name])
+def test_pseudo_inverses_are_those_of_moore_and_penrose(name: str) -> None:
+    """A A+ A = A, A+ A A+ = A+, and both products are symmetric."""
+    x = torch.rand(2, 3, 41, 36, generator=seeded(), dtype=torch.float64)
+    a = linear_map(LINEAR[name], x)
+    assert a.pseudo_inverse is not None
+    y = torch.rand(a.forward(x).shape, generator=seeded(1), dtype=torch.float64)
+    plus, forward = a.pseudo_inverse, a.forward
+    torch.testing.assert_close(forward(plus(forward(x))), forward(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(plus(forward(plus(y))), plus(y), atol=1e-4, rtol=1e-5)
+    other = torch.rand(x.shape, generator=seeded(2), dtype=torch.float64)
+    torch.testing.assert_close((plus(forward(x)) * other).sum(), (x * plus(forward(other))).sum())
+    elsewhere = torch.rand(y.shape, generator=seeded(3), dtype=torch.float64)
+    torch.testing.assert_close((forward(plus(y)) * elsewhere).sum(), (y * forward(plus(elsewhere))).sum())
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_applying_is_the_linear_map_and_a_file(name: str) -> None:
+    """Without noise and rounding `apply` is the map itself; masks add white."""
+    clean = torch.rand(2, 3, 40, 36, generator=seeded())
+    degradation = LINEAR[name]
+    if isinstance(degradation, MotionBlur | DefocusBlur):
+        degradation = replace(degradation, noise_max=0.0, quantised_share=0.0)
+    if isinstance(degradation, Downsampling):
+        degradation = replace(degradation, quantised=False)
+    expected = linear_map(degradation, clean).forward(clean)
+    degraded = degradation.apply(clean, seeded(4))
+    if isinstance(degradation, FreeFormMask):
+        known = expected != 0
+        expected = torch.where(known, (clean * 255).round() / 255, 1.0)
+    torch.testing.assert_close(degraded, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("data_set", ["set5", "set14"])
+def test_downsampling_is_that_of_the_field(shared: Path, data_set: str) -> None:
+    """The published LQ_x4 files, a border of 4 pixels ignored: every pixel of every image is equal."""
+    for path in sorted((shared / "data/testsets" / data_set / "GT").iterdir()):
+        clean, small = (
+            torch.from_numpy(np.atleast_3d(np.asarray(Image.open(file)))[..., :3].copy()).permute(2, 0, 1)[None] / 255
+            for file in (path, path.parents[1] / "LQ_x4" / path.name)
+        )
+        inner = (..., slice(4, -4), slice(4, -4))
+        difference = (Downsampling().apply(clean.double(), seeded()) - small)[inner].abs().max() * 255
+        assert difference < 1e-3, path.name
+
+
+def test_camera_noise_has_the_stated_variance() -> None:
+    """Poisson and Gaussian variances add, and softening keeps the sum."""
+    light = torch.tensor([0.0, 0.2, 0.8]).reshape(3, 1, 1, 1).expand(3, 3, 256, 256)
+    shot, read = torch.full((3,), 0.01), torch.full((3,), 0.02)
+    noise = poisson_gaussian(light, shot, read, seeded()) - light
+    expected = torch.sqrt(0.01 * torch.tensor([0.0, 0.2, 0.8]) + 0.02**2)
+    torch.testing.assert_close(noise.flatten(1).std(1), expected, rtol=0.02, atol=0)
+    torch.testing.assert_close(noise.flatten(1).mean(1), torch.zeros(3), rtol=0, atol=1e-3)
+    softened = soften(noise, torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(softened[0], noise[0], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(softened.flatten(1).std(1), expected, rtol=0.03, atol=0)
+    neighbours = (softened[2, :, :, 1:] * softened[2, :, :, :-1]).mean() / softened[2].square().mean()
+    assert neighbours > 0.5
+
+
+def test_defocus_is_a_disc_of_the_stated_radius() -> None:
+    """The second moment of a disc is radius^2 / 4 along each axis."""
+    kernel = DefocusBlur(radius_min=5, radius_max=5).kernels(1, seeded())[0].double()
+    position = torch.arange(len(kernel)).double() - len(kernel) // 2
+    assert 2 * math.sqrt(kernel.sum(0) @ position**2) == pytest.approx(5, rel=0.03)
+    assert kernel.sum().item() == pytest.approx(1)
+
+
+def test_rain_only_adds_light_along_its_fall() -> None:
+    """Without tilt the streaks are vertical: columns are alike and rows are not."""
+    rain = Rain(tilt_max=0, spread_max=0, length_min=40, density_min=0.1, density_max=0.3)
+    light = rain.streaks(2, 96, 96, seeded())
+    assert light.min() >= 0
+    assert (light[..., 1:, :] - light[..., :-1, :]).abs().mean() < 0.25 * (
+        light[..., 1:] - light[..., :-1]
+    ).abs().mean()
+    clean = torch.rand(2, 3, 96, 96, generator=seeded())
+    wet = Rain().apply(clean, seeded())
+    assert (wet >= clean - 1 / 255).all()
+    assert on_8_bit_grid(wet[0])
+
+
+def test_haze_pulls_towards_the_air() -> None:
+    """Thick haze is the air's own light; without optical depth nothing changes."""
+    clean = (torch.rand(2, 3, 48, 40, generator=seeded()) * 255).round() / 255
+    thick = Haze(beta_min=40, beta_max=40, near_max=1, light_min=0.8, light_max=0.8, cast_max=0).apply(clean, seeded())
+    assert (thick - 0.8).abs().median() < 0.01
+    torch.testing.assert_close(Haze(beta_min=0, beta_max=0).apply(clean, seeded()), clean)
+    depth = made_up_depth(clean, seeded())
+    assert (depth.amin((1, 2, 3)) == 0).all()
+    torch.testing.assert_close(depth.amax((1, 2, 3)), torch.ones(2))
+
+
+def test_low_light_takes_the_stated_share() -> None:
+    """In linear light, on average."""
+    clean = torch.full((4, 3, 64, 64), 0.9)
+    dark = LowLight(light_min=0.1, light_max=0.1, cast_max=0, shot_max=1e-6, read_max=0).apply(clean, seeded())
+    torch.testing.assert_close(dark.double().pow(2.2).mean() / 0.9**2.2, torch.tensor(0.1).double(), rtol=0.03, atol=0)
+
+
+def test_jpeg_is_the_encoder() -> None:
+    """The pixels are those of a file that is written and read with Pillow; the quality decides."""
+    clean = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8, generator=seeded()), size=(40, 52), mode="bicubic")
+    pixels = (clean.clamp(0, 1) * 255).round().byte()[0].permute(1, 2, 0).numpy()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=10, subsampling=2)
+    expected = torch.from_numpy(np.asarray(Image.open(stream)).copy()).permute(2, 0, 1)[None] / 255
+    assert torch.equal(Jpeg(10, 10, full_colour_share=0).apply(clean, seeded()), expected)
+    errors = [(Jpeg(q, q).apply(clean, seeded()) - clean.clamp(0, 1)).square().mean() for q in (5, 30, 95)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_holes_cover_the_stated_share_and_are_white() -> None:
+    masks = FreeFormMask(0.3, 0.3).masks(4, 200, 180, seeded())
+    assert masks.shape == (4, 1, 200, 180)
+    assert masks.dtype == torch.bool
+    assert (masks.float().mean((1, 2, 3)) - 0.7).abs().max() < 0.05
+    holed = FreeFormMask().apply(torch.zeros(2, 3, 64, 64), seeded())
+    assert set(holed.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_a_mixture_takes_its_parts_as_often_as_it_says() -> None:
+    """Untouched images come back as they were; each other image is one part's work."""
+    parts = (DegradationConfig("low-light", {"light_max": 0.01}), DegradationConfig("free-form-mask"))
+    mixture = Mixture(parts, shares=(3, 1), untouched=0.2)
+    clean = torch.full((400, 3, 16, 16), 0.5)
+    images = mixture.apply(clean, seeded())
+    untouched = (images == clean).flatten(1).all(1)
+    dark = images.flatten(1).amax(1) < 0.4
+    assert untouched.float().mean().item() == pytest.approx(0.2, abs=0.06)
+    assert dark.float().mean().item() == pytest.approx(0.6, abs=0.08)
+
+
+def test_a_sequence_is_one_after_another() -> None:
+    """Its scale is the product, its margin in pixels of the clean image."""
+    chain = Sequence((DegradationConfig("downsampling", {"factor": 2}), DegradationConfig("jpeg")))
+    clean = torch.rand(2, 3, 64, 64, generator=seeded())
+    generator = seeded(3)
+    expected = Jpeg().apply(Downsampling(2).apply(clean, generator), generator)
+    assert torch.equal(chain.apply(clean, seeded(3)), expected)
+    assert (chain.scale, chain.margin) == (2, 4 + 2 * 16)
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
@@ -59,12 +268,6 @@ def test_a_share_of_the_noisy_images_looks_like_photo_files() -> None:
     quantised = [on_8_bit_grid(image) for image in noisy]
     assert sum(quantised) / len(quantised) == pytest.approx(0.25, abs=0.06)
     assert all(quantised[index] or image.max() > 1 for index, image in enumerate(noisy))
-
-
-@pytest.mark.parametrize("settings", [{"sigma_min": -1.0}, {"sigma_min": 60.0}])
-def test_impossible_noise_levels_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="sigma_min"):
-        GaussianNoise(**settings)
 
 
 def test_motion_kernels_sum_to_one_and_do_not_shift_the_image() -> None:
@@ -114,20 +317,36 @@ def test_blur_keeps_size_and_flat_areas(size: tuple[int, int]) -> None:
     torch.testing.assert_close(blur(flat, MotionBlur().kernels(2, seeded())), flat)
 
 
-@pytest.mark.parametrize("size", [(40, 33), (7, 5)])
-def test_the_adjoint_of_blur_is_its_transpose(size: tuple[int, int]) -> None:
-    kernels = MotionBlur().kernels(2, seeded())
-    a, b = torch.rand(2, 2, 3, *size, generator=seeded(), dtype=torch.float64)
-    left = (blur(a, kernels) * b).sum()
-    torch.testing.assert_close(left, (a * blur_adjoint(b, kernels)).sum())
-
-
 def test_blurred_photos_look_like_files() -> None:
     blurred = MotionBlur().apply(torch.rand(2, 3, 24, 24, generator=seeded()), seeded())
     assert all(on_8_bit_grid(image) for image in blurred)
 
 
-@pytest.mark.parametrize("settings", [{"length_min": 30.0}, {"length_min": 0.0}, {"noise_min": 3.0}])
-def test_impossible_motion_is_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="expected 0"):
-        MotionBlur(**settings)
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("motion-blur", {"length_min": 30.0}, "paths from 30 to 21"),
+        ("motion-blur", {"length_min": 0.0}, "paths from 0"),
+        ("motion-blur", {"noise_min": 3.0}, "noise from 3 to 2"),
+        ("defocus-blur", {"radius_max": 0.2}, "radii"),
+        ("gaussian-noise", {"sigma_min": -1.0}, "noise from -1"),
+        ("gaussian-noise", {"sigma_min": 60.0}, "noise from 60 to 55"),
+        ("camera-noise", {"shot_max": 2.0}, "shot noise"),
+        ("rain", {"layers_max": 0}, "layers"),
+        ("haze", {"beta_min": 3.0}, "beta"),
+        ("low-light", {"light_min": 0.0}, "light"),
+        ("jpeg", {"quality_max": 101}, "quality"),
+        ("downsampling", {"factor": 1}, "factor"),
+        ("free-form-mask", {"hole_max": 1.0}, "holes"),
+        ("mixture", {"parts": []}, "one or more"),
+        ("mixture", {"shares": [1]}, "2 parts have 1 shares"),
+        ("mixture", {"parts": [{"name": "jpeg"}, {"name": "downsampling"}]}, "one scale"),
+        ("mixture", {"parts": [{"name": "jpegg"}]}, "Did you mean 'jpeg'"),
+        ("sequence", {"parts": []}, "at least one part"),
+        ("motion-blur", {"boundary": "zero"}, "'mirror', 'circular'"),
+    ],
+)
+def test_impossible_settings_are_refused(name: str, options: dict[str, Any], words: str) -> None:
+    """With the name of the degradation and of the setting."""
+    with pytest.raises(UsageError, match=words):
+        build_degradation(DegradationConfig(name, options))

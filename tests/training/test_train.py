@@ -12,13 +12,14 @@ from PIL import Image
 
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, to_mapping
+from irsde_cli.degradations import DegradationConfig
 from irsde_cli.degradations.gaussian_noise import GaussianNoise
 from irsde_cli.degradations.motion_blur import MotionBlur
 from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.systems.mean_reverting import MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.training.photos import load_photos, training_pair
-from irsde_cli.training.trainer import DegradationConfig, TrainConfig, Trainer
+from irsde_cli.training.trainer import TrainConfig, Trainer
 from irsde_cli.workflows import train as workflow
 
 TINY = TrainConfig(
