@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from irsde_cli import __version__
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
-from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems import SYSTEMS, build_restorer
 
 FORMAT = 1
 KEY = "irsde"
@@ -60,21 +60,6 @@ class Checkpoint:
     restorer: Restorer
     header: Header
     sha256: str
-
-
-def build_restorer(system: str, config: dict[str, Any], where: str) -> Restorer:
-    """The system of that name with fresh weights.
-
-    Raises:
-        UsageError: the name or a setting is unknown or impossible; `where` names their origin.
-    """
-    cls = SYSTEMS.load(system)
-    settings = from_mapping(get_type_hints(cls)["config"], config, where)
-    try:
-        restorer: Restorer = cls(settings)
-    except ValueError as error:
-        raise UsageError(f"{where}: {error}.") from None
-    return restorer
 
 
 def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, **fields: Any) -> None:

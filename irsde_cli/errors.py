@@ -30,6 +30,12 @@ class InputError(IrsdeError):
     exit_code = 3
 
 
+class DivergedError(IrsdeError):
+    """Training lost its way again and again."""
+
+    exit_code = 3
+
+
 class WeightsError(IrsdeError):
     """A checkpoint is missing, damaged, refused or does not fit."""
 

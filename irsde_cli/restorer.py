@@ -52,6 +52,15 @@ class Restorer(nn.Module, ABC):
             evaluate: how the network is applied to a canvas.
         """
 
+    @property
+    def learnt(self) -> nn.Module:
+        """The part whose weights training changes."""
+        return self
+
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is taught from, given a clean (B, 3, H * scale, W * scale) and a degraded image."""
+        return clean, degraded
+
     def forward(self, image: Tensor, *, seed: int = 0, sampling: Sampling | None = None) -> Tensor:
         """Restore `image`, (3, H, W) or (B, 3, H, W), RGB in [0, 1]; the result has the same rank, in [0, 1].
 

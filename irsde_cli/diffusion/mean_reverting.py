@@ -91,6 +91,10 @@ class MeanRevertingSDE:
         score = -noise / self.std(t, x)
         return x - step * (mu - x) + 2 * self.stationary_std**2 * step * score
 
+    def reverse_gain(self, t: Tensor, like: Tensor) -> Tensor:
+        """How far a unit of noise moves `reverse_mean`, shaped to multiply `like`."""
+        return 2 * self.stationary_std**2 * _pick(self.theta_step, t, like) / self.std(t, like)
+
     def posterior(self, x: Tensor, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
         """x_{t-1} given x_t and x_0, t (B,) in 1..T; its mean is the paper's optimal reverse state."""
         step, total = _pick(self.theta_step, t, x), _pick(self.theta_bar, t, x)

@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.diffusion.denoising import DenoisingSDE
+from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
 from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
 from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.errors import UsageError
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
@@ -57,7 +58,7 @@ class DenoisingConfig:
             raise ValueError("the Denoising-SDE keeps all of the image, so it has no velocity to predict")
 
 
-class Denoising(Restorer):
+class Denoising(Diffusion):
     """Removes white Gaussian noise of a known or estimated level; each image has its own start, so no batches."""
 
     config: DenoisingConfig
@@ -71,6 +72,38 @@ class Denoising(Restorer):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
+
+    @property
+    def clock(self) -> MeanRevertingSDE:
+        """See `Diffusion.clock`: the mean-reverting SDE whose mean is the clean image."""
+        return self.sde.clock
+
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Restorer.endpoints`: the process makes its own noise, so the degraded image has no say."""
+        return clean, clean
+
+    def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Diffusion.clean_and_noise`; the network sees the state alone."""
+        s, centre = self.clock.std(t, x), torch.zeros_like(x)
+        m = torch.ones_like(s)
+        output = self.network(self.parameterisation.network_input(x, centre, m, s), x, t).to(x.dtype)
+        parameterisation = self.parameterisation
+        return parameterisation.clean(output, x, centre, m, s), parameterisation.noise(output, x, centre, m, s)
+
+    def open_std(self, x: Tensor, t: Tensor) -> Tensor:
+        """See `Diffusion.open_std`."""
+        s = self.clock.std(t, x)
+        unit = self.parameterisation.open_std(torch.ones_like(s), s)
+        assert isinstance(unit, Tensor)
+        return unit
+
+    def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """See `Diffusion.reverse_mean`, around the predicted clean image."""
+        return self.clock.reverse_mean(x, noise, x - self.clock.std(t, x) * noise, t)
+
+    def noise_gain(self, x: Tensor, t: Tensor) -> Tensor:
+        """See `Diffusion.noise_gain`; the mean follows the prediction too, which takes a part back."""
+        return self.clock.reverse_gain(t, x) * (1 + self.clock.alpha(t, x) ** 2) / 2
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; a given noise level already limits the steps."""

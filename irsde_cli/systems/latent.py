@@ -6,6 +6,7 @@ Luo et al., CVPRW 2023.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
@@ -13,8 +14,8 @@ from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
 from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
@@ -53,7 +54,7 @@ class LatentConfig:
     sampling: PublishedSampling = PublishedSampling(sampler="euler-maruyama")
 
 
-class Latent(Restorer):
+class Latent(Diffusion):
     """Samples in the latent space of a U-Net autoencoder; latents are never clipped.
 
     Tiles cut the latent; encoder and decoder see the whole image.
@@ -70,6 +71,16 @@ class Latent(Restorer):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.max_batch = 1
         self.working_bytes = self.autoencoder.working_bytes
+
+    @property
+    def clock(self) -> MeanRevertingSDE:
+        """See `Diffusion.clock`; the autoencoder was trained before and stays as it is."""
+        return self.sde
+
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Restorer.endpoints`: both latents."""
+        with torch.no_grad():
+            return self.autoencoder.encode(clean)[0].float(), self.autoencoder.encode(degraded)[0].float()
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""

@@ -5,21 +5,21 @@ Luo et al., ICML 2023 and CVPRW 2023. The two differ in their network and in lam
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
 from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
 from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
+    Upsampling,
     build_network,
+    centre,
     clean_predictor,
     resolve_sampling,
     sample,
@@ -52,11 +52,11 @@ class MeanRevertingConfig:
     prediction: Prediction = "noise"
     residual_std: float = 0.08
     scale: int = 1
-    upsampling: Literal["bicubic", "nearest"] = "bicubic"
+    upsampling: Upsampling = "bicubic"
     sampling: PublishedSampling = PublishedSampling()
 
 
-class MeanReverting(Restorer):
+class MeanReverting(Diffusion):
     """Samples with a network that knows the degraded image."""
 
     config: MeanRevertingConfig
@@ -71,23 +71,24 @@ class MeanReverting(Restorer):
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
 
+    @property
+    def clock(self) -> MeanRevertingSDE:
+        """See `Diffusion.clock`."""
+        return self.sde
+
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
 
-    def centre(self, degraded: Tensor) -> Tensor:
-        """mu: the degraded image at the size of the restored one."""
-        if self.scale == 1:
-            return degraded
-        if self.config.upsampling == "nearest":
-            return F.interpolate(degraded, scale_factor=self.scale, mode="nearest")
-        return F.interpolate(degraded, scale_factor=self.scale, mode="bicubic", align_corners=False)
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""
+        return clean, centre(degraded, self.scale, self.config.upsampling)
 
     def steps(
         self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`."""
-        mu = self.centre(degraded)
+        mu = centre(degraded, self.scale, self.config.upsampling)
         path = self.sde.path(mu)
 
         predict_clean = clean_predictor(
@@ -98,10 +99,3 @@ class MeanReverting(Restorer):
             return self.sde.start(mu, t, randn_like)
 
         yield from sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps)
-
-    def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""
-        m, s = self.sde.alpha(t, x), self.sde.std(t, x)
-        output = self.network(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
-        parameterisation = self.parameterisation
-        return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)

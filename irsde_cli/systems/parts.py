@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.diffusion.path import Path
@@ -25,6 +26,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate
 
 logger = logging.getLogger(__name__)
+Upsampling = Literal["bicubic", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,24 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
                 hint=f"Samplers with one: {', '.join(name for name in SAMPLERS if takes_eta(name))}.",
             )
     return replace(asked, sampler=sampler, steps=steps, nodes=nodes, clip=clip if asked.clip is None else asked.clip)
+
+
+def resolve_one_pass(asked: Sampling) -> Sampling:
+    """The settings of a system that evaluates its network once."""
+    given = [name for name in ("sampler", "nodes", "eta", "noise_level") if getattr(asked, name) is not None]
+    if given or asked.steps not in (None, 1):
+        what = given[0].replace("_", "-") if given else "steps"
+        raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint="Leave it out.")
+    return replace(asked, sampler="one-pass", steps=1, clip=False)
+
+
+def centre(degraded: Tensor, scale: int, upsampling: Upsampling) -> Tensor:
+    """mu: the degraded images (B, C, H, W) at the size of the restored ones."""
+    if scale == 1:
+        return degraded
+    if upsampling == "nearest":
+        return F.interpolate(degraded, scale_factor=scale, mode="nearest")
+    return F.interpolate(degraded, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def _check_nodes(nodes: tuple[int, ...], num_timesteps: int) -> None:

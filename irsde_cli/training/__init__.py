@@ -1,7 +1,8 @@
 """What a batch teaches: one file and one row an objective.
 
-An objective is `(system, clean, mu, t, noise) -> loss`: images (B, 3, H, W) in [0, 1], indices (B,) in 1..T, standard
-normal noise, a scalar to be lowered.
+An objective is `(system, x0, mu, t, noise) -> losses`: the two ends that `Restorer.endpoints` makes of a pair, each
+(B, C, H, W), indices t (B,) in 1..T, standard normal noise like x0; a loss for each image, (B,), to be lowered.
+Objectives of systems without a process leave t and noise alone.
 """
 
 from irsde_cli.registry import Registry
@@ -10,6 +11,10 @@ OBJECTIVES = Registry(
     "objective",
     {
         "maximum-likelihood": "irsde_cli.training.maximum_likelihood:maximum_likelihood",
+        "normalised-maximum-likelihood": "irsde_cli.training.maximum_likelihood:normalised_maximum_likelihood",
+        "noise-matching": "irsde_cli.training.noise_matching:noise_matching",
         "clean-matching": "irsde_cli.training.clean_matching:clean_matching",
+        "direct-regression": "irsde_cli.training.direct_regression:direct_regression",
+        "reconstruction": "irsde_cli.training.reconstruction:reconstruction",
     },
 )

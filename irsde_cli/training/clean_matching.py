@@ -5,12 +5,11 @@ Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Model
 
 from torch import Tensor
 
-from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.diffusion import Diffusion
 
 
-def clean_matching(system: MeanReverting, clean: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+def clean_matching(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean squared error, each timestep weighted alike; its minimum is the conditional mean."""
-    x = system.sde.marginal(clean, mu, t)
+    x = system.marginal(x0, mu, t)
     estimate, _ = system.clean_and_noise(x.mean + x.std * noise, mu, t)
-    unit = system.parameterisation.open_std(system.sde.alpha(t, clean), x.std)
-    return ((estimate - clean) / unit).square().mean()
+    return ((estimate - x0) / system.open_std(x0, t)).square().flatten(1).mean(1)

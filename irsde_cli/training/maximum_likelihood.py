@@ -1,18 +1,30 @@
 """The published objective of IR-SDE: the reverse step's mean against the optimal reverse state."""
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.diffusion import Diffusion
 
 
-def maximum_likelihood(system: MeanReverting, clean: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+def maximum_likelihood(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean absolute difference of the two, without the paper's weights, as the reference computes it.
 
     It compares an Euler mean with an exact one, so a perfect network does not bring it to zero.
     """
-    x = system.sde.marginal(clean, mu, t)
+    return _difference(system, x0, mu, t, noise).flatten(1).mean(1)
+
+
+def normalised_maximum_likelihood(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """The same in units of the predicted noise, so that each timestep weighs alike.
+
+    As published, a timestep's weight is how far its noise moves the mean: next to nothing at small t.
+    """
+    difference = _difference(system, x0, mu, t, noise)
+    return (difference / system.noise_gain(x0, t)).flatten(1).mean(1)
+
+
+def _difference(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    x = system.marginal(x0, mu, t)
     state = x.mean + x.std * noise
     _, predicted_noise = system.clean_and_noise(state, mu, t)
-    predicted = system.sde.reverse_mean(state, predicted_noise, mu, t)
-    return F.l1_loss(predicted, system.sde.posterior(state, clean, mu, t).mean)
+    predicted = system.reverse_mean(state, predicted_noise, mu, t)
+    return (predicted - system.clock.posterior(state, x0, mu, t).mean).abs()

@@ -1,167 +1,279 @@
 """The training loop. It knows neither files nor displays; it yields after each step, and whoever iterates decides."""
 
+import hashlib
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from irsde_cli.degradations import DegradationConfig, build_degradation
-from irsde_cli.errors import MachineError
+from irsde_cli.errors import UsageError
 from irsde_cli.randomness import ImageNoise
-from irsde_cli.restorer import last
+from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems import build_restorer
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training import OBJECTIVES
-from irsde_cli.training.photos import training_pair
+from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.data import Source, batches
+from irsde_cli.training.ranks import Ranks
+
+MIN_SNR = 5.0
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """All that decides what is learnt.
+class Step:
+    """What one step was like.
 
     Attributes:
-        task: what the network will undo.
-        model: the system to train.
-        degradation: how pairs are made from clean photographs.
-        validation: the degradation of the validation photographs; the training one if `None`.
-        objective: a row of `irsde_cli.training.OBJECTIVES`.
-        steps: optimiser steps.
-        crop: side of a training crop, in pixels.
-        batch_size: crops a step.
-        learning_rate: of AdamW, after `warm_up` steps and until the last `decay` share of them, where it falls to 0.
-        weight_decay: of AdamW.
-        terminal_share: the share of samples at t = T, where the first evaluation of every sampler happens; the others
-            are uniform in 1..T.
-        ema_decay: of the averaged weights, which are validated and kept.
-        clip_norm: largest norm of the gradient.
-        precision: of the network; the process around it is always in float32.
-        seed: the batch of a step depends on it and on the step alone, so that a resumed run repeats nothing.
+        loss: of the batch, over all devices.
+        rate: the learning rate.
+        norm: of the gradient, before clipping.
+        waited: seconds in which the device waited for data.
+        seconds: that the step took in all.
     """
 
-    task: str
-    model: MeanRevertingConfig
-    degradation: DegradationConfig
-    validation: DegradationConfig | None = None
-    objective: str = "maximum-likelihood"
-    steps: int = 100_000
-    crop: int = 64
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warm_up: int = 500
-    decay: float = 0.2
-    terminal_share: float = 0.2
-    ema_decay: float = 0.999
-    clip_norm: float = 1.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
+    loss: float
+    rate: float
+    norm: float
+    waited: float
+    seconds: float
 
-    def __post_init__(self) -> None:
-        for name in ("steps", "crop", "batch_size", "learning_rate", "clip_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"'{name}' must be positive, not {getattr(self, name)}")
-        for name in ("decay", "terminal_share", "ema_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"'{name}' must lie in [0, 1], not {getattr(self, name)}")
+    @property
+    def finite(self) -> bool:
+        """Whether loss and gradient are numbers; if not, the weights were left alone."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
-def parameter_count(config: TrainConfig) -> int:
-    """How many numbers are learnt."""
-    return sum(parameter.numel() for parameter in MeanReverting(config.model).parameters())
+@dataclass(frozen=True)
+class Measured:
+    """A validation picture: names, images (1, 3, H, W), and PSNR in dB over all channels of [0, 1]."""
+
+    name: str
+    clean: Tensor
+    degraded: Tensor
+    restored: Tensor
+    input_psnr: float
+    psnr: float
+
+
+class Lesson(nn.Module):
+    """A system and its objective as one module, whose call can be shared among devices."""
+
+    def __init__(self, system: Restorer, objective: Any) -> None:
+        super().__init__()
+        self.system = system
+        self.objective = objective
+
+    def forward(self, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, weight: Tensor) -> Tensor:
+        """The weighted mean of the losses."""
+        losses: Tensor = self.objective(self.system, x0, mu, t, noise)
+        return (losses * weight).mean()
 
 
 class Trainer:
-    """One network, its averaged copy and its optimiser, on one device."""
+    """One network, its averaged copy and its optimiser, on this process's device.
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    Attributes:
+        step: steps done.
+        returns: how often the run went back to an earlier state; each halves the rate and draws other samples.
+        best_psnr: of the validations so far.
+        best_step: when that was; -1 before the first.
+    """
+
+    def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.device = device
-        self.system = MeanReverting(config.model).to(device)
+        self.ranks = ranks
+        self.system = build_restorer(config.system, config.model, "'model'").to(ranks.device)
         self.system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.system.requires_grad_(False)
+        self.system.learnt.requires_grad_(True)
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))
-        self.optimiser = torch.optim.AdamW(
-            self.system.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
-        )
-        self.degradation = build_degradation(config.degradation)
-        self.objective = OBJECTIVES.load(config.objective)
+        self.optimiser = _optimiser(config, self.system.learnt)
+        self.lesson = ranks.wrap(Lesson(self.system, OBJECTIVES.load(config.objective)))
         self.step = 0
+        self.returns = 0
+        self.best_psnr = -math.inf
+        self.best_step = -1
 
     @property
-    def best(self) -> MeanReverting:
+    def kept(self) -> Restorer:
         """The averaged weights, which are what a checkpoint should hold."""
-        return cast(MeanReverting, self.averaged.module)
+        return cast(Restorer, self.averaged.module)
+
+    def start_from(self, tensors: dict[str, Tensor]) -> None:
+        """Begin with other weights; `tensors` are some or all of the system's."""
+        for system in (self.system, self.kept):
+            system.load_state_dict(tensors, strict=False)
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on as if nothing had happened."""
         return {
             "step": self.step,
+            "returns": self.returns,
+            "best_psnr": self.best_psnr,
+            "best_step": self.best_step,
             "system": self.system.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state of a trainer with the same settings; the number of steps may differ."""
+        """Go on from a state of a trainer with the same settings; the number of steps and of devices may differ."""
         self.step = state["step"]
+        self.returns = state["returns"]
+        self.best_psnr = state["best_psnr"]
+        self.best_step = state["best_step"]
         self.system.load_state_dict(state["system"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def train(self, photos: list[Tensor]) -> Iterator[float]:
-        """Train until `config.steps`; yields the loss of each step.
-
-        Raises:
-            MachineError: the loss is not finite.
-        """
-        config = self.config
-        while self.step < config.steps:
-            generator = torch.Generator().manual_seed((config.seed << 32) + self.step)
-            clean, mu = training_pair(photos, self.degradation, config.crop, config.batch_size, generator)
-            terminal = torch.rand(len(clean), generator=generator) < config.terminal_share
-            t = torch.randint(1, config.model.num_timesteps + 1, (len(clean),), generator=generator)
-            t = torch.where(terminal, config.model.num_timesteps, t)
-            noise = torch.randn(clean.shape, generator=generator)
+    def train(self, source: Source, *, workers: int = 1) -> Iterator[Step]:
+        """Train until `config.steps`, yielding each step; one that is not finite changes no weight and is the last."""
+        config, device = self.config, self.ranks.device
+        parameters = list(self.system.learnt.parameters())
+        data = batches(source, config.crop, self._generators(), workers)
+        for generators in self._generators(offset=1):
+            since = time.monotonic()
+            clean, degraded = (images.to(device, non_blocking=True) for images in next(data))
+            waited = time.monotonic() - since
+            rate = config.learning_rate * self.rate_factor(self.step)
             for group in self.optimiser.param_groups:
-                group["lr"] = config.learning_rate * self._rate(self.step)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss = self.objective(self.system, *(x.to(self.device) for x in (clean, mu, t, noise)))
+                group["lr"] = rate
             self.optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.system.parameters(), config.clip_norm)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise MachineError(f"the loss is {value} at step {self.step}; the last checkpoint is untouched.")
-            self.optimiser.step()
-            self.averaged.update_parameters(self.system)
-            self.step += 1
-            yield value
+            loss = 0.0
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                x0, mu, t, noise = self._states(clean, degraded, generators)
+            weight = self._weights(t).to(device)
+            for part in zip(*(x.chunk(config.accumulate) for x in (x0, mu, t, noise, weight)), strict=True):
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    share = self.lesson(*part) / config.accumulate
+                share.backward()
+                loss += share.item()
+            limit = config.clip_norm or math.inf
+            norm = float(nn.utils.clip_grad_norm_(parameters, limit))
+            loss = self.ranks.total([loss])[0] / self.ranks.world
+            step = Step(loss, rate, norm, waited, time.monotonic() - since)
+            if step.finite:
+                self.optimiser.step()
+                self.averaged.update_parameters(self.system)
+                self.step += 1
+            yield step
+            if not step.finite:
+                return
 
-    def validate(self, pairs: list[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-        """Mean PSNR in dB of the degraded images and of the one-evaluation estimate, over all channels of [0, 1]."""
-        before, after = [], []
-        sampling = self.best.resolve(Sampling(sampler="ode-1", steps=1))
-        for index, (clean, degraded) in enumerate(pairs):
+    def validate(self, source: Source, *, crop: int) -> Iterator[Measured]:
+        """Restore this process's share of the validation pictures with the averaged weights."""
+        sampling = Sampling()
+        if isinstance(self.kept, Diffusion):
+            wanted = self.config.validation_sampling
+            sampling = Sampling(sampler=wanted.sampler, steps=wanted.steps)
+        sampling = self.kept.resolve(sampling)
+        for index in range(self.ranks.rank, len(source), self.ranks.world):
+            name, clean, degraded = source.pair(index, crop, self.config.seed)
             noise = ImageNoise([torch.Generator().manual_seed(index)])
             with torch.inference_mode():
-                restored = last(self.best.steps(degraded.to(self.device), noise, sampling)).clamp(0, 1).cpu()
-            before.append(_psnr(degraded.clamp(0, 1), clean))
-            after.append(_psnr(restored, clean))
-        return sum(before) / len(before), sum(after) / len(after)
+                restored = last(self.kept.steps(degraded.to(self.ranks.device), noise, sampling)).clamp(0, 1).cpu()
+                seen = degraded if self.kept.scale == 1 else self.kept.endpoints(clean, degraded)[1]
+            yield Measured(name, clean, seen, restored, _psnr(seen.clamp(0, 1), clean), _psnr(restored, clean))
 
-    def _rate(self, step: int) -> float:
-        """The share of the learning rate at a step: a ramp, a plateau, and a straight fall to zero."""
+    def rate_factor(self, step: int) -> float:
+        """The share of the learning rate at a step, halved at each return."""
         config = self.config
-        left = (config.steps - step) / max(config.decay * config.steps, 1)
-        return min((step + 1) / max(config.warm_up, 1), 1.0, left)
+        factor: float = min((step + 1) / max(config.warm_up, 1), 1.0) / 2**self.returns
+        match config.schedule:
+            case "plateau":
+                return min(factor, (config.steps - step) / max(config.decay * config.steps, 1))
+            case "multi-step":
+                return factor * config.gamma ** sum(step >= milestone for milestone in config.milestones)
+            case "cosine":
+                final = config.final_rate / config.learning_rate
+                return factor * (final + (1 - final) * (1 + math.cos(math.pi * step / config.steps)) / 2)
+
+    def _generators(self, offset: int = 0) -> Iterator[list[torch.Generator]]:
+        """Generators of each step to come, for the samples of this process; `offset` tells a sample's uses apart."""
+        config, ranks = self.config, self.ranks
+        for step in range(self.step, config.steps):
+            places = range(ranks.rank, config.batch_size, ranks.world)
+            yield [_generator(config.seed, self.returns, step, place, offset) for place in places]
+
+    def _states(
+        self, clean: Tensor, degraded: Tensor, generators: list[torch.Generator]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The ends of the process, an index and a noise for each sample."""
+        config = self.config
+        swapped = torch.tensor([float(torch.rand((), generator=g)) < config.swap_share for g in generators])
+        if config.swap_share:
+            which = swapped.to(clean.device)[:, None, None, None]
+            clean, degraded = torch.where(which, degraded, clean), torch.where(which, clean, degraded)
+        x0, mu = self.system.endpoints(clean, degraded)
+        t = torch.tensor([self._timestep(generator) for generator in generators])
+        noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
+        return x0, mu, t.to(x0.device), noise.to(x0)
+
+    def _timestep(self, generator: torch.Generator) -> int:
+        system = self.system
+        if not isinstance(system, Diffusion):
+            return 1
+        table = _half_log_snr(system)
+        terminal, place = torch.rand(2, generator=generator).tolist()
+        if terminal < self.config.terminal_share:
+            return len(table)
+        if self.config.timesteps == "uniform":
+            return 1 + int(place * len(table))
+        wanted = table[0] + place * (table[-1] - table[0])
+        return 1 + int((table - wanted).abs().argmin())
+
+    def _weights(self, t: Tensor) -> Tensor:
+        if self.config.weighting == "uniform" or not isinstance(self.system, Diffusion):
+            return torch.ones(len(t))
+        ratio = torch.exp(2 * _half_log_snr(self.system)[t.cpu() - 1])
+        return (MIN_SNR / ratio).clamp_max(1).float()
+
+
+def parameter_count(config: TrainConfig) -> int:
+    """How many numbers are learnt."""
+    with torch.device("meta"):
+        system = build_restorer(config.system, config.model, "'model'")
+    return sum(parameter.numel() for parameter in system.learnt.parameters())
+
+
+def _half_log_snr(system: Diffusion) -> Tensor:
+    """ln(alpha / sqrt(1 - alpha^2)) at t = 1..T, falling."""
+    alpha = torch.exp(-system.clock.theta_bar[1:].double())
+    return torch.log(alpha / torch.sqrt(1 - alpha**2))
+
+
+def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "weight_decay": config.weight_decay}
+    match config.optimiser:
+        case "adam":
+            return torch.optim.Adam(learnt.parameters(), **settings)
+        case "adamw":
+            return torch.optim.AdamW(learnt.parameters(), **settings)
+        case "lion":
+            try:
+                from lion_pytorch import Lion
+            except ImportError:
+                raise UsageError(
+                    "the optimiser 'lion' needs lion-pytorch.", hint="pip install 'irsde[lion]', or --optimiser adamw"
+                ) from None
+            return cast(torch.optim.Optimizer, Lion(learnt.parameters(), **settings))
+
+
+def _generator(*key: int) -> torch.Generator:
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 def _psnr(image: Tensor, clean: Tensor) -> float:
-    return float(-10 * torch.log10((image - clean).double().square().mean()))
+    error = float((image - clean).double().square().mean())
+    return -10 * math.log10(error) if error > 0 else math.inf
 
 
 def _ema(decay: float) -> Any:

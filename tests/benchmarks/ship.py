@@ -14,11 +14,12 @@ from irsde_cli.config import from_mapping
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems import read_config
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.tiling import Evaluate, Tiles, whole
-from irsde_cli.training.trainer import TrainConfig
+from irsde_cli.training.config import TrainConfig
 from irsde_cli.weights import shipped_path
-from irsde_cli.workflows.train import read_preset
+from irsde_cli.workflows.presets import read_preset
 
 
 def tile_tolerance(restorer: Restorer) -> float:
@@ -43,7 +44,9 @@ def main() -> None:
     preset = from_mapping(TrainConfig, read_preset(arguments.name), arguments.name)
     restorer = loaded.restorer
     assert isinstance(restorer, MeanReverting)
-    restorer.config = replace(restorer.config, sampling=preset.model.sampling)
+    restorer.config = replace(
+        restorer.config, sampling=read_config(preset.system, preset.model, arguments.name).sampling
+    )
     header = loaded.header
     checkpoint.save(
         shipped_path(arguments.name),

@@ -13,7 +13,9 @@ from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
+from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
@@ -27,6 +29,9 @@ LATENT_NET = NetworkConfig(
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 
 
+DIFFUSIONS = ("mean-reverting", "denoising", "latent")
+
+
 def build(name: str, **settings: Any) -> Restorer:
     torch.manual_seed(0)
     restorer: Restorer
@@ -34,6 +39,10 @@ def build(name: str, **settings: Any) -> Restorer:
         restorer = MeanReverting(MeanRevertingConfig(network=POCKET, **{"prediction": "clean", **settings}))
     elif name == "denoising":
         restorer = Denoising(DenoisingConfig(network=NOISE_ONLY, **settings))
+    elif name == "autoencoder":
+        restorer = Autoencoder(AutoencoderConfig(AUTOENCODER))
+    elif name == "direct":
+        restorer = Direct(DirectConfig(POCKET, **settings))
     else:
         restorer = Latent(LatentConfig(autoencoder=AUTOENCODER, network=LATENT_NET, **settings))
     for parameter in restorer.parameters():
@@ -51,7 +60,7 @@ def run(restorer: Restorer, degraded: Tensor, randn_like: ImageNoise, evaluate: 
     return last(restorer.steps(degraded, randn_like, sampling, *extra))
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", DIFFUSIONS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_any_sampler_any_size(system: str, sampler: str) -> None:
     """Each system runs with each sampler, counts evaluations honestly and gives the size back."""
@@ -64,7 +73,27 @@ def test_any_sampler_any_size(system: str, sampler: str) -> None:
     assert torch.isfinite(states[-1]).all()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+ONE_PASS = sorted(set(SYSTEMS) - set(DIFFUSIONS))
+
+
+@pytest.mark.parametrize("system", ONE_PASS)
+def test_one_pass_systems_have_nothing_to_choose(system: str) -> None:
+    """One evaluation, the same whatever the noise; settings of samplers are refused."""
+    restorer, degraded = build(system), torch.rand(1, 3, 9, 14)
+    assert restorer.resolve(Sampling(steps=1)).steps == restorer.resolve(Sampling()).steps == 1
+    assert len(list(restorer.steps(degraded, noise(), restorer.resolve(Sampling())))) == 1
+    assert run(restorer, degraded, noise(1)).shape == degraded.shape
+    assert torch.equal(run(restorer, degraded, noise(1)), run(restorer, degraded, noise(2)))
+    for asked in ({"steps": 8}, {"sampler": "ode-2"}, {"noise_level": 5.0}, {"nodes": (9,)}, {"eta": 1.0}):
+        with pytest.raises(UsageError, match=next(iter(asked)).replace("_", "-")):
+            restorer.resolve(Sampling(**asked))
+
+
+def test_direct_regression_upscales() -> None:
+    assert run(build("direct", scale=4), torch.rand(1, 3, 5, 6), noise()).shape == (1, 3, 20, 24)
+
+
+@pytest.mark.parametrize("system", DIFFUSIONS)
 def test_the_seed_decides(system: str) -> None:
     """The same noise gives the same image; other noise gives another."""
     restorer, degraded = build(system), torch.rand(1, 3, 8, 8)

@@ -1,15 +1,26 @@
-"""The published objective against the reference: losses, predicted means, optima and gradients."""
+"""Objectives against the reference and against what they mean."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from irsde_cli.restorer import Restorer
+from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
+from irsde_cli.systems.denoising import Denoising, DenoisingConfig
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.training import OBJECTIVES
-from irsde_cli.training.maximum_likelihood import maximum_likelihood
+from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
+from irsde_cli.training.noise_matching import noise_matching
+from irsde_cli.training.reconstruction import reconstruction
 from tests.golden import load_golden
 
 
@@ -28,7 +39,7 @@ def test_maximum_likelihood_equals_the_reference(shared: object, system: MeanRev
     """The recorded training step has the recorded loss and gradients."""
     golden = load_golden(shared, "irsde_loss")
     system.zero_grad()
-    loss = maximum_likelihood(system, golden["x0"], golden["mu"], golden["t"], golden["noise"])
+    loss = maximum_likelihood(system, golden["x0"], golden["mu"], golden["t"], golden["noise"]).mean()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(loss.detach()[None], golden["ml_l1.loss"], rtol=1e-5, atol=0)
     parameters = dict(system.network.named_parameters())
@@ -52,24 +63,101 @@ def test_states_of_the_recorded_step(shared: object, system: MeanReverting) -> N
     torch.testing.assert_close(system.sde.posterior(state, x0, mu, t).mean, golden["ml_l1.optimum"])
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity"])
+def test_noise_matching_equals_the_reference(shared: object, system: MeanReverting) -> None:
+    """The recorded L1 loss of the noise."""
+    golden = load_golden(shared, "irsde_loss")
+    with torch.no_grad():
+        losses = noise_matching(system, golden["x0"], golden["mu"], golden["t"], golden["noise"])
+    torch.testing.assert_close(losses.mean()[None], golden["noise_l1.loss"], rtol=1e-5, atol=0)
+
+
+POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
+UNET = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False})
+AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
+LATENT_NET = NetworkConfig("nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,)})
+SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
+    "mean-reverting": lambda p: MeanReverting(MeanRevertingConfig(POCKET, stationary_std=30 / 255, prediction=p)),
+    "denoising": lambda p: Denoising(DenoisingConfig(UNET, prediction=p)),
+    "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, prediction=p)),
+    "direct": lambda p: Direct(DirectConfig(POCKET)),
+    "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
+}
+LESSONS = [
+    (objective, system, prediction)
+    for objective in OBJECTIVES
+    for system, prediction in (
+        [("direct", "")]
+        if objective == "direct-regression"
+        else [("autoencoder", "")]
+        if objective == "reconstruction"
+        else [
+            (system, prediction)
+            for system in ("mean-reverting", "denoising", "latent")
+            for prediction in ("noise", "clean", "velocity")
+            if (system, prediction) != ("denoising", "velocity")
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(("objective", "name", "prediction"), LESSONS)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_every_objective_teaches_every_parameterisation(name: str, prediction: str, batch: int) -> None:
-    """A few steps on one batch lower the loss; a batch of one works."""
+def test_every_objective_teaches_every_system_and_parameterisation(
+    objective: str, name: str, prediction: str, batch: int
+) -> None:
+    """A few steps on one batch lower the loss; there is one for each image, and a batch of one works."""
     torch.manual_seed(0)
-    network = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
-    system = MeanReverting(MeanRevertingConfig(network, stationary_std=30 / 255, prediction=prediction))  # type: ignore[arg-type]
+    system = SYSTEMS_BY_OBJECTIVE[name](prediction)
     clean = torch.rand(batch, 3, 16, 16)
-    mu = clean.mean(dim=1, keepdim=True).expand_as(clean)
-    t, noise = torch.tensor([100, 20, 1])[:batch], torch.randn_like(clean)
-    optimiser = torch.optim.Adam(system.parameters(), lr=3e-3)
-    objective = OBJECTIVES.load(name)
+    x0, mu = system.endpoints(clean, clean.mean(dim=1, keepdim=True).expand_as(clean).contiguous())
+    t, noise = torch.tensor([100, 20, 1])[:batch], torch.randn_like(x0)
+    optimiser = torch.optim.Adam(system.learnt.parameters(), lr=1e-3)
     losses = []
     for _ in range(40):
-        loss = objective(system, clean, mu, t, noise)
+        loss = OBJECTIVES.load(objective)(system, x0, mu, t, noise)
+        assert loss.shape == (batch,)
         optimiser.zero_grad()
-        loss.backward()
+        loss.mean().backward()
         optimiser.step()
-        losses.append(float(loss.detach()))
+        losses.append(float(loss.detach().mean()))
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ["mean-reverting", "denoising"])
+def test_normalised_likelihood_weighs_noise_alike(name: str) -> None:
+    """A wrong noise costs its own size at every t, but for the Euler step's own error; as published it does not."""
+    system = SYSTEMS_BY_OBJECTIVE[name]("noise")
+    assert isinstance(system, Diffusion)
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(1, 3, 32, 32, generator=generator)
+    x0, mu = system.endpoints(clean, clean.flip(-1))
+    noise = torch.randn(x0.shape, generator=generator)
+    published, normalised = [], []
+    for t in (torch.tensor([5]), torch.tensor([50]), torch.tensor([95])):
+        system.network.forward = lambda x, mu, t: noise + 3  # type: ignore[method-assign]
+        published.append(float(maximum_likelihood(system, x0, mu, t, noise)))
+        normalised.append(float(normalised_maximum_likelihood(system, x0, mu, t, noise)))
+    assert normalised == pytest.approx([3, 3, 3], rel=0.02)
+    assert max(published) / min(published) > 2.5
+
+
+def test_the_denoising_process_is_the_published_one(shared: Path) -> None:
+    """Its Euler mean in terms of the mean-reverting clock is that of the reference's Denoising-SDE."""
+    system = Denoising(DenoisingConfig(UNET, stationary_std=75 / 255))
+    t = torch.tensor([21])
+    x, x0, noise = (torch.full((1, 1, 1, 1), value) for value in (0.6, 0.55, 0.7))
+    assert system.reverse_mean(x, noise, x0, t).item() == pytest.approx(0.5915255, abs=1e-6)
+    assert system.clock.posterior(x, x0, x0, t).mean.item() == pytest.approx(0.59390581, abs=1e-6)
+
+
+def test_reconstruction_is_the_published_sum() -> None:
+    """Both images from the degraded one's skips, and the pull of the latent."""
+    torch.manual_seed(0)
+    system = Autoencoder(AutoencoderConfig(AUTOENCODER))
+    clean, degraded = torch.rand(2, 1, 3, 16, 16)
+    net = system.autoencoder
+    (z_clean, _), (z, h) = net.encode(clean), net.encode(degraded)
+    expected = F.l1_loss(net.decode(z, h, (16, 16)), degraded) + F.l1_loss(net.decode(z_clean, h, (16, 16)), clean)
+    expected = expected + 1e-3 * ((z.mean() - degraded.mean()).abs() + (z.std() - degraded.std() / 2).abs())
+    t = torch.ones(1, dtype=torch.long)
+    torch.testing.assert_close(reconstruction(system, clean, degraded, t, clean)[0], expected)

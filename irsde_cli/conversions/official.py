@@ -1,0 +1,53 @@
+"""The reference's own files: pickles of tensors by name, opened without running anything in them."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irsde_cli.errors import WeightsError
+
+SUFFIXES = {".pth", ".pt", ".ckpt"}
+PREFIXES = ("module.", "online_model.", "ema_model.", "model.")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of the reference, by the bare module's names, in float32.
+
+    Wrappers' prefixes are dropped; of an EMA file that holds both, the averaged weights are taken.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds anything but tensors.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except FileNotFoundError:
+        raise WeightsError(f"no weight file '{path}'.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"'{path}' is not a file of weights alone: {reason}.", hint="Nothing in it was run."
+        ) from None
+    tensors = {name: value for name, value in _flat(held).items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsError(f"'{path}' holds no tensors by name.")
+    averaged = {name: value for name, value in tensors.items() if name.startswith("ema_model.")}
+    return {_bare(name): value.float() for name, value in (averaged or tensors).items()}
+
+
+def _flat(held: Any) -> dict[str, Any]:
+    """The table of names, inside whatever holds it under a usual key."""
+    if not isinstance(held, dict):
+        return {}
+    for key in ("params_ema", "params", "state_dict"):
+        if isinstance(held.get(key), dict):
+            return {str(name): value for name, value in held[key].items()}
+    return {str(name): value for name, value in held.items()}
+
+
+def _bare(name: str) -> str:
+    shortened = next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name)
+    return name if shortened == name else _bare(shortened)

@@ -1,0 +1,57 @@
+"""What the systems that reverse an SDE share in training; in sampling each has its own way."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from irsde_cli.diffusion.mean_reverting import Gaussian, MeanRevertingSDE
+from irsde_cli.diffusion.parameterisation import Parameterisation
+from irsde_cli.networks.network import Network
+from irsde_cli.restorer import Restorer
+
+
+class Diffusion(Restorer):
+    """A network that is asked for the clean end of a mean-reverting SDE.
+
+    Attributes:
+        network: the backbone, a `Network`.
+        parameterisation: what its output means.
+    """
+
+    network: Network
+    parameterisation: Parameterisation
+
+    @property
+    def learnt(self) -> nn.Module:
+        """See `Restorer.learnt`."""
+        return self.network
+
+    @property
+    @abstractmethod
+    def clock(self) -> MeanRevertingSDE:
+        """The process of the training states."""
+
+    def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
+        """The states at indices t (B,) between the ends x0 and mu (B, C, H, W)."""
+        return self.clock.marginal(x0, mu, t)
+
+    def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""
+        m, s = self.clock.alpha(t, x), self.clock.std(t, x)
+        output = self.network(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
+        parameterisation = self.parameterisation
+        return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)
+
+    def open_std(self, x: Tensor, t: Tensor) -> Tensor:
+        """The unit of the clean estimate's error at indices t (B,), shaped to divide `x`."""
+        unit = self.parameterisation.open_std(self.clock.alpha(t, x), self.clock.std(t, x))
+        assert isinstance(unit, Tensor)
+        return unit
+
+    def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """Mean of one Euler step of the reverse SDE, with the predicted noise."""
+        return self.clock.reverse_mean(x, noise, mu, t)
+
+    def noise_gain(self, x: Tensor, t: Tensor) -> Tensor:
+        """How far a unit of predicted noise moves `reverse_mean`, shaped to divide `x`."""
+        return self.clock.reverse_gain(t, x)

@@ -1,0 +1,110 @@
+"""All that decides what is learnt, as a settings file says it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from irsde_cli.config import to_mapping
+from irsde_cli.degradations import DegradationConfig
+from irsde_cli.systems import read_config
+
+
+@dataclass(frozen=True)
+class ValidationSampling:
+    """How validation pictures are restored; one evaluation is the estimate of the mean."""
+
+    sampler: str = "ode-1"
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides what is learnt.
+
+    Attributes:
+        task: what the network will undo.
+        model: the configuration of the system to train.
+        system: a row of `irsde_cli.systems.SYSTEMS`.
+        degradation: how pairs are made from clean pictures; `None` where the data are pairs.
+        validation: the degradation of the validation pictures; the training one if `None`.
+        validation_sampling: how they are restored.
+        objective: a row of `irsde_cli.training.OBJECTIVES`.
+        steps: optimiser steps.
+        crop: side of a training crop, in pixels of the clean picture.
+        batch_size: crops a step, over all devices.
+        accumulate: parts that a batch is cut into, one after another, to save memory.
+        swap_share: share of samples whose clean and degraded pictures change places.
+        timesteps: how the index of a sample is drawn from 1..T: uniformly, or uniformly in half the log of the
+            signal-to-noise ratio.
+        terminal_share: share of samples at t = T, where the first evaluation of every sampler happens.
+        weighting: `uniform`, or `min-snr`: samples of a signal-to-noise ratio above 5 weigh 5 / ratio (Hang et al.,
+            ICCV 2023).
+        optimiser: Adam, AdamW, or Lion (Chen et al., NeurIPS 2023; the extra `lion`).
+        learning_rate: after `warm_up` steps.
+        betas: the optimiser's averages.
+        weight_decay: decoupled in AdamW and Lion.
+        clip_norm: largest norm of the gradient; 0 clips nothing.
+        warm_up: steps over which the rate rises from 0.
+        schedule: what the rate does then: `plateau` stays and falls to 0 over the last `decay` share of the steps;
+            `multi-step` is multiplied by `gamma` at each of `milestones`; `cosine` falls to `final_rate`.
+        decay: see `schedule`.
+        milestones: see `schedule`, in steps.
+        gamma: see `schedule`.
+        final_rate: see `schedule`.
+        ema_decay: of the averaged weights, which are validated and kept.
+        collapse_db: a validation this far below the best one is a collapse: the run goes back to its best state.
+        precision: of the network; the process around it is always in float32.
+        seed: a sample depends on it, on the step and on its place in the batch, so that a resumed run repeats nothing.
+    """
+
+    task: str
+    model: dict[str, Any]
+    system: str = "mean-reverting"
+    degradation: DegradationConfig | None = None
+    validation: DegradationConfig | None = None
+    validation_sampling: ValidationSampling = field(default_factory=ValidationSampling)
+    objective: str = "maximum-likelihood"
+    steps: int = 100_000
+    crop: int = 64
+    batch_size: int = 16
+    accumulate: int = 1
+    swap_share: float = 0.0
+    timesteps: Literal["uniform", "half-log-snr"] = "uniform"
+    terminal_share: float = 0.2
+    weighting: Literal["uniform", "min-snr"] = "uniform"
+    optimiser: Literal["adam", "adamw", "lion"] = "adamw"
+    learning_rate: float = 1e-3
+    betas: tuple[float, ...] = (0.9, 0.99)
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    warm_up: int = 500
+    schedule: Literal["plateau", "multi-step", "cosine"] = "plateau"
+    decay: float = 0.2
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.5
+    final_rate: float = 0.0
+    ema_decay: float = 0.999
+    collapse_db: float = 3.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "crop", "batch_size", "accumulate", "learning_rate", "gamma", "collapse_db"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"'{name}' must be positive, not {getattr(self, name)}")
+        for name in ("weight_decay", "clip_norm", "warm_up", "final_rate"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"'{name}' must be at least 0, not {getattr(self, name)}")
+        for name in ("decay", "terminal_share", "swap_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"'{name}' must lie in [0, 1], not {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"'ema_decay' must lie in [0, 1), not {self.ema_decay}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"'betas' must be two numbers in [0, 1), not {list(self.betas)}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal parts")
+        # Defaults become visible, and a wrong key is found before anything is read.
+        model = to_mapping(read_config(self.system, self.model, "'model'"))
+        object.__setattr__(self, "model", model)
+        if self.crop % model.get("scale", 1):
+            raise ValueError(f"a crop of {self.crop} pixels is no multiple of the scale {model['scale']}")

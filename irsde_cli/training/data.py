@@ -1,0 +1,319 @@
+"""Where training pictures come from: pairs of files, or clean files that are degraded on the fly.
+
+A sample depends on its generator alone, so that any worker can make it and a resumed run repeats nothing.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from irsde_cli.datasets.pairing import pair_folders
+from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import looks_like_picture, read_picture, to_tensor
+from irsde_cli.runtime import free_memory
+
+NAMED_FAULTS = 10
+MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures; the others are read again for each crop
+
+
+class Pictures:
+    """Decoded pictures, uint8 (3, H, W), kept in memory while they fit.
+
+    Pictures that are smaller than `smallest` are mirrored at their right and lower border.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, smallest: int, memory: int, device: torch.device) -> None:
+        self.paths = paths
+        self.sizes: list[tuple[int, int]] = []
+        self._smallest = smallest
+        self._device = device
+        self._kept: list[Tensor | None] = []
+        self._memory = memory
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        kept = self._kept[index] if index < len(self._kept) else None
+        return mirrored(_read(self.paths[index]), self._smallest) if kept is None else kept
+
+    def load(self) -> list[str]:
+        """Read every picture once; what is wrong with those that cannot be used."""
+        faults = []
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as readers:
+            for path, (picture, fault) in zip(self.paths, readers.map(_try, self.paths), strict=True):
+                if picture is None:
+                    faults.append(f"'{path}': {fault}")
+                    self.sizes.append((0, 0))
+                    self._kept.append(None)
+                    continue
+                self.sizes.append((picture.shape[-2], picture.shape[-1]))
+                picture = mirrored(picture, self._smallest)
+                self._memory -= picture.numel()
+                self._kept.append(picture.to(self._device) if self._memory > 0 else None)
+        return faults
+
+
+class Source(ABC):
+    """Samples for training and pairs for validation."""
+
+    @abstractmethod
+    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A clean crop (1, 3, `crop`, `crop`) and its degraded version, in one of eight symmetries, float32."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
+        """The name of picture `index`, its central crop of at most `crop` pixels, and the degraded version of that.
+
+        The same every time.
+        """
+
+
+@dataclass(frozen=True)
+class CleanSource(Source):
+    """Clean pictures, degraded on the fly."""
+
+    pictures: Pictures
+    degradation: Degradation
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """See `Source.sample`; what the degradation reads beyond the crop is cut from the picture too."""
+        margin, scale = self.degradation.margin, self.degradation.scale
+        size = crop + 2 * margin
+        picture = self.pictures[_below(len(self.pictures), generator)]
+        top, left = (_below(length - size + 1, generator) for length in picture.shape[-2:])
+        cut = _turned(picture[:, top : top + size, left : left + size], _below(8, generator))
+        clean = cut[None].to(self.device).float() / 255
+        degraded = self.degradation.apply(clean, _on(self.device, generator))
+        border = margin // scale
+        return _inside(clean, margin), _inside(degraded, border)
+
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
+        """See `Source.pair`."""
+        picture, scale = self.pictures[index], self.degradation.scale
+        height, width = (min(crop, length) // scale * scale for length in picture.shape[-2:])
+        top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
+        clean = picture[None, :, top : top + height, left : left + width].float() / 255
+        generator = torch.Generator().manual_seed(seed * 1000003 + index)
+        return self.pictures.paths[index].stem, clean, self.degradation.apply(clean.cpu(), generator)
+
+
+@dataclass(frozen=True)
+class PairedSource(Source):
+    """Pairs of files; a degraded one is `scale` times smaller than its clean one."""
+
+    clean: Pictures
+    degraded: Pictures
+    scale: int
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """See `Source.sample`."""
+        index, small = _below(len(self.clean), generator), crop // self.scale
+        clean, degraded = self.clean[index], self.degraded[index]
+        top, left = (_below(length - small + 1, generator) for length in degraded.shape[-2:])
+        symmetry = _below(8, generator)
+        pair = (_cut(clean, top * self.scale, left * self.scale, crop), _cut(degraded, top, left, small))
+        one, other = (_turned(cut, symmetry)[None].float() / 255 for cut in pair)
+        return one, other
+
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
+        """See `Source.pair`."""
+        clean, degraded = self.clean[index], self.degraded[index]
+        small = crop // self.scale
+        top, left = (max(0, length - small) // 2 for length in degraded.shape[-2:])
+        one = clean[None, :, top * self.scale :, left * self.scale :][..., :crop, :crop].float() / 255
+        other = degraded[None, :, top:, left:][..., :small, :small].float() / 255
+        return self.clean.paths[index].stem, one, other
+
+
+def load_clean(
+    folder: Path, degradation: Degradation, *, crop: int, device: torch.device, skip_bad: Callable[[str], None] | None
+) -> CleanSource:
+    """All pictures of a folder, at any depth.
+
+    Args:
+        folder: of clean pictures.
+        degradation: what to do to them.
+        crop: the side of the crops to come.
+        device: where pictures are kept and degraded.
+        skip_bad: told of pictures that cannot be used, which are then left out; `None` refuses them.
+
+    Raises:
+        UsageError: there are no pictures.
+        InputError: some cannot be used; the first of them are named, all at once.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: '{folder}'.")
+    paths = sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file())
+
+    def load(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
+        pictures = Pictures(
+            paths, smallest=crop + 2 * degradation.margin, memory=_budget(device), device=_keeping(device)
+        )
+        return pictures, pictures.load()
+
+    pictures, faults = load(paths)
+    if faults:
+        _refuse(faults, f"pictures of '{folder}' cannot be used", skip_bad)
+        pictures, _ = load([path for path, size in zip(paths, pictures.sizes, strict=True) if size != (0, 0)])
+    if not len(pictures):
+        raise UsageError(f"no pictures in '{folder}'.")
+    return CleanSource(pictures, degradation, device)
+
+
+def load_pairs(
+    clean: Path,
+    degraded: Path,
+    *,
+    template: str,
+    crop: int,
+    scale: int,
+    device: torch.device,
+    skip_bad: Callable[[str], None] | None,
+) -> PairedSource:
+    """All pairs of two folders; see `load_clean` and `irsde_cli.datasets.pairing`.
+
+    Raises:
+        UsageError: there are no pairs.
+        InputError: files without a partner, unreadable ones, and pairs whose sizes do not fit, all at once.
+    """
+    pairing = pair_folders(clean, degraded, template)
+    alone = [*pairing.clean_alone, *pairing.degraded_alone]
+    faults = [f"'{path}' has no partner" for path in alone]
+    pairs = list(pairing.pairs)
+
+    def load() -> tuple[Pictures, Pictures]:
+        memory = _budget(device) // 2
+        ones = Pictures([p.clean for p in pairs], smallest=crop, memory=memory, device=_keeping(device))
+        others = Pictures([p.degraded for p in pairs], smallest=crop // scale, memory=memory, device=_keeping(device))
+        return ones, others
+
+    ones, others = load()
+    faults += [*ones.load(), *others.load()]
+    bad = set()
+    for index, (one, other) in enumerate(zip(ones.sizes, others.sizes, strict=True)):
+        if (0, 0) in (one, other):
+            bad.add(index)
+        elif one != (other[0] * scale, other[1] * scale):
+            bad.add(index)
+            expected = "the same" if scale == 1 else f"{scale} times smaller"
+            faults.append(
+                f"'{others.paths[index]}' is {other[1]} x {other[0]} and its partner {one[1]} x {one[0]}: "
+                f"it should be {expected}"
+            )
+    if faults:
+        _refuse(faults, f"files of '{clean}' and '{degraded}' cannot be used", skip_bad)
+        pairs = [pair for index, pair in enumerate(pairs) if index not in bad]
+        ones, others = load()
+        ones.load()
+        others.load()
+    if not pairs:
+        raise UsageError(
+            f"no pairs in '{clean}' and '{degraded}'.", hint="Names must agree but for the suffix; else see --pairs."
+        )
+    return PairedSource(ones, others, scale)
+
+
+def batches(
+    source: Source, crop: int, generators: Iterator[list[torch.Generator]], workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of samples, one a generator, made ahead by threads; each twice (B, 3, H, W)."""
+
+    def make(batch: list[torch.Generator]) -> tuple[Tensor, Tensor]:
+        pairs = [source.sample(crop, generator) for generator in batch]
+        clean, degraded = (torch.cat(images) for images in zip(*pairs, strict=True))
+        return clean, degraded
+
+    with ThreadPoolExecutor(workers, "data") as pool:
+        pending = [pool.submit(make, batch) for batch in islice(generators, 2 * workers)]
+        try:
+            while pending:
+                yield pending.pop(0).result()
+                upcoming = next(generators, None)
+                if upcoming is not None:
+                    pending.append(pool.submit(make, upcoming))
+        finally:
+            for task in pending:
+                task.cancel()
+
+
+def mirrored(image: Tensor, smallest: int) -> Tensor:
+    """An image (C, H, W), continued by its mirror image to at least `smallest` pixels on each side."""
+    for axis in (-2, -1):
+        size = image.shape[axis]
+        if size < smallest:
+            # Borders are doubled: so a mirrored pair of different scales stays a pair.
+            index = torch.arange(smallest) % (2 * size)
+            image = image.index_select(axis, torch.where(index < size, index, 2 * size - 1 - index))
+    return image
+
+
+def _try(path: Path) -> tuple[Tensor | None, str]:
+    try:
+        return _read(path), ""
+    except InputError as error:
+        return None, error.message
+
+
+def _read(path: Path) -> Tensor:
+    return (to_tensor(read_picture(path, path.name)) * 255).round().to(torch.uint8)
+
+
+def _refuse(faults: list[str], what: str, skip_bad: Callable[[str], None] | None) -> None:
+    shown = "; ".join(fault.rstrip(".") for fault in faults[:NAMED_FAULTS])
+    more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+    message = f"{len(faults)} {what}: {shown}{more}."
+    if skip_bad is None:
+        raise InputError(message, hint="Repair or remove them, or go on without them: --skip-bad.")
+    skip_bad(message)
+
+
+def _budget(device: torch.device) -> int:
+    return int(MEMORY_SHARE * free_memory(device))
+
+
+def _keeping(device: torch.device) -> torch.device:
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on the device where images are degraded; on a CPU the same one."""
+    if device.type != "cuda":
+        return generator
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)
+
+
+def _cut(picture: Tensor, top: int, left: int, size: int) -> Tensor:
+    return picture[:, top : top + size, left : left + size]
+
+
+def _turned(picture: Tensor, symmetry: int) -> Tensor:
+    turned = torch.rot90(picture, symmetry % 4, dims=(-2, -1))
+    return turned.flip(-1) if symmetry >= 4 else turned
+
+
+def _inside(images: Tensor, border: int) -> Tensor:
+    return images[..., border : images.shape[-2] - border, border : images.shape[-1] - border]
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))

@@ -1,0 +1,117 @@
+"""What training sees: crops that keep pairs together, and depend on their generator alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
+from irsde_cli.training.data import CleanSource, Pictures, batches, load_clean, load_pairs, mirrored
+
+CPU = torch.device("cpu")
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def photos(folder: Path, count: int = 3, size: tuple[int, int] = (90, 100)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray((rng.random((*size, 3)) * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_sample_depends_on_its_generator_alone(tmp_path: Path, name: str) -> None:
+    """Crops come with their surroundings where the degradation reads beyond them, and have their scale."""
+    degradation = build_degradation(DegradationConfig(name))
+    source = load_clean(photos(tmp_path / "p"), degradation, crop=32, device=CPU, skip_bad=None)
+    clean, degraded = source.sample(32, seeded(5))
+    assert clean.shape == (1, 3, 32, 32)
+    assert degraded.shape == (1, 3, 32 // degradation.scale, 32 // degradation.scale)
+    again = source.sample(32, seeded(5))
+    assert torch.equal(clean, again[0]) and torch.equal(degraded, again[1])
+    assert not torch.equal(clean, source.sample(32, seeded(6))[0])
+    name_, whole, damaged = source.pair(1, 64, 0)
+    assert (name_, whole.shape) == ("1", (1, 3, 64, 64))
+    assert torch.equal(damaged, source.pair(1, 64, 0)[2])
+
+
+def test_a_degraded_crop_is_a_crop_of_the_degraded_picture(tmp_path: Path) -> None:
+    """For downsampling, which draws nothing, in every symmetry and place."""
+    degradation = build_degradation(DegradationConfig("downsampling", {"quantised": False}))
+    source = load_clean(photos(tmp_path / "p", 1, (96, 96)), degradation, crop=32, device=CPU, skip_bad=None)
+    for seed in range(12):
+        clean, degraded = source.sample(32, seeded(seed))
+        inner = (..., slice(2, -2), slice(2, -2))  # what is outside the crop lies two small pixels deep
+        again = degradation.apply(clean, seeded(0))
+        torch.testing.assert_close(degraded[inner], again[inner], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_flips_and_turns_keep_pairs_together(tmp_path: Path, scale: int) -> None:
+    """A degraded file that is the clean one at a lower resolution stays so in every sample."""
+    for index, path in enumerate(sorted(photos(tmp_path / "GT", 2, (64, 48)).iterdir())):
+        with Image.open(path) as image:
+            small = np.asarray(image)[::scale, ::scale]
+            enlarged = small.repeat(scale, 0).repeat(scale, 1)
+        Image.fromarray(enlarged).save(path)
+        (tmp_path / "LQ").mkdir(exist_ok=True)
+        Image.fromarray(small).save(tmp_path / "LQ" / f"{index}.png")
+    source = load_pairs(
+        tmp_path / "GT", tmp_path / "LQ", template="{stem}", crop=16, scale=scale, device=CPU, skip_bad=None
+    )
+    seen = set()
+    for seed in range(40):
+        clean, degraded = source.sample(16, seeded(seed))
+        assert torch.equal(clean, degraded.repeat_interleave(scale, -1).repeat_interleave(scale, -2))
+        seen.add(clean.sum().item())
+    assert len(seen) > 30
+    _, clean, degraded = source.pair(0, 40, 0)
+    assert torch.equal(clean, degraded.repeat_interleave(scale, -1).repeat_interleave(scale, -2))
+
+
+def test_small_pictures_are_mirrored() -> None:
+    """Until they are large enough, and at any scale in the same way."""
+    image = torch.arange(6).reshape(1, 2, 3)
+    assert mirrored(image, 5)[0].tolist() == [
+        [0, 1, 2, 2, 1],
+        [3, 4, 5, 5, 4],
+        [3, 4, 5, 5, 4],
+        [0, 1, 2, 2, 1],
+        [0, 1, 2, 2, 1],
+    ]
+    assert torch.equal(mirrored(image, 2), image)
+    enlarged = image.repeat_interleave(4, -1).repeat_interleave(4, -2)
+    assert torch.equal(mirrored(enlarged, 40), mirrored(image, 10).repeat_interleave(4, -1).repeat_interleave(4, -2))
+
+
+def test_pictures_beyond_the_memory_are_read_again(tmp_path: Path) -> None:
+    """What does not fit gives the same samples."""
+    paths = sorted(photos(tmp_path / "p").iterdir())
+    kept, read = (Pictures(paths, smallest=16, memory=memory, device=CPU) for memory in (10**9, 30000))
+    assert kept.load() == read.load() == []
+    assert [picture is None for picture in read._kept] == [False, True, True]
+    noise = build_degradation(DegradationConfig("gaussian-noise"))
+    for seed in range(6):
+        one, other = (CleanSource(pictures, noise, CPU).sample(16, seeded(seed)) for pictures in (kept, read))
+        assert torch.equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_come_in_order(tmp_path: Path, workers: int) -> None:
+    """Whoever makes them; and nothing runs on when the consumer stops."""
+    noise = build_degradation(DegradationConfig("gaussian-noise"))
+    source = load_clean(photos(tmp_path / "p"), noise, crop=16, device=CPU, skip_bad=None)
+    made = list(batches(source, 16, ([seeded(2 * n), seeded(2 * n + 1)] for n in range(9)), workers))
+    assert len(made) == 9
+    for n, (clean, degraded) in enumerate(made):
+        expected = source.sample(16, seeded(2 * n + 1))
+        assert torch.equal(clean[1:], expected[0]) and torch.equal(degraded[1:], expected[1])
+    endless = batches(source, 16, ([seeded(n)] for n in range(10**9)), workers)
+    next(endless)
+    endless.close()  # type: ignore[attr-defined]
