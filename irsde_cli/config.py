@@ -31,6 +31,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read '{path}': {error.strerror}.") from None
 
 
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` before `base`, table by table; a part that changes its name keeps none of the other's options."""
+    if "name" in over and over["name"] != base.get("name"):
+        return dict(over)
+    together = dict(base)
+    for key, value in over.items():
+        earlier = base.get(key)
+        if isinstance(earlier, Mapping) and isinstance(value, Mapping):
+            together[key] = merged(earlier, value)
+        else:
+            together[key] = value
+    return together
+
+
 def to_mapping(settings: Any) -> dict[str, Any]:
     """A dataclass as plain values, ready for JSON; `None` stays."""
     plain: dict[str, Any] = dataclasses.asdict(settings)

@@ -148,7 +148,7 @@ def train(
 
 def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     """The tables of a file over those of a preset, which the file may name itself."""
-    from irsde_cli.config import read_toml
+    from irsde_cli.config import merged, read_toml
     from irsde_cli.workflows.presets import read_preset
 
     values: dict[str, Any] = {}
@@ -162,18 +162,7 @@ def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     named = values.pop("preset", None)
     if preset is None and named is not None:
         preset = str(named)
-    return _merged(read_preset(preset), values) if preset is not None else values
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` before `base`, table by table; a part that changes its name keeps none of the other's options."""
-    if "name" in over and over["name"] != base.get("name"):
-        return over
-    merged = dict(base)
-    for key, value in over.items():
-        earlier = base.get(key)
-        merged[key] = _merged(earlier, value) if isinstance(earlier, dict) and isinstance(value, dict) else value
-    return merged
+    return merged(read_preset(preset), values) if preset is not None else values
 
 
 def _set(values: dict[str, Any], text: str) -> None:

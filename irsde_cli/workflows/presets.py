@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from irsde_cli.config import read_toml
+from irsde_cli.config import merged, read_toml
 from irsde_cli.errors import UsageError
 from irsde_cli.registry import unknown_name
 
@@ -31,7 +31,7 @@ def summary(name: str) -> str:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset.
+    """The settings of a preset, with those of the one that it rests on; `run` holds what decides nothing learnt.
 
     Raises:
         UsageError: there is none of that name, or it is one of those that are not built.
@@ -40,7 +40,9 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UsageError(f"the preset '{name}' cannot be trained: {REFUSED[name]}")
     if name not in preset_names():
         raise unknown_name("preset", name, preset_names())
-    return read_toml(_folder() / f"{name}.toml")
+    values = read_toml(_folder() / f"{name}.toml")
+    base = values.pop("preset", None)
+    return values if base is None else merged(read_preset(base), values)
 
 
 def _folder() -> Path:

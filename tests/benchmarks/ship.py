@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("name")
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.run / "model.safetensors")
-    preset = from_mapping(TrainConfig, read_preset(arguments.name), arguments.name)
+    preset = from_mapping(
+        TrainConfig, {k: v for k, v in read_preset(arguments.name).items() if k != "run"}, arguments.name
+    )
     restorer = loaded.restorer
     assert isinstance(restorer, MeanReverting)
     restorer.config = replace(

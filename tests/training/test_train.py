@@ -438,7 +438,9 @@ def test_the_cost_is_counted(photos: Path) -> None:
 @pytest.mark.parametrize("name", presets.preset_names())
 def test_presets_are_whole(name: str) -> None:
     """Every preset that ships builds its trainer."""
-    config = from_mapping(TrainConfig, presets.read_preset(name), name)
+    values = presets.read_preset(name)
+    from_mapping(workflow.RunConfig, values.pop("run", {}), name)
+    config = from_mapping(TrainConfig, values, name)
     assert json.loads(json.dumps(to_mapping(config)))["task"] == config.task
     assert parameter_count(config) > 0
     assert presets.summary(name)
