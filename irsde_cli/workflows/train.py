@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from torch import Tensor
 
 from irsde_cli import checkpoint
@@ -263,25 +264,25 @@ def _until_lost(
                 if best:
                     trainer.best_psnr, trainer.best_step = after, trainer.step
                 states.show(trainer.step, shown)
+            due = trainer.step % run.report_every == 0 or ended or stop or after is not None
+            if due:
+                event = Progress(
+                    step=trainer.step,
+                    steps=config.steps,
+                    loss=sum(losses) / len(losses),
+                    rate=step.rate,
+                    norm=step.norm,
+                    images_per_second=len(losses) * config.batch_size / max(worked, 1e-9),
+                    waiting=waited / max(worked, 1e-9),
+                    input_psnr=before,
+                    psnr=after,
+                    best=best,
+                )
+                states.log(event)  # before the step is saved, so that no step lacks its line
+                losses, waited, worked = [], 0.0, 0.0
             if trainer.step % run.save_every == 0 or ended or stop or best:
                 states.save(trainer)
-            if trainer.step % run.report_every == 0 or ended or stop or after is not None:
-                speed = len(losses) * config.batch_size / max(worked, 1e-9)
-                mean = sum(losses) / len(losses)
-                event = Progress(
-                    trainer.step,
-                    config.steps,
-                    mean,
-                    step.rate,
-                    step.norm,
-                    speed,
-                    waited / max(worked, 1e-9),
-                    before,
-                    after,
-                    best,
-                )
-                states.log(event)
-                losses, waited, worked = [], 0.0, 0.0
+            if due:
                 yield event
             if stop:
                 return None
@@ -430,12 +431,9 @@ class States:
             aside = final.with_suffix(".part")
             try:
                 self._write(trainer, aside, final)
-            except OSError as error:
+            except (OSError, RuntimeError, SafetensorError) as error:  # the two writers' words for a full disk
                 shutil.rmtree(aside, ignore_errors=True)
-                raise MachineError(
-                    f"cannot save to '{self._folder}': {error.strerror or error}.",
-                    hint="The last checkpoint is untouched; make room and run it again.",
-                ) from None
+                raise self._refusal(error) from None
             kept = {*sorted(self._whole())[-self._run.keep :], self._folder / f"step-{trainer.best_step:08d}"}
             for old in set(self._whole()) - kept:
                 shutil.rmtree(old, ignore_errors=True)
@@ -445,8 +443,11 @@ class States:
         """A line of JSON, and TensorBoard's own where it is installed."""
         if self._ranks.rank != 0:
             return
-        with (self._folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(event)) + "\n")
+        try:
+            with (self._folder / LOG).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(event)) + "\n")
+        except OSError as error:
+            raise self._refusal(error) from None
         if self._board is None:
             self._board = _board(self._folder / "tensorboard")
         if self._board:
@@ -490,6 +491,13 @@ class States:
             copy = self._folder / f".{name}.part"
             shutil.copyfile(final / NEWEST, copy)
             copy.replace(self._folder / name)
+
+    def _refusal(self, error: Exception) -> MachineError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "the disk refuses to take it"
+        return MachineError(
+            f"cannot save to '{self._folder}': {reason}.",
+            hint="The last checkpoint is untouched; make room and run it again.",
+        )
 
     def _whole(self) -> list[Path]:
         return [path for path in self._folder.glob("step-*") if path.suffix != ".part"]

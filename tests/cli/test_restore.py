@@ -484,7 +484,7 @@ def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     bare = CliRunner().invoke(app, ["train"])
-    assert bare.exit_code == 2 and bare.stderr.count("irsde train") == 3
+    assert bare.exit_code == 2 and bare.stderr.count("\n  irsde train") == 3
     settings = tmp_path / "mine.toml"
     settings.write_text(
         'task = "denoise"\nsteps = 3\ncrop = 8\nbatch_size = 2\nobjective = "clean-matching"\n'
