@@ -26,7 +26,7 @@ class Task:
 TASKS = {
     "denoise": Task("remove noise", weights="denoise-small", dataset="cbsd68"),
     "deblur": Task("remove motion blur", weights="deblur-small", dataset="gopro"),
-    "derain": Task("remove rain streaks", dataset="rain100h"),
+    "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", dataset="sots-indoor"),
     "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
     "sr4": Task("upscale four times", dataset="set5"),

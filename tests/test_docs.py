@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from irsde_cli.degradations import DEGRADATIONS
+from irsde_cli.training import OBJECTIVES
+
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
 COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["train"], ["env"])
@@ -47,11 +50,23 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_options_that_pages_name_exist() -> None:
     """No page shows an option that the program does not have."""
     known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
-    elsewhere = {"--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow", "--ffdnet"}
+    elsewhere = {"--num", "--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow", "--ffdnet"}
     for page in PAGES:
         if page.parent.name != "decisions":
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
             assert named <= known | elsewhere, (page, named - known - elsewhere)
+
+
+def test_every_degradation_has_its_picture() -> None:
+    """A row, a strip and a file for each."""
+    page = (ROOT / "docs" / "degradations.md").read_text(encoding="utf-8")
+    for name in DEGRADATIONS:
+        assert f"| `{name}` |" in page and f"](images/degradations/{name}.jpg)" in page
+
+
+def test_every_objective_is_explained() -> None:
+    page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in OBJECTIVES)
 
 
 def test_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
