@@ -27,6 +27,11 @@ def generator_for(seed: int, name: bytes) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int.from_bytes(key, "little") >> 1)
 
 
+def draw_key(key: bytes, draw: int) -> bytes:
+    """The name of an image's `draw`-th restoration; the first is the plain one, and no file name holds a zero byte."""
+    return key if draw == 0 else key + b"\0" + str(draw).encode()
+
+
 class ImageNoise:
     """Noise for a batch, one generator an image.
 

@@ -30,7 +30,7 @@ class Pairing:
     degraded_alone: tuple[Path, ...]
 
 
-def pair_folders(clean: Path, degraded: Path, template: str = "{stem}") -> Pairing:
+def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_template: str = "{stem}") -> Pairing:
     """Match the pictures of two folders, at any depth.
 
     Args:
@@ -38,13 +38,19 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}") -> Pairi
         degraded: folder of degraded pictures.
         template: what the stem of the degraded file is, given `{stem}` of the clean one, with `*` for anything:
             "{stem}x4" or "{stem}_*". Several degraded files may share a clean one.
+        clean_template: what the stem of the clean file is around the same `{stem}`, without `*`; clean files of
+            another form belong to something else.
 
     Raises:
         UsageError: a folder is missing, the template lacks `{stem}`, or two files of one folder have one key.
     """
-    if template.count("{stem}") != 1:
-        raise UsageError(f"the pair template '{template}' must hold {{stem}} once.", hint='For example "{stem}x4".')
-    clean_files, degraded_files = _by_key(clean), _by_key(degraded)
+    for text in (template, clean_template):
+        if text.count("{stem}") != 1:
+            raise UsageError(f"the pair template '{text}' must hold {{stem}} once.", hint='For example "{stem}x4".')
+    clean_files, degraded_files = _unwrapped(_by_key(clean), clean_template), _by_key(degraded)
+    if clean == degraded and (template, clean_template) != ("{stem}", "{stem}"):
+        of_clean = set(clean_files.values())
+        degraded_files = {key: path for key, path in degraded_files.items() if path not in of_clean}
     used: set[str] = set()
     pairs, degraded_alone = [], []
     for key, path in degraded_files.items():
@@ -75,6 +81,17 @@ def _by_key(folder: Path) -> dict[str, Path]:
             raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
         files[key] = path
     return files
+
+
+def _unwrapped(files: dict[str, Path], template: str) -> dict[str, Path]:
+    """The files of that form, by what stands for `{stem}`."""
+    before, after = template.split("{stem}")
+    found = {}
+    for key, path in files.items():
+        name = PurePosixPath(key).name
+        if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
+            found[key.removesuffix(name) + name[len(before) : len(name) - len(after)]] = path
+    return found
 
 
 def _partner(key: str, clean: Collection[str], template: str) -> str | None:

@@ -31,7 +31,8 @@ from irsde_cli.images import (
     with_restored,
 )
 from irsde_cli.networks.network import round_up
-from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, generator_for
+from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, draw_key, generator_for
+from irsde_cli.restorer import Restorer
 from irsde_cli.runtime import free_memory, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
@@ -174,7 +175,7 @@ class Restoration:
         """How many pictures of that size one call takes."""
         if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
             return 1
-        size = max(int(MEMORY_SHARE * free_memory(self.device) / self._bytes(loaded.size)), 1)
+        size = max(int(MEMORY_SHARE * free_memory(self.device) / working_bytes(self.restorer, loaded.size)), 1)
         if self.options.batch_size:
             size = min(size, self.options.batch_size) if self.options.tile == "auto" else self.options.batch_size
         return min(size, self.restorer.max_batch or size, self._largest_batch or size)
@@ -243,7 +244,7 @@ class Restoration:
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
-            generators = [generator_for(self.options.seed, _key(loaded.item, draw)) for loaded in batch]
+            generators = [generator_for(self.options.seed, draw_key(loaded.item.key, draw)) for loaded in batch]
             state = canvas
             kept: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn)) as noise:
@@ -282,20 +283,26 @@ class Restoration:
                     _check(loaded, image, size)
         yield outputs
 
-    def _bytes(self, size: tuple[int, int]) -> int:
-        height, width = _padded(size, self.restorer.multiple)
-        return height * width * self.restorer.scale**2 * self.restorer.working_bytes
-
     def _tile_for(self, batch: Sequence[_Loaded]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
         if self.options.tile != "auto" or self._tile or len(batch) > 1:
             return self._tile
-        share = MEMORY_SHARE * free_memory(self.device)
-        if self._bytes(batch[0].size) <= share:
-            return 0
-        multiple = self.restorer.multiple
-        side = int(math.sqrt(share / self.restorer.working_bytes)) // multiple * multiple
-        return max(side, round_up(SMALLEST_TILE, multiple))
+        return affordable_tile(self.restorer, batch[0].size, self.device)
+
+
+def working_bytes(restorer: Restorer, size: tuple[int, int]) -> int:
+    """Peak memory of an evaluation for an image of that height and width, before it is enlarged."""
+    height, width = _padded(size, restorer.multiple)
+    return height * width * restorer.scale**2 * restorer.working_bytes
+
+
+def affordable_tile(restorer: Restorer, size: tuple[int, int], device: torch.device) -> int:
+    """The side of tiles that free memory holds, 0 where the whole image fits."""
+    share = MEMORY_SHARE * free_memory(device)
+    if working_bytes(restorer, size) <= share:
+        return 0
+    side = int(math.sqrt(share / restorer.working_bytes)) // restorer.multiple * restorer.multiple
+    return max(side, round_up(SMALLEST_TILE, restorer.multiple))
 
 
 class _StoppedError(Exception):
@@ -692,8 +699,3 @@ def _check(loaded: _Loaded, image: Tensor, size: tuple[int, int]) -> None:
 
 def _padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     return round_up(size[0], multiple), round_up(size[1], multiple)
-
-
-def _key(item: Item, draw: int) -> bytes:
-    """The first draw is the plain run; no file name holds a zero byte."""
-    return item.key if draw == 0 else item.key + b"\0" + str(draw).encode()

@@ -197,7 +197,7 @@ def test_any_name(restore: Program, tmp_path: Path) -> None:
         (["in", "out", "--task", "denoise", "--in-place"], 2, "no OUTPUT"),
         (["in", "out", "--config", "bad.toml"], 2, "Did you mean 'steps'"),
         (["in", "out", "--config", "absent.toml"], 2, "cannot read"),
-        (["in", "out", "--task", "derain"], 4, "no weights ship"),
+        (["in", "out", "--task", "deshadow"], 4, "no weights ship"),
         (["in", "out", "--task", "denoise", "--model", "absent.safetensors"], 4, "no weight file"),
         (["in", "out", "--task", "denoise", "--model", "denoise-smal"], 4, "Did you mean 'denoise-small'"),
         (["in", "out", "--task", "denoise", "--model", "notes.txt"], 4, "not a whole safetensors file"),

@@ -1,0 +1,61 @@
+"""How figures are made comparable: what is cropped, rounded and converted before a metric sees two images."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from irsde_cli.registry import unknown_name
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way of measuring that papers share.
+
+    Attributes:
+        summary: for captions and lists.
+        channels: what PSNR and SSIM are taken on: RGB, or the luma of BT.601, not rounded.
+        border: pixels cropped on each side.
+        rounded: whether images are clipped and rounded to 8 bits first, as files are.
+        mean_of_clean: scale the restored image to the clean one's mean grey first ("GT mean"), which flatters.
+    """
+
+    summary: str
+    channels: Literal["rgb", "y"] = "rgb"
+    border: int = 0
+    rounded: bool = True
+    mean_of_clean: bool = False
+
+    @property
+    def caption(self) -> str:
+        """All of it in words."""
+        words = [
+            "RGB" if self.channels == "rgb" else "luma (BT.601, unrounded)",
+            f"border {self.border}",
+            "8-bit" if self.rounded else "not rounded",
+            *(["scaled to the clean mean"] if self.mean_of_clean else []),
+        ]
+        return ", ".join(words)
+
+
+PROTOCOLS = {
+    "irsde": Protocol(
+        "IR-SDE's and Refusion's evaluation, on RGB: deblurring, dehazing, shadows, inpainting", border=4
+    ),
+    "irsde-y": Protocol("IR-SDE's evaluation on luma: deraining", channels="y", border=4),
+    "plain-rgb": Protocol("whole images, RGB: denoising, and most of what is not named here"),
+    "plain-y": Protocol("whole images, luma: JPEG artefacts", channels="y"),
+    "deraining-y": Protocol("the deraining field's: whole images, luma", channels="y"),
+    "sr-y": Protocol("super-resolution's, four times: luma, 4 pixels cropped", channels="y", border=4),
+    "lol": Protocol("low light, RGB, as it is"),
+    "lol-gt-mean": Protocol("low light, RGB, scaled to the clean mean, as some papers report it", mean_of_clean=True),
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise unknown_name("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]

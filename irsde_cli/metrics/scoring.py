@@ -1,0 +1,59 @@
+"""A pair of images under a protocol."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.metrics.luma import luma
+from irsde_cli.metrics.protocols import Protocol
+from irsde_cli.metrics.psnr import psnr
+from irsde_cli.metrics.ssim import WINDOW, ssim
+
+COLUMNS = ("psnr", "ssim", "lpips")
+HIGHER = {"psnr": True, "ssim": True, "lpips": False}
+SMALLEST_LPIPS = LpipsAlex.smallest
+
+
+class Scorer:
+    """PSNR, SSIM, and LPIPS where its weights are at hand."""
+
+    def __init__(self, protocol: Protocol, lpips: Path | None) -> None:
+        self.protocol = protocol
+        self.lpips = None if lpips is None else LpipsAlex.load(lpips)
+
+    def score(self, image: Tensor, clean: Tensor, known: Tensor | None = None) -> dict[str, float | None]:
+        """The figures of an image (1, 3, H, W) against the clean one; `None` where a metric cannot be taken.
+
+        With `known` (1, 1, H, W) `psnr_hole` is the PSNR of the other pixels alone, over RGB.
+        """
+        with torch.inference_mode():
+            image = prepared(image, self.protocol)
+            if self.protocol.mean_of_clean:
+                image = (image * (luma(clean).mean() / luma(image).mean().clamp_min(1e-6))).clamp(0, 1).to(image)
+            a, b = cropped(image, self.protocol.border), cropped(clean, self.protocol.border)
+            x, y = (luma(a), luma(b)) if self.protocol.channels == "y" else (a, b)
+            figures: dict[str, float | None] = {
+                "psnr": float(psnr(x, y)) if x.numel() else None,
+                "ssim": float(ssim(x, y)) if min(x.shape[-2:]) >= WINDOW else None,
+            }
+            if self.lpips is not None:
+                fits = min(image.shape[-2:]) >= SMALLEST_LPIPS
+                figures["lpips"] = float(self.lpips(image.float(), clean.float())) if fits else None
+            if known is not None:
+                hole = ~known.expand_as(clean)
+                figures["psnr_hole"] = float(psnr(image[hole][None], clean[hole][None])) if hole.any() else None
+        return figures
+
+
+def prepared(image: Tensor, protocol: Protocol) -> Tensor:
+    """Clipped, and rounded if the protocol says so."""
+    image = image.clamp(0, 1)
+    return image.mul(255).round().div(255) if protocol.rounded else image
+
+
+def cropped(image: Tensor, border: int) -> Tensor:
+    """Without `border` pixels on each side."""
+    height, width = image.shape[-2:]
+    return image[..., border : max(height - border, border), border : max(width - border, border)]

@@ -1,0 +1,348 @@
+"""Evaluating as an iterable of events: pairs in, figures out, scored beside the sampler."""
+
+import hashlib
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from irsde_cli import __version__, checkpoint
+from irsde_cli.datasets import get_dataset
+from irsde_cli.datasets.dataset import clean_alone, locate
+from irsde_cli.datasets.pairing import Pair, Pairing, pair_folders
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.degradations.free_form_mask import FreeFormMask
+from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import SUFFIXES, read_picture, to_tensor
+from irsde_cli.metrics.protocols import get_protocol
+from irsde_cli.metrics.scoring import Scorer
+from irsde_cli.metrics.statistics import Mean, bootstrap
+from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
+from irsde_cli.restorer import last
+from irsde_cli.runtime import is_out_of_memory
+from irsde_cli.tiling import Evaluate, Reduced, Tiles, whole
+from irsde_cli.weights import find_weights
+from irsde_cli.workflows.evaluate_request import (
+    INPUT,
+    Contender,
+    EvaluateOptions,
+    Event,
+    Planned,
+    Problem,
+    Result,
+    Scored,
+)
+from irsde_cli.workflows.restore import affordable_tile
+
+BEHIND = 2
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A pair in memory; images (1, 3, H, W) in [0, 1], and for holes which pixels are known."""
+
+    pair: Pair
+    clean: Tensor
+    degraded: Tensor
+    known: Tensor | None
+
+
+class _Restored:
+    """A contender that is ready to give pictures."""
+
+    def __init__(
+        self, contender: Contender, task: str, device: torch.device, dtype: torch.dtype | None, seed: int
+    ) -> None:
+        self.contender = contender
+        self.device = device
+        self.dtype = dtype
+        self.seed = seed
+        self.facts: dict[str, Any] = {"from": str(contender.folder)}
+        self.scale: int | None = None
+        if contender.folder is not None:
+            if not contender.folder.is_dir():
+                raise UsageError(f"no such folder: '{contender.folder}'.")
+            return
+        weights = find_weights(contender.model, task)
+        loaded = checkpoint.load(weights.path)
+        self.restorer = loaded.restorer.to(device)
+        self.sampling = self.restorer.resolve(contender.sampling)
+        self.scale = self.restorer.scale
+        self.facts = {
+            "weights": weights.name,
+            "sha256": loaded.sha256,
+            "sampler": self.sampling.sampler,
+            "steps": self.sampling.steps,
+            "nodes": self.sampling.nodes,
+            "draws": contender.draws,
+        }
+
+    def __call__(self, loaded: _Loaded) -> Tensor:
+        """The restored picture (1, 3, H, W) on the CPU.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.contender.folder is not None:
+            return self._read(loaded.pair)
+        height, width = loaded.degraded.shape[-2:]
+        if (height * self.restorer.scale, width * self.restorer.scale) != tuple(loaded.clean.shape[-2:]):
+            raise InputError(_sizes(loaded, self.restorer.scale))
+        tile = affordable_tile(self.restorer, (height, width), self.device)
+        one: Evaluate = Reduced(self.dtype) if self.dtype else whole
+        evaluate = Tiles(tile, tile // 2, one) if tile else one
+        images = []
+        try:
+            for draw in range(self.contender.draws):
+                generator = generator_for(self.seed, draw_key(os.fsencode(loaded.pair.degraded.name), draw))
+                with Prefetched(ImageNoise([generator])) as noise, torch.inference_mode():
+                    states = self.restorer.steps(loaded.degraded.to(self.device), noise, self.sampling, evaluate)
+                    images.append(last(states).float().cpu().clamp(0, 1))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError("there is not enough memory for it.") from None
+        image = torch.stack(images).mean(0)
+        if not torch.isfinite(image).all():
+            raise InputError("the result is not finite.")
+        return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
+
+    def _read(self, pair: Pair) -> Tensor:
+        assert self.contender.folder is not None
+        inner = self.contender.folder / pair.key
+        found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
+        path = next((path for path in found if path.is_file()), None)
+        if path is None:
+            raise InputError(f"'{self.contender.folder}' has no picture of that name.")
+        return _tensor(path)
+
+
+def evaluate(
+    options: EvaluateOptions,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    shown: Callable[[str, dict[str, Tensor]], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Measure; a pair that fails is a `Problem` and the others go on.
+
+    Args:
+        options: what is measured.
+        device: where; the CPU by default.
+        dtype: of the networks.
+        shown: is given every pair's pictures by name: `clean`, `input` and each contender's.
+        stopped: asked after each pair.
+
+    Raises:
+        UsageError: there is nothing to measure, or the data set is incomplete without `partial`.
+        WeightsError: a contender's weights cannot be loaded.
+    """
+    task, pairing, synthetic, expected = _pairing(options)
+    pairs = pairing.pairs[: options.limit]
+    if not pairs:
+        raise UsageError(
+            "there are no pairs to measure.", hint="Names must agree but for the suffix; else see --pairs."
+        )
+    if expected is not None and len(pairing.pairs) < expected and not options.partial:
+        raise UsageError(
+            f"the data set '{options.dataset}' has {len(pairing.pairs)} of {expected} pairs here.",
+            hint="--partial measures those, and says so.",
+        )
+    name = options.protocol or (get_dataset(options.dataset).protocol if options.dataset else "plain-rgb")
+    protocol = get_protocol(name)
+    scorer = Scorer(protocol, options.lpips)
+    degradation = build_degradation(synthetic) if synthetic is not None else None
+    where = device or torch.device("cpu")
+    contenders = [_Restored(contender, task, where, dtype, options.seed) for contender in options.contenders]
+    whole_set = expected is None or (len(pairs) == expected)
+    facts: dict[str, Any] = {
+        "dataset": options.dataset,
+        "clean": None if options.clean is None else str(options.clean),
+        "task": task,
+        "protocol": name,
+        "protocol_says": protocol.caption,
+        "degradation": None if synthetic is None else {"name": synthetic.name, "options": synthetic.options},
+        "pairs": len(pairs),
+        "of": expected,
+        "seed": options.seed,
+        "version": __version__,
+        "device": str(where),
+        "precision": str(dtype or torch.float32).removeprefix("torch."),
+        "lpips": None if options.lpips is None else hashlib.sha256(options.lpips.read_bytes()).hexdigest(),
+        "contenders": {one.contender.label: one.facts for one in contenders},
+    }
+    count = f"{len(pairs)} pairs" if whole_set else f"{len(pairs)} of {expected} pairs"
+    made = "" if synthetic is None else f"{synthetic.name} {_settings(synthetic)}, "
+    title = options.dataset or "folders"
+    measured = f"protocol {name} ({protocol.caption})"
+    caption = f"{title}, {count}, {made}{measured}, seed {options.seed}, irsde {__version__}, {where}"
+    yield Planned(len(pairs), expected, caption, facts)
+    for path in (*pairing.clean_alone, *pairing.degraded_alone):
+        yield Problem(str(path), "it has no partner.")
+    scored: list[Scored] = []
+    for event in _score_all(pairs, contenders, scorer, degradation, options.seed, shown, stopped):
+        if isinstance(event, Scored):
+            scored.append(event)
+        yield event
+    yield summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
+
+
+def summarise(scored: list[Scored], labels: list[str]) -> Result:
+    """Means of each column, and differences from the first contender, which is the second label."""
+    means: dict[str, dict[str, Mean]] = {}
+    for label in labels:
+        columns = sorted({name for row in scored for name in row.figures.get(label, {})})
+        means[label] = {name: bootstrap(_column(scored, label, name)) for name in columns}
+    first = labels[1] if len(labels) > 1 else labels[0]
+    differences = {
+        label: {name: bootstrap(_differences(scored, label, first, name)) for name in means[label]}
+        for label in labels
+        if label not in (first, INPUT)
+    }
+    return Result(means, differences)
+
+
+def _column(scored: list[Scored], label: str, name: str) -> list[float]:
+    values = (row.figures.get(label, {}).get(name) for row in scored)
+    return [value for value in values if value is not None]
+
+
+def _differences(scored: list[Scored], label: str, first: str, name: str) -> list[float]:
+    found = []
+    for row in scored:
+        one, other = row.figures.get(label, {}).get(name), row.figures.get(first, {}).get(name)
+        if one is not None and other is not None and math.isfinite(one) and math.isfinite(other):
+            found.append(one - other)
+    return found
+
+
+def _score_all(
+    pairs: tuple[Pair, ...],
+    contenders: list[_Restored],
+    scorer: Scorer,
+    degradation: Degradation | None,
+    seed: int,
+    shown: Callable[[str, dict[str, Tensor]], None] | None,
+    stopped: Callable[[], bool],
+) -> Iterator[Scored | Problem]:
+    """Read one pair ahead, restore, and score in a thread beside; results come in order."""
+    scale = next((one.scale for one in contenders if one.scale is not None), None)
+    behind: deque[Future[Scored]] = deque()
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "score") as thread:
+        load = [reader.submit(_load, pair, index, degradation, seed, scale) for index, pair in enumerate(pairs[:1])]
+        for index, pair in enumerate(pairs):
+            future = load.pop()
+            if index + 1 < len(pairs):
+                load.append(reader.submit(_load, pairs[index + 1], index + 1, degradation, seed, scale))
+            if stopped():
+                break
+            try:
+                loaded = future.result()
+            except InputError as error:
+                yield Problem(pair.key, error.message)
+                continue
+            images: dict[str, Tensor] = {INPUT: _enlarged(loaded)}
+            seconds: dict[str, float] = {}
+            for one in contenders:
+                since = time.perf_counter()
+                try:
+                    image = one(loaded)
+                    if image.shape != loaded.clean.shape:
+                        raise InputError(_sizes(replace(loaded, degraded=image), 1))
+                except InputError as error:
+                    yield Problem(pair.key, f"{one.contender.label}: {error.message}")
+                    continue
+                seconds[one.contender.label] = time.perf_counter() - since
+                images[one.contender.label] = image
+            behind.append(thread.submit(_score, loaded, images, seconds, scorer))
+            if shown is not None:
+                shown(pair.key, {"clean": loaded.clean, **images})
+            while len(behind) > BEHIND:
+                yield behind.popleft().result()
+        while behind:
+            yield behind.popleft().result()
+
+
+def _score(loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float], scorer: Scorer) -> Scored:
+    figures = {label: scorer.score(image, loaded.clean, loaded.known) for label, image in images.items()}
+    return Scored(loaded.pair.key, figures, seconds)
+
+
+def _load(pair: Pair, index: int, degradation: Degradation | None, seed: int, scale: int | None) -> _Loaded:
+    """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
+    clean = _tensor(pair.clean)
+    if degradation is None:
+        degraded = _tensor(pair.degraded)
+        factor = scale or max(round(clean.shape[-1] / degraded.shape[-1]), 1)
+        height, width = (size // factor * factor for size in clean.shape[-2:])
+        return _Loaded(pair, clean[..., :height, :width], degraded, None)
+    height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
+    clean = clean[..., :height, :width]
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(seed * 1000003 + index)
+
+    known = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
+    return _Loaded(pair, clean, degradation.apply(clean, generator()), known)
+
+
+def _tensor(path: Path) -> Tensor:
+    return to_tensor(read_picture(path, path.name))[None]
+
+
+def _enlarged(loaded: _Loaded) -> Tensor:
+    """The degraded picture at the clean one's size: bicubic, as the field's baseline."""
+    if loaded.degraded.shape == loaded.clean.shape:
+        return loaded.degraded
+    size = (loaded.clean.shape[-2], loaded.clean.shape[-1])
+    # With antialias torch uses the field's kernel, a = -1/2; it makes no other difference when enlarging.
+    return F.interpolate(loaded.degraded, size=size, mode="bicubic", antialias=True)
+
+
+def _sizes(loaded: _Loaded, scale: int) -> str:
+    (height, width), (rows, columns) = loaded.degraded.shape[-2:], loaded.clean.shape[-2:]
+    ratio = f", {columns / width:g} times" if columns % width == 0 and rows % height == 0 and columns != width else ""
+    wanted = f"these weights make it {scale} times larger" if scale > 1 else "they should be equal"
+    return f"the clean picture is {columns} x {rows} and the other {width} x {height}{ratio}; {wanted}."
+
+
+def _settings(config: DegradationConfig) -> str:
+    options = config.options.items()
+    texts = (f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in options)
+    return ", ".join(texts)
+
+
+def _pairing(options: EvaluateOptions) -> tuple[str, Pairing, DegradationConfig | None, int | None]:
+    """The task, the pairs, the damage to make, and how many pairs a whole data set has."""
+    if options.dataset is not None:
+        dataset = get_dataset(options.dataset)
+        found = locate(options.dataset, dataset, list(options.roots))
+        synthetic = None
+        if found.synthetic:
+            assert dataset.degradation is not None, "such a layout belongs to a set with damage of its own"
+            synthetic = options.degradation or DegradationConfig(*dataset.degradation)
+        elif options.degradation is not None:
+            raise UsageError(f"the data set '{options.dataset}' has degraded pictures of its own.")
+        return dataset.task, found.pairing, synthetic, dataset.count
+    if options.clean is None:
+        raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")
+    if options.degraded is None:
+        if options.degradation is None:
+            if all(one.folder is not None for one in options.contenders):
+                return options.task, clean_alone(options.clean), None, None
+            raise UsageError("--lq is missing.", hint="Or give --degradation a name, to damage the clean pictures.")
+        if not options.clean.is_dir():
+            raise UsageError(f"no such folder: '{options.clean}'.")
+        return options.task, clean_alone(options.clean), options.degradation, None
+    return options.task, pair_folders(options.clean, options.degraded, options.pairs), None, None

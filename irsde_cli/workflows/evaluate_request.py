@@ -1,0 +1,103 @@
+"""What a run of `irsde evaluate` was asked for and what it says, known before torch is loaded."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from irsde_cli.degradations import DegradationConfig
+from irsde_cli.metrics.statistics import Mean
+from irsde_cli.samplers.settings import Sampling
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way of restoring: weights with their sampling, or a folder of pictures that some tool made.
+
+    Attributes:
+        label: its column.
+        model: as `--model` names it; `None` takes the task's own.
+        folder: of restored pictures, instead of a model.
+        sampling: what the weights leave open.
+        draws: restorations whose mean counts.
+    """
+
+    label: str
+    model: str | None = None
+    folder: Path | None = None
+    sampling: Sampling = Sampling()
+    draws: int = 1
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is measured.
+
+    Attributes:
+        contenders: what is compared; figures of the degraded pictures come with them.
+        dataset: a row of `irsde_cli.datasets.DATASETS`, or `None` for two folders.
+        roots: folders above the data sets.
+        clean: folder of clean pictures, without a data set.
+        degraded: folder of degraded ones; `None` where `degradation` makes them.
+        pairs: the stem of a degraded file, given `{stem}`.
+        task: for folders: what is undone.
+        protocol: a row of `irsde_cli.metrics.protocols.PROTOCOLS`; the data set's own if `None`.
+        degradation: damage made on the fly, in place of the data set's.
+        seed: of damage and noise.
+        partial: go on with an incomplete data set.
+        limit: only the first so many pairs.
+        lpips: weights of LPIPS; without them the column is missing.
+    """
+
+    contenders: tuple[Contender, ...]
+    dataset: str | None = None
+    roots: tuple[Path, ...] = ()
+    clean: Path | None = None
+    degraded: Path | None = None
+    pairs: str = "{stem}"
+    task: str = ""
+    protocol: str | None = None
+    degradation: DegradationConfig | None = None
+    seed: int = 0
+    partial: bool = False
+    limit: int | None = None
+    lpips: Path | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be measured, and what stands beside every figure."""
+
+    pairs: int
+    expected: int | None
+    caption: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The figures of one pair, by contender; the degraded picture's own under `input`."""
+
+    key: str
+    figures: dict[str, dict[str, float | None]]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A pair, or a file without one, that gave nothing, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Means over images, and differences of each further contender from the first, image by image."""
+
+    means: dict[str, dict[str, Mean]]
+    differences: dict[str, dict[str, Mean]] = field(default_factory=dict)
+
+
+Event = Planned | Scored | Problem | Result

@@ -1,0 +1,280 @@
+"""`irsde evaluate`: pairs, protocols, comparisons, outputs, and what goes wrong."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from irsde_cli.cli.program import app
+from irsde_cli.metrics.luma import luma
+from irsde_cli.metrics.psnr import psnr
+from irsde_cli.metrics.statistics import bootstrap
+from tests.cli.stub import Program
+
+
+def photo(path: Path, height: int = 24, width: int = 32, seed: int = 0, change: int = 0) -> np.ndarray:
+    pixels = np.random.default_rng(seed).integers(40, 200, (height, width, 3)) + change
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return pixels.astype(np.uint8)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for index in range(3):
+        photo(tmp_path / "GT" / f"{index}.png", seed=index)
+        photo(tmp_path / "LQ" / f"{index}.png", seed=index, change=10 + index)
+        photo(tmp_path / "ours" / f"{index}.png", seed=index, change=4)
+        photo(tmp_path / "theirs" / f"{index}.jpg", seed=index, change=20)
+    return tmp_path
+
+
+def evaluate(*words: object) -> Any:
+    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
+
+
+def report(*words: object) -> dict[str, Any]:
+    result = evaluate(*words, "--json", "-", "--quiet")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_pictures_of_any_tool_are_scored_by_name(place: Path) -> None:
+    """Each folder is a column; the figures are those of the formula; the first is compared with the others."""
+    found = report("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--from", place / "theirs")
+    assert found["means"]["ours"]["psnr"]["mean"] == pytest.approx(20 * math.log10(255 / 4))
+    expected = [20 * math.log10(255 / (10 + index)) for index in range(3)]
+    assert [row["figures"]["input"]["psnr"] for row in found["images"]] == pytest.approx(expected)
+    gains = [row["figures"]["theirs"]["psnr"] - row["figures"]["ours"]["psnr"] for row in found["images"]]
+    assert found["differences"]["theirs"]["psnr"]["mean"] == pytest.approx(sum(gains) / 3)
+    assert (found["pairs"], found["protocol"], found["seed"]) == (3, "plain-rgb", 0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "crop", "y"),
+    [("plain-rgb", 0, False), ("irsde", 4, False), ("irsde-y", 4, True), ("deraining-y", 0, True), ("sr-y", 4, True)],
+)
+def test_protocols_crop_and_convert(place: Path, protocol: str, crop: int, y: bool) -> None:
+    noise = np.random.default_rng(9).integers(0, 50, (24, 32, 3))
+    clean = np.asarray(Image.open(place / "GT" / "0.png"))
+    for index in range(3):
+        Image.fromarray((np.asarray(Image.open(place / "GT" / f"{index}.png")) + noise).astype(np.uint8)).save(
+            place / "ours" / f"{index}.png"
+        )
+    found = report("--gt", place / "GT", "--from", place / "ours", "--protocol", protocol)
+    a, b = (torch.from_numpy(x.copy()).permute(2, 0, 1)[None].double() / 255 for x in (clean, (clean + noise)))
+    inner = (..., slice(crop, 24 - crop), slice(crop, 32 - crop))
+    a, b = a[inner], b[inner]
+    expected = psnr(luma(a), luma(b)) if y else psnr(a, b)
+    assert found["images"][0]["figures"]["ours"]["psnr"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_the_mean_of_the_clean_picture_can_be_borrowed(place: Path) -> None:
+    """`lol-gt-mean` scales a picture that is too dark; `lol` does not."""
+    for index in range(3):
+        dark = np.asarray(Image.open(place / "GT" / f"{index}.png")) // 2
+        Image.fromarray(dark).save(place / "ours" / f"{index}.png")
+    plain, scaled = (
+        report("--gt", place / "GT", "--from", place / "ours", "--protocol", name)["means"]["ours"]["psnr"]["mean"]
+        for name in ("lol", "lol-gt-mean")
+    )
+    assert scaled > plain + 10
+
+
+def test_weights_are_evaluated_as_they_restore(place: Path, stub: Path) -> None:
+    """The picture that is scored is the one that `restore` writes, for each way of sampling."""
+    Program(stub)(place / "LQ", place / "restored")
+    found = report(
+        "--gt",
+        place / "GT",
+        "--lq",
+        place / "LQ",
+        "--task",
+        "denoise",
+        "--model",
+        stub,
+        "--way",
+        "posterior:2",
+        "--from",
+        place / "restored",
+    )
+    assert found["differences"]["restored"]["psnr"]["mean"] == 0
+    assert len(found["contenders"]["stub posterior:2"]["sha256"]) == 64
+    ways = report(
+        "--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub,
+        "--way", "posterior:3", "--way", "ode-1:1", "--way", "posterior:3x2", "--limit", 2,
+    )  # fmt: skip
+    assert list(ways["means"]) == ["input", "stub posterior:3", "stub ode-1:1", "stub posterior:3x2"]
+    assert ways["contenders"]["stub posterior:3x2"]["draws"] == 2
+    assert ways["measured"] == 2
+
+
+def test_damage_is_made_on_the_fly(place: Path, stub: Path) -> None:
+    """From the seed alone; settings are shown in the caption."""
+    words = ["--gt", place / "GT", "--task", "denoise", "--model", stub, "--degradation", "gaussian-noise"]
+    settings = ["--set", "sigma_min=25", "--set", "sigma_max=25", "--set", "quantised_share=0"]
+    one, other, third = (report(*words, *settings, "--seed", seed) for seed in (0, 0, 1))
+    assert one["images"][0]["figures"] == other["images"][0]["figures"]
+    assert one["means"]["input"] != third["means"]["input"]
+    assert "sigma_min 25" in one["caption"]
+    assert 19.5 < one["means"]["input"]["psnr"]["mean"] < 21.5
+
+
+def test_holes_are_measured_alone(place: Path, stub: Path) -> None:
+    """Known pixels come back as they were, so the error lies in the holes."""
+    found = report("--gt", place / "GT", "--task", "inpaint", "--model", stub, "--degradation", "free-form-mask")
+    row = found["images"][0]["figures"]
+    assert row["stub"]["psnr"] > row["stub"]["psnr_hole"]
+    assert row["input"]["psnr"] > row["input"]["psnr_hole"]
+
+
+def test_tables(place: Path) -> None:
+    """On the terminal, as Markdown, and a row an image as CSV; the caption names the protocol."""
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours"]
+    shown = evaluate(*words, "--csv", place / "rows.csv", "--markdown", place / "deep" / "table.md")
+    assert shown.exit_code == 0
+    assert "protocol plain-rgb (RGB, border 0, 8-bit), seed 0" in shown.stdout
+    assert "LPIPS is left out" in shown.stderr
+    with (place / "rows.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image"], row["contender"]) for row in rows][:2] == [("0", "input"), ("0", "ours")]
+    table = (place / "deep" / "table.md").read_text()
+    assert "| ours | 36.09 [36.09, 36.09] |" in table
+
+
+def test_what_is_wrong_is_named_and_the_rest_counts(place: Path) -> None:
+    """Alone, unreadable, of another size, missing: exit code 3, and the other pairs are scored."""
+    for index in range(3, 7):
+        photo(place / "GT" / f"{index}.png", seed=index)
+        photo(place / "ours" / f"{index}.png", seed=index)
+        photo(place / "LQ" / f"{index}.png", seed=index)
+    (place / "LQ" / "3.png").unlink()
+    (place / "LQ" / "4.png").write_bytes(b"no picture")
+    photo(place / "ours" / "5.png", 48, 64)
+    (place / "ours" / "6.png").unlink()
+    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--json", "-")
+    assert result.exit_code == 3
+    found = json.loads(result.stdout)
+    assert found["measured"] == 5
+    assert found["means"]["ours"]["psnr"]["count"] == 3
+    sizes = "5: ours: the clean picture is 32 x 24 and the other 64 x 48"
+    assert all(words in result.stderr for words in ("3.png: it has no partner", "failed: 4: ", sizes, "6: ours: '"))
+
+
+def test_equal_pictures_are_said_to_be_equal(place: Path) -> None:
+    """Infinite PSNR is null with a flag in JSON, and left out of the mean by name."""
+    found = report("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "GT")
+    row = found["images"][0]["figures"]["GT"]
+    assert row["psnr"] is None and row["equal"] is True
+    assert found["means"]["GT"]["psnr"] | {"mean": 0} == {
+        "mean": 0, "low": None, "high": None, "count": 0, "infinite": 3,
+    }  # fmt: skip
+    assert "equal" in evaluate("--gt", place / "GT", "--from", place / "GT").stdout
+
+
+def test_odd_pictures(place: Path) -> None:
+    """One pixel, greyscale and 16 bits beside RGB: what can be computed is."""
+    photo(place / "GT" / "a.png", 1, 1)
+    photo(place / "ours" / "a.png", 1, 1, change=3)
+    grey = np.asarray(Image.open(place / "GT" / "0.png").convert("L"))
+    Image.fromarray(grey).save(place / "GT" / "b.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(place / "ours" / "b.png")
+    found = report("--gt", place / "GT", "--from", place / "ours")
+    figures = {row["key"]: row["figures"]["ours"] for row in found["images"]}
+    assert figures["a"]["psnr"] is not None and figures["a"]["ssim"] is None
+    assert figures["b"]["equal"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--dataset", "gopr"], 2, "Did you mean 'gopro'"),
+        (["--dataset", "gopro"], 2, "is not here"),
+        (
+            ["--dataset", "set5", "--data-root", "."],
+            2,
+            "'set5' (Set5, four times smaller) is not here; looked at 'set5'",
+        ),
+        (["--gt", "GT"], 2, "--task is missing"),
+        (["--gt", "GT", "--task", "denoise"], 2, "--lq is missing"),
+        (["--gt", "absent", "--from", "ours"], 2, "no such folder: 'absent'"),
+        (["--gt", "empty", "--from", "ours"], 2, "no pairs"),
+        (["--gt", "GT", "--from", "absent"], 2, "no such folder: 'absent'"),
+        (["--gt", "GT", "--from", "ours", "--protocol", "plain"], 2, "Did you mean 'plain-"),
+        (["--gt", "GT", "--from", "ours", "--lpips", "absent"], 2, "no such file: 'absent'"),
+        (["--gt", "GT", "--from", "ours", "--lpips", "GT/0.png"], 4, "LPIPS weights"),
+        (["--gt", "GT", "--from", "ours", "--from", "ours"], 2, "two contenders are called 'ours'"),
+        (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posterior"], 2, "--way takes"),
+        (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posteriro:8"], 2, "Did you mean 'posterior'"),
+        (["--gt", "GT", "--lq", "LQ", "--task", "deshadow"], 4, "no weights ship"),
+        (["--gt", "GT", "--from", "ours", "--set", "a=1"], 2, "--set belongs"),
+        (["--dataset", "set5", "--gt", "GT"], 2, "not both"),
+    ],
+)
+def test_bad_input(place: Path, words: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence and the right exit code."""
+    (place / "empty").mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("IRSDE_DATA", raising=False)
+    result = evaluate(*words)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_data_sets_are_found_and_must_be_whole(place: Path, stub: Path) -> None:
+    """Below a root, by its usual names; an incomplete one is measured with --partial, and the caption says so."""
+    (place / "sets").mkdir()
+    for folder in ("GT", "LQ"):
+        (place / folder).rename(place / "sets" / folder)
+    (place / "sets").rename(place / "Rain100H")
+    words = ["--dataset", "rain100h", "--data-root", place, "--model", stub]
+    refused = evaluate(*words)
+    assert refused.exit_code == 2 and "has 3 of 100 pairs" in refused.stderr
+    found = report(*words, "--partial")
+    assert "3 of 100 pairs" in found["caption"] and found["protocol"] == "irsde-y"
+    (place / "Rain100H" / "GT").rename(place / "Rain100H" / "other")
+    assert "found LQ, other" in evaluate(*words).stderr
+
+
+def test_intervals_hold_what_they_say() -> None:
+    """The bootstrap's interval of a normal sample is near the textbook's; one value has no width."""
+    sample = np.random.default_rng(1).normal(30, 2, 400)
+    mean = bootstrap(list(sample))
+    assert mean.low is not None and mean.high is not None
+    half = 1.96 * sample.std() / math.sqrt(400)
+    assert (mean.high - mean.low) / 2 == pytest.approx(half, rel=0.1)
+    one = bootstrap([3.0])
+    assert (one.mean, one.low, one.high) == (3.0, 3.0, 3.0)
+    assert bootstrap([math.inf, 1.0]).infinite == 1
+
+
+def test_lists() -> None:
+    """Data sets with their terms, and protocols with what they do."""
+    shown = evaluate("--list").stdout
+    assert "gopro" in shown and "CC BY 4.0" in shown and "deraining-y" in shown
+
+
+def test_the_field_s_sets_are_read_and_measured(shared: Path) -> None:
+    """The baseline of super-resolution: bicubic on Set5 is 28.4 dB on luma, as every paper says."""
+    found = report(
+        "--dataset", "set5", "--data-root", shared / "data/testsets", "--from", shared / "data/testsets/set5/GT"
+    )
+    assert found["means"]["input"]["psnr"]["mean"] == pytest.approx(28.42, abs=0.03)
+
+
+def test_lpips_in_the_table(place: Path, shared: Path) -> None:
+    for index in range(3):
+        for name in ("GT", "ours"):
+            photo(place / name / f"{index}.png", 40, 48, seed=index, change=3 * (name == "ours"))
+    weights = shared / "weights/lpips_alex.safetensors"
+    found = report("--gt", place / "GT", "--from", place / "ours", "--lpips", weights)
+    assert 0 < found["means"]["ours"]["lpips"]["mean"] < 0.1
