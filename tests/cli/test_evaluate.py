@@ -199,9 +199,9 @@ def test_odd_pictures(place: Path) -> None:
         (["--dataset", "gopr"], 2, "Did you mean 'gopro'"),
         (["--dataset", "gopro"], 2, "is not here"),
         (
-            ["--dataset", "set5", "--data-root", "."],
+            ["--dataset", "cbsd68", "--data-root", "."],
             2,
-            "'set5' (Set5, four times smaller) is not here; looked at 'set5'",
+            "'cbsd68' (CBSD68 with white noise) is not here; looked at 'cbsd68'",
         ),
         (["--gt", "GT"], 2, "--task is missing"),
         (["--gt", "GT", "--task", "denoise"], 2, "--lq is missing"),
