@@ -101,7 +101,7 @@ def evaluate(
         task = get_dataset(dataset).task
     if change and degradation is None and (dataset is None or get_dataset(dataset).degradation is None):
         raise UsageError("--set belongs to --degradation.")
-    contenders = _contenders(models or [], folders or [], ways or [], _named)
+    contenders = _contenders(models or [], folders or [], ways or [])
     if any(one.folder is None for one in contenders):
         if not task:
             raise UsageError("--task is missing.")
@@ -180,23 +180,19 @@ def evaluate(
         raise typer.Exit(3)
 
 
-def _named(model: str | None, folder: Path | None, way: str | None) -> str:
-    base = folder.name or str(folder) if folder is not None else Path(model).stem if model else ""
-    return " ".join(part for part in (base, way or "") if part) or "restored"
-
-
-def _contenders(
-    models: list[str], folders: list[Path], ways: list[str], named: Callable[[str | None, Path | None, str | None], str]
-) -> "tuple[Contender, ...]":
+def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tuple[Contender, ...]":
     from irsde_cli.workflows.evaluate_request import Contender
 
     found = []
-    if models or ways or not folders:
-        for model in models or [None]:  # type: ignore[list-item]
-            for way in ways or [None]:  # type: ignore[list-item]
-                sampling, draws = _way(way) if way is not None else (Sampling(), 1)
-                found.append(Contender(named(model, None, way), model, None, sampling, draws))
-    found += [Contender(named(None, folder, None), None, folder) for folder in folders]
+    chosen: list[str | None] = [*models] or ([None] if ways or not folders else [])
+    for model in chosen:
+        name = Path(model).stem if model is not None else ""
+        if not ways:
+            found.append(Contender(name, model=model))
+        for way in ways:
+            sampling, draws = _way(way)
+            found.append(Contender(name, way, model, None, sampling, draws))
+    found += [Contender(folder.name or str(folder), folder=folder) for folder in folders]
     labels = [one.label for one in found]
     if len(set(labels)) < len(labels):
         raise UsageError(f"two contenders are called '{max(labels, key=labels.count)}'.", hint="Name files apart.")

@@ -30,6 +30,7 @@ from irsde_cli.metrics.statistics import Mean, bootstrap
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.runtime import is_out_of_memory
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.tiling import Evaluate, Reduced, Tiles, whole
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate_request import (
@@ -76,6 +77,8 @@ class _Restored:
         weights = find_weights(contender.model, task)
         loaded = checkpoint.load(weights.path)
         self.restorer = loaded.restorer.to(device)
+        if not isinstance(self.restorer, Diffusion):  # ways of sampling say nothing to one pass
+            self.contender = contender = Contender(contender.name, model=contender.model)
         self.sampling = self.restorer.resolve(contender.sampling)
         self.scale = self.restorer.scale
         self.facts = {
@@ -164,7 +167,8 @@ def evaluate(
     scorer = Scorer(protocol, options.lpips)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
-    contenders = [_Restored(contender, task, where, dtype, options.seed) for contender in options.contenders]
+    built = (_Restored(contender, task, where, dtype, options.seed) for contender in options.contenders)
+    contenders = list({one.contender.label: one for one in built}.values())
     whole_set = expected is None or (len(pairs) == expected)
     facts: dict[str, Any] = {
         "dataset": options.dataset,

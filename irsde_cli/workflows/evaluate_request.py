@@ -16,18 +16,25 @@ class Contender:
     """A way of restoring: weights with their sampling, or a folder of pictures that some tool made.
 
     Attributes:
-        label: its column.
+        name: what it is.
+        way: how it samples, in words.
         model: as `--model` names it; `None` takes the task's own.
         folder: of restored pictures, instead of a model.
         sampling: what the weights leave open.
         draws: restorations whose mean counts.
     """
 
-    label: str
+    name: str
+    way: str = ""
     model: str | None = None
     folder: Path | None = None
     sampling: Sampling = Sampling()
     draws: int = 1
+
+    @property
+    def label(self) -> str:
+        """Its column."""
+        return " ".join(filter(None, (self.name, self.way))) or "restored"
 
 
 @dataclass(frozen=True)

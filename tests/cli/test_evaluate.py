@@ -12,10 +12,13 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.metrics.luma import luma
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.statistics import bootstrap
+from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.parts import NetworkConfig
 from tests.cli.stub import Program
 
 
@@ -115,6 +118,15 @@ def test_weights_are_evaluated_as_they_restore(place: Path, stub: Path) -> None:
     assert list(ways["means"]) == ["input", "stub posterior:3", "stub ode-1:1", "stub posterior:3x2"]
     assert ways["contenders"]["stub posterior:3x2"]["draws"] == 2
     assert ways["measured"] == 2
+
+
+def test_one_pass_stands_beside_samplers(place: Path, stub: Path) -> None:
+    """Ways of sampling say nothing to it, so it appears once."""
+    direct = Direct(DirectConfig(NetworkConfig("dncnn", {"depth": 2, "width": 4})))
+    checkpoint.save(place / "direct.safetensors", direct, task="denoise")
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--model"]
+    found = report(*words, place / "direct.safetensors", "--way", "posterior:2", "--way", "ode-1:1")
+    assert list(found["means"]) == ["input", "stub posterior:2", "stub ode-1:1", "direct"]
 
 
 def test_damage_is_made_on_the_fly(place: Path, stub: Path) -> None:

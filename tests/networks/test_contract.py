@@ -13,6 +13,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "nafnet": {"width": 8, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1)},
     "latent-unet": {"ch": 8, "ch_mult": (1, 2)},
     "pocket-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
+    "dncnn": {"depth": 3, "width": 8},
+    "ffdnet": {"depth": 3, "width": 8},
+    "aod-net": {},
 }
 
 

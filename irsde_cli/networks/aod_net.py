@@ -1,0 +1,33 @@
+"""AOD-Net: five small convolutions that estimate the one map K of the scattering model, J = K I - K + 1.
+
+Li et al., "AOD-Net: All-in-One Dehazing Network", ICCV 2017.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.networks.network import Network
+
+
+class AODNet(Network):
+    """Takes the degraded image alone; parameters are named as in the public port."""
+
+    working_bytes = 4 * 40
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.e_conv1 = nn.Conv2d(3, 3, 1)
+        self.e_conv2 = nn.Conv2d(3, 3, 3, padding=1)
+        self.e_conv3 = nn.Conv2d(6, 3, 5, padding=2)
+        self.e_conv4 = nn.Conv2d(6, 3, 7, padding=3)
+        self.e_conv5 = nn.Conv2d(12, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """See `Network.forward`: what leads from `mu` to the clean image."""
+        first = self.e_conv1(mu).relu()
+        second = self.e_conv2(first).relu()
+        third = self.e_conv3(torch.cat((first, second), dim=1)).relu()
+        fourth = self.e_conv4(torch.cat((second, third), dim=1)).relu()
+        k = self.e_conv5(torch.cat((first, second, third, fourth), dim=1)).relu()
+        clean: Tensor = (k * mu - k + 1).relu()
+        return clean - mu
