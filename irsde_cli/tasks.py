@@ -30,7 +30,7 @@ TASKS = {
     "dehaze": Task("remove haze", dataset="sots-indoor"),
     "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
     "sr4": Task("upscale four times", dataset="set5"),
-    "jpeg": Task("remove JPEG artefacts", dataset="live1"),
+    "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
     "lowlight": Task("brighten dark photographs", dataset="lol-v1"),
     "deshadow": Task("remove shadows", dataset="istd"),
     "raindrop": Task("remove raindrops on glass", dataset="raindrop"),

@@ -19,7 +19,7 @@ class Weights:
     path: Path
 
 
-SHIPPED = ("denoise-small", "deblur-small", "derain-small")
+SHIPPED = ("denoise-small", "deblur-small", "derain-small", "jpeg-small")
 
 
 def shipped_path(name: str) -> Path:
