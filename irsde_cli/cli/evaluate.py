@@ -24,6 +24,7 @@ from irsde_cli.samplers.settings import Sampling
 if TYPE_CHECKING:
     from irsde_cli.metrics.statistics import Mean
     from irsde_cli.workflows.evaluate_request import Contender, Planned, Problem, Result, Scored
+    from irsde_cli.workflows.report import Report
 
 TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "psnr_hole": "PSNR of holes (dB)"}
 DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "psnr_hole": 2}
@@ -73,6 +74,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON; - is a pipe.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row an image; - is a pipe.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is a pipe.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with all pictures into this folder.")] = None,
     list_sets: Annotated[bool, typer.Option("--list", help="Name data sets and protocols, and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors alone.")] = False,
 ) -> None:
@@ -145,18 +147,23 @@ def evaluate(
     if precision not in ("auto", "fp32", "bf16", "fp16"):
         raise UsageError(f"unknown precision '{precision}'.", hint="Known: auto, fp32, bf16, fp16.")
     dtype = choose_precision(precision, chosen)  # type: ignore[arg-type]
+    page = None if report is None else _page(report, dataset or (clean.name if clean is not None else ""))
     planned: Planned | None = None
     rows: list[Scored] = []
     problems: list[Problem] = []
     result: Result | None = None
     with Interruption() as interrupted, _counter(quiet) as count:
-        for event in workflow.evaluate(asked, device=chosen, dtype=dtype, stopped=interrupted):
+        for event in workflow.evaluate(
+            asked, device=chosen, dtype=dtype, shown=None if page is None else page.pictures, stopped=interrupted
+        ):
             match event:
                 case Planned():
                     planned = event
                     count(0, event.pairs)
                 case Scored():
                     rows.append(event)
+                    if page is not None:
+                        page.figures(event.key, event.figures)
                     count(len(rows), planned.pairs if planned else 0)
                 case Problem():
                     problems.append(event)
@@ -169,6 +176,9 @@ def evaluate(
     _write(json_file, json.dumps(_everything(planned, rows, problems, result), indent=1) + "\n")
     _write(csv_file, _csv(rows))
     _write(markdown, _markdown(planned, result) + "\n")
+    if page is not None:
+        written = page.write(planned.caption, [(problem.key, problem.reason) for problem in problems])
+        typer.echo(f"the page is {printable(written)}", err=True)
     for problem in problems:
         typer.echo(f"failed: {printable(problem.key)}: {printable(problem.reason)}", err=True)
     if interrupted.code:
@@ -178,6 +188,12 @@ def evaluate(
         raise UsageError("not one pair could be measured.")
     if problems:
         raise typer.Exit(3)
+
+
+def _page(folder: Path, name: str) -> "Report":
+    from irsde_cli.workflows.report import Report
+
+    return Report(folder, f"irsde: {name}")
 
 
 def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tuple[Contender, ...]":
