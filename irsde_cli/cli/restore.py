@@ -201,6 +201,9 @@ def restore(
     ] = None,
     limit: Annotated[int | None, _panel("--limit", panel="Batch", min=1, help="Only the first so many.")] = None,
     fail_fast: Annotated[bool, _panel("--fail-fast", panel="Batch", help="Stop at the first failure.")] = False,
+    report: Annotated[
+        Path | None, _panel("--report", panel="Output", help="Also write a page with all pictures into this folder.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", rich_help_panel="Batch", help="Say what would be done, and do nothing.")
     ] = False,
@@ -245,6 +248,8 @@ def restore(
         raise UsageError(f"--depth is 8 or 16, not {depth}.")
     if sampler is not None:
         SAMPLERS.check(sampler)
+    if report is not None and (in_place or inputs == "-" or outputs == "-"):
+        raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     asked = Options(
         inputs=inputs,
         outputs=outputs,
@@ -309,6 +314,7 @@ def restore(
         )
     _log(verbose, quiet)
     failures: list[Failed] = []
+    page = None if report is None or dry_run else _page(report, task)
     with Interruption() as interrupted, display(quiet=quiet) as shown:
         restoration.stopped = interrupted
         events = preview(planned, settings_id(settings)) if dry_run else restoration.run(planned)
@@ -320,6 +326,8 @@ def restore(
             shown.show(event)
             if json_lines and outputs != "-":
                 data(as_json(event))
+            if page is not None and isinstance(event, Done) and event.output is not None:
+                page.pictures(event.name, _before_and_after(inputs, event.name, event.output))
             match event:
                 case Done(data=bytes() as picture):
                     sys.stdout.buffer.write(picture)
@@ -344,6 +352,10 @@ def restore(
         data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
     if not quiet and not dry_run:
         typer.echo(f"{shown.tally}.", err=True)
+    if page is not None:
+        caption = f"{weights.name}, {restoration.sampling.sampler}, {restoration.sampling.steps} steps, seed {seed}"
+        written = page.write(caption, [(failed.name, failed.reason) for failed in failures])
+        typer.echo(f"the page is {printable(written)}", err=True)
     for failed in failures:
         typer.echo(
             f"failed: {printable(failed.name)}: {printable(failed.reason)} {printable(failed.hint)}".rstrip(), err=True
@@ -355,6 +367,20 @@ def restore(
         raise typer.Exit(interrupted.code)
     if failures:
         raise typer.Exit(3)
+
+
+def _page(folder: Path, task: str) -> Any:
+    from irsde_cli.workflows.report import Report
+
+    return Report(folder, f"irsde restore --task {task}")
+
+
+def _before_and_after(inputs: str, name: str, output: Path) -> dict[str, Any]:
+    """The input and the result, as the files hold them."""
+    from irsde_cli.images import read_picture, to_tensor
+
+    source = Path(inputs) / name if Path(inputs).is_dir() else Path(inputs)
+    return {label: to_tensor(read_picture(path, name)) for label, path in (("input", source), ("restored", output))}
 
 
 def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:

@@ -479,6 +479,18 @@ def test_env() -> None:
     assert json.loads(CliRunner().invoke(app, ["env", "--json"]).stdout)["devices"].startswith("cpu")
 
 
+def test_a_page_shows_before_and_after(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """One row a picture, and the failed ones by name; a pipe has no page."""
+    (photos / "bad.png").write_bytes(b"no picture")
+    restore(photos, tmp_path / "out", "-r", "--report", tmp_path / "page", code=3)
+    text = (tmp_path / "page" / "index.html").read_text()
+    data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
+    assert len(data["rows"]) == 7 and data["labels"] == ["input", "restored"]
+    assert data["problems"][0]["key"] == "bad.png"
+    assert all((tmp_path / "page" / path).is_file() for row in data["rows"] for path in row["pictures"].values())
+    restore(photos / "p1.png", "-", "--report", tmp_path / "page", code=2)
+
+
 def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
     """Bare `irsde train` shows how it is called; a settings file trains a checkpoint that restores."""
     from typer.testing import CliRunner
