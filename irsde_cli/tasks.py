@@ -29,7 +29,7 @@ TASKS = {
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", dataset="sots-indoor"),
     "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
-    "sr4": Task("upscale four times", dataset="set5"),
+    "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
     "lowlight": Task("brighten dark photographs", dataset="lol-v1"),
     "deshadow": Task("remove shadows", dataset="istd"),
