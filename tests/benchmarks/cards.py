@@ -1,0 +1,50 @@
+"""Fills the tables of pages: each stands below the command that makes it.
+
+    IRSDE_DATA=SETS IRSDE_LPIPS=FILE python -m tests.benchmarks.cards docs/models/derain-small.md [--only TEXT]
+
+A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
+table. `PHOTOS` and `PEERS` in a command stand for the folders of those environment variables.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+BLOCK = re.compile(r"<!-- (evaluate .*?) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def filled(command: str) -> str:
+    """The command as people would type it, and its table."""
+    words = [word.replace("PHOTOS", os.environ.get("PHOTOS", "PHOTOS")) for word in shlex.split(command)]
+    words = [word.replace("PEERS", os.environ.get("PEERS", "PEERS")) for word in words]
+    run = [sys.executable, "-m", "irsde_cli", *words, "--markdown", "-", "--quiet"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{command}: {done.stderr}")
+    table = re.sub(r"; mean over images.*", ".", done.stdout.strip(), count=1)
+    return f"<!-- {command} -->\n\n```sh\nirsde {command}\n```\n\n{table}\n\n<!-- end -->"
+
+
+def main() -> None:
+    """Rewrite the pages that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", type=Path, nargs="+")
+    parser.add_argument("--only", default="", help="commands that hold this text")
+    arguments = parser.parse_args()
+    for page in arguments.pages:
+        for command in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if arguments.only in command:
+                block = filled(command)
+                text = page.read_text(encoding="utf-8")
+                start = text.index(f"<!-- {command} -->")
+                end = text.index("<!-- end -->", start) + len("<!-- end -->")
+                page.write_text(text[:start] + block + text[end:], encoding="utf-8")
+                print(page, command, flush=True)
+
+
+if __name__ == "__main__":
+    main()
