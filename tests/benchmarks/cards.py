@@ -3,7 +3,7 @@
     IRSDE_DATA=SETS IRSDE_LPIPS=FILE python -m tests.benchmarks.cards docs/models/derain-small.md [--only TEXT]
 
 A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
-table. `PHOTOS` and `PEERS` in a command stand for the folders of those environment variables.
+table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA.
 """
 
 import argparse
@@ -19,8 +19,9 @@ BLOCK = re.compile(r"<!-- (evaluate .*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 def filled(command: str) -> str:
     """The command as people would type it, and its table."""
-    words = [word.replace("PHOTOS", os.environ.get("PHOTOS", "PHOTOS")) for word in shlex.split(command)]
-    words = [word.replace("PEERS", os.environ.get("PEERS", "PEERS")) for word in words]
+    words = shlex.split(command)
+    for name, variable in (("PHOTOS", "PHOTOS"), ("PEERS", "PEERS"), ("SETS", "IRSDE_DATA")):
+        words = [word.replace(name, os.environ.get(variable, name)) for word in words]
     run = [sys.executable, "-m", "irsde_cli", *words, "--markdown", "-", "--quiet"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 3):
