@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from irsde_cli.diffusion.mean_reverting import Gaussian, MeanRevertingSDE
@@ -16,8 +17,10 @@ class Diffusion(Restorer):
     Attributes:
         network: the backbone, a `Network`.
         parameterisation: what its output means.
+        pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
     """
 
+    pure_start: bool = False
     network: Network
     parameterisation: Parameterisation
 
@@ -32,8 +35,12 @@ class Diffusion(Restorer):
         """The process of the training states."""
 
     def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
-        """The states at indices t (B,) between the ends x0 and mu (B, C, H, W)."""
-        return self.clock.marginal(x0, mu, t)
+        """The training states at indices t (B,) between the ends x0 and mu (B, C, H, W)."""
+        x = self.clock.marginal(x0, mu, t)
+        if not self.pure_start:
+            return x
+        ends = (t == self.clock.num_timesteps).to(x0.device)[:, None, None, None]
+        return Gaussian(torch.where(ends, mu, x.mean), x.std)
 
     def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""

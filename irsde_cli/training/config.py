@@ -36,6 +36,9 @@ class TrainConfig:
         timesteps: how the index of a sample is drawn from 1..T: uniformly, or uniformly in half the log of the
             signal-to-noise ratio.
         terminal_share: share of samples at t = T, where the first evaluation of every sampler happens.
+        pure_start: at t = T show the network what the sampler will: the degraded image and noise. As published,
+            alpha_T = 0.005 of the clean image is left there; averaged over smooth areas a network reads it, and misses
+            it when it samples.
         weighting: `uniform`, or `min-snr`: samples of a signal-to-noise ratio above 5 weigh 5 / ratio (Hang et al.,
             ICCV 2023).
         optimiser: Adam, AdamW, or Lion (Chen et al., NeurIPS 2023; the extra `lion`).
@@ -70,6 +73,7 @@ class TrainConfig:
     swap_share: float = 0.0
     timesteps: Literal["uniform", "half-log-snr"] = "uniform"
     terminal_share: float = 0.2
+    pure_start: bool = False
     weighting: Literal["uniform", "min-snr"] = "uniform"
     optimiser: Literal["adam", "adamw", "lion"] = "adamw"
     learning_rate: float = 1e-3

@@ -91,6 +91,8 @@ class Trainer:
         self.ranks = ranks
         self.system = build_restorer(config.system, config.model, "'model'").to(ranks.device)
         self.system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(self.system, Diffusion):
+            self.system.pure_start = config.pure_start
         self.system.requires_grad_(False)
         self.system.learnt.requires_grad_(True)
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))

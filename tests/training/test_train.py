@@ -485,3 +485,17 @@ def test_unknown_parts_are_named(photos: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             run(replace(TINY, **change), photos, photos / "run")
+
+
+def test_a_pure_start_shows_what_the_sampler_shows(photos: Path, tmp_path: Path) -> None:
+    """At t = T the state holds nothing of the clean image, at other times all that the process leaves; it trains."""
+    trainer = Trainer(replace(TINY, pure_start=True), Ranks(CPU))
+    system = trainer.system
+    assert isinstance(system, Diffusion)
+    x0, mu = torch.rand(2, 1, 3, 8, 8).expand(2, 2, 3, 8, 8)
+    t = torch.tensor([100, 99])
+    states = system.marginal(x0, mu, t).mean
+    published = system.clock.marginal(x0, mu, t).mean
+    assert torch.equal(states[0], mu[0]) and not torch.equal(published[0], mu[0])
+    assert torch.equal(states[1], published[1])
+    assert losses(run(replace(TINY, pure_start=True), photos, tmp_path / "run"))
