@@ -27,7 +27,7 @@ TASKS = {
     "denoise": Task("remove noise", weights="denoise-small", dataset="cbsd68"),
     "deblur": Task("remove motion blur", weights="deblur-small", dataset="gopro"),
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
-    "dehaze": Task("remove haze", dataset="sots-indoor"),
+    "dehaze": Task("remove haze", weights="dehaze-small", dataset="sots-indoor"),
     "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
     "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
