@@ -28,7 +28,7 @@ TASKS = {
     "deblur": Task("remove motion blur", weights="deblur-small", dataset="gopro"),
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", weights="dehaze-small", dataset="sots-indoor"),
-    "inpaint": Task("fill holes", dataset="celeba-hq", needs_mask=True),
+    "inpaint": Task("fill holes", weights="inpaint-small", dataset="celeba-hq", needs_mask=True),
     "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
     "lowlight": Task("brighten dark photographs", dataset="lol-v1"),

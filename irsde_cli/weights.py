@@ -19,7 +19,7 @@ class Weights:
     path: Path
 
 
-SHIPPED = ("denoise-small", "deblur-small", "derain-small", "jpeg-small", "sr4-small", "dehaze-small")
+SHIPPED = ("denoise-small", "deblur-small", "derain-small", "jpeg-small", "sr4-small", "dehaze-small", "inpaint-small")
 
 
 def shipped_path(name: str) -> Path:
