@@ -31,7 +31,7 @@ TASKS = {
     "inpaint": Task("fill holes", weights="inpaint-small", dataset="celeba-hq", needs_mask=True),
     "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
-    "lowlight": Task("brighten dark photographs", dataset="lol-v1"),
+    "lowlight": Task("brighten dark photographs", weights="lowlight-small", dataset="lol-v1"),
     "deshadow": Task("remove shadows", dataset="istd"),
     "raindrop": Task("remove raindrops on glass", dataset="raindrop"),
     "desnow": Task("remove snow", dataset="snow100k"),

@@ -19,7 +19,16 @@ class Weights:
     path: Path
 
 
-SHIPPED = ("denoise-small", "deblur-small", "derain-small", "jpeg-small", "sr4-small", "dehaze-small", "inpaint-small")
+SHIPPED = (
+    "denoise-small",
+    "deblur-small",
+    "derain-small",
+    "dehaze-small",
+    "inpaint-small",
+    "sr4-small",
+    "jpeg-small",
+    "lowlight-small",
+)
 
 
 def shipped_path(name: str) -> Path:
