@@ -2,7 +2,7 @@
 
 The atmospheric scattering model I = J t + A (1 - t), t = exp(-beta d), with the ranges of RESIDE's indoor set (Li et
 al., "Benchmarking Single-Image Dehazing and Beyond", IEEE TIP 2019). Photographs come without depth, so it is made up:
-a tilted ground, smooth hills, and the photograph's own regions, whose borders are where real depth jumps.
+a room, or ground with hills, and in it things that are regions of the photograph, for real depth jumps at borders.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class Haze(Degradation):
     Attributes:
         beta_min: thinnest haze: the optical depth at the farthest point.
         beta_max: thickest.
-        near_max: largest share of that depth that the nearest point has.
+        near_max: out of doors: largest share of that depth that the nearest point has.
         light_min: darkest air, of 1.
         light_max: brightest.
         cast_max: largest difference of a channel of the air from its grey.
     """
 
-    beta_min: float = 0.2
-    beta_max: float = 1.7
-    near_max: float = 0.6
+    beta_min: float = 0.4
+    beta_max: float = 2.4
+    near_max: float = 0.4
     light_min: float = 0.7
     light_max: float = 1.0
     cast_max: float = 0.03
@@ -46,36 +46,75 @@ class Haze(Degradation):
         beta = uniform(self.beta_min, self.beta_max, count, generator)
         light = per_image(uniform(self.light_min, self.light_max, count, generator), clean)
         cast = uniform(-self.cast_max, self.cast_max, 3 * count, generator).reshape(count, 3, 1, 1).to(clean)
-        near = per_image(uniform(0, self.near_max, count, generator), clean)
-        depth = near + (1 - near) * made_up_depth(clean, generator)
+        depth = made_up_depth(clean, self.near_max, generator)
         transmission = torch.exp(-per_image(beta, clean) * depth)
         return as_file(clean * transmission + (light + cast) * (1 - transmission))
 
 
-def made_up_depth(clean: Tensor, generator: torch.Generator) -> Tensor:
-    """Depth (B, 1, H, W) from 0 to 1 for images (B, 3, H, W)."""
+def made_up_depth(clean: Tensor, near_max: float, generator: torch.Generator) -> Tensor:
+    """Depth (B, 1, H, W), 1 where it is largest, for images (B, 3, H, W): a room, or open ground, with things in it."""
     count, _, height, width = clean.shape
-    device = generator.device
-    rows = torch.linspace(1, -1, height, device=device)[:, None]
-    columns = torch.linspace(-1, 1, width, device=device)
-    slope = torch.randn(count, 1, 1, 1, generator=generator, device=device) * 0.4
-    rise = uniform(0, 1, count, generator)[:, None, None, None]
-    ground = slope * columns - rise * rows
-    hills = torch.zeros(count, 1, height, width, device=device)
-    for cells in (2, 4, 8):
-        coarse = torch.randn(count, 1, cells, cells, generator=generator, device=device)
-        hills += F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True) / cells
-    mixing = torch.randn(count, 3, generator=generator, device=device).to(clean)
-    regions = torch.einsum("bchw,bc->bhw", clean, mixing)[:, None]
-    regions = F.avg_pool2d(F.pad(regions, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    regions = torch.sigmoid(8 * (regions - regions.mean((-2, -1), keepdim=True)))
-    shares = torch.rand(3, count, generator=generator, device=device)
-    mixed = sum(
-        per_image(share, part.to(clean)) * _unit(part.to(clean))
-        for share, part in zip(shares, (ground, hills, regions), strict=True)
+    indoors = torch.rand(count, 1, 1, 1, generator=generator, device=generator.device) < 0.5
+    depth = torch.where(
+        indoors, _room(count, height, width, generator), _open(count, height, width, near_max, generator)
     )
-    assert isinstance(mixed, Tensor)
-    return _unit(mixed)
+    depth = depth.to(clean)
+    nearer = per_image(uniform(0, 0.6, count, generator), clean)
+    depth = depth * (1 - _thing(clean, generator) * nearer)
+    return depth / depth.amax((-2, -1), keepdim=True)
+
+
+def _rays(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rightwards and downwards, (H, W) each, of a view as wide as that of usual lenses."""
+    scale = 0.6 / max(height, width)
+    down = torch.linspace(-scale * height, scale * height, height, device=device)
+    right = torch.linspace(-scale * width, scale * width, width, device=device)
+    rows, columns = torch.meshgrid(down, right, indexing="ij")
+    return columns, rows
+
+
+def _room(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """A box seen from within, turned sideways and up or down: how far its nearest wall is along each ray."""
+    right, down = _rays(height, width, generator.device)
+    turn, tilt = (uniform(-low, low, count, generator)[:, None, None] for low in (0.7, 0.3))
+    ahead = torch.cos(turn) - right * torch.sin(turn)
+    aside = right * torch.cos(turn) + torch.sin(turn)
+    below = down + tilt
+    walls = []
+    for direction, least, most in (
+        (aside, 0.5, 2.5), (-aside, 0.5, 2.5), (below, 0.6, 1.6), (-below, 0.6, 1.6), (ahead, 1.5, 6.0),
+    ):  # fmt: skip
+        away = uniform(least, most, count, generator)[:, None, None]
+        walls.append(torch.where(direction > 1e-3, away / direction.clamp_min(1e-3), torch.inf))
+    depth = torch.stack(walls).amin(0)[:, None]
+    return depth / depth.amax((-2, -1), keepdim=True)
+
+
+def _open(count: int, height: int, width: int, near_max: float, generator: torch.Generator) -> Tensor:
+    """Tilted ground with smooth hills."""
+    right, down = _rays(height, width, generator.device)
+    slope = torch.randn(count, 1, 1, 1, generator=generator, device=generator.device) * 0.4
+    rise = uniform(0, 1, count, generator)[:, None, None, None]
+    share = uniform(0, 1, count, generator)[:, None, None, None]
+    hills = torch.zeros(count, 1, height, width, device=generator.device)
+    for cells in (2, 4, 8):
+        coarse = torch.randn(count, 1, cells, cells, generator=generator, device=generator.device)
+        hills += F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True) / cells
+    near = uniform(0, near_max, count, generator)[:, None, None, None]
+    return near + (1 - near) * _unit(share * _unit(slope * right - rise * down) + (1 - share) * _unit(hills))
+
+
+def _thing(clean: Tensor, generator: torch.Generator) -> Tensor:
+    """A share (B, 1, H, W) in [0, 1] of regions whose borders are the photograph's: there real depth jumps."""
+    count, _, height, width = clean.shape
+    mixing = torch.randn(count, 3, generator=generator, device=generator.device).to(clean)
+    regions = torch.einsum("bchw,bc->bhw", clean, mixing)[:, None]
+    # A wide mean takes texture out and leaves straight borders where they are.
+    regions = F.avg_pool2d(F.pad(regions, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
+    coarse = torch.randn(count, 1, 3, 3, generator=generator, device=generator.device).to(clean)
+    place = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
+    spread = regions.std((-2, -1), keepdim=True).clamp_min(1e-3)
+    return torch.sigmoid(10 * ((regions - regions.mean((-2, -1), keepdim=True)) / spread + place))
 
 
 def _unit(field: Tensor) -> Tensor:
