@@ -1,0 +1,148 @@
+"""What the studies left open: nodes, second-order coefficient and recentred start, on the networks that ship.
+
+    python -m tests.benchmarks.solvers PHOTOS LPIPS [TASK ...] [--limit N] [--steps N ...]
+
+Every variant changes one thing of its base. PHOTOS are degraded from seed 0 as each network's preset says, unless the
+table below names a level; all variants start from the same noise. Prints a Markdown table a task: RGB, 8-bit.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irsde_cli import checkpoint
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.diffusion.path import Path as Process
+from irsde_cli.images import looks_like_picture, read_picture, to_tensor
+from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.metrics.psnr import psnr
+from irsde_cli.randomness import ImageNoise, generator_for
+from irsde_cli.restorer import last
+from irsde_cli.samplers.multistep import multistep
+from irsde_cli.samplers.nodes import choose_nodes, even_nodes, times_from
+from irsde_cli.samplers.posterior import posterior
+from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.parts import centre, clean_predictor
+from irsde_cli.tiling import Reduced
+from irsde_cli.weights import find_weights
+
+TESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "denoise": ("gaussian-noise", {"sigma_min": 25.0, "sigma_max": 25.0, "quantised_share": 0.0}),
+    "deblur": ("motion-blur", {}),
+    "derain": ("rain", {}),
+    "dehaze": ("haze", {}),
+    "sr4": ("downsampling", {}),
+    "jpeg": ("jpeg", {"quality_min": 10, "quality_max": 10, "full_colour_share": 0.0}),
+    "inpaint": ("free-form-mask", {"hole_min": 0.3, "hole_max": 0.3}),
+    "lowlight": ("low-light", {}),
+}
+NODES = ("rule", "even", "to 1")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A solver of second order, or the posterior sampler where `eta` is `None`."""
+
+    eta: float | None
+    nodes: str
+    coefficient: str = "midpoint"
+    recentre: bool = True
+
+    def __str__(self) -> str:
+        if self.eta is None:
+            return f"posterior, nodes {self.nodes}"
+        parts = ["ode-2" if self.eta == 0 else "sde-2", f"nodes {self.nodes}"]
+        parts += [] if self.coefficient == "midpoint" else [self.coefficient]
+        parts += [] if self.recentre else ["not recentred"]
+        return ", ".join(parts)
+
+
+def variants() -> Iterator[Variant]:
+    """One thing changed at a time."""
+    for eta in (0.0, 1.0):
+        base = Variant(eta, "rule")
+        yield base
+        yield from (replace(base, nodes=nodes) for nodes in NODES[1:])
+        yield replace(base, coefficient="exact")
+        yield replace(base, nodes="even", coefficient="exact")
+        if eta == 0:
+            yield replace(base, recentre=False)
+    yield from (Variant(None, nodes) for nodes in NODES)
+
+
+def chosen(nodes: str, path: Process, steps: int, start: int) -> tuple[int, ...]:
+    """The time indices of one of the rules under test."""
+    if nodes == "rule":
+        return choose_nodes(path, steps, start, fast=True)
+    if nodes == "even":
+        return even_nodes(start, steps)
+    return tuple(round(start - (start - 1) * index / (steps - 1)) for index in range(steps))
+
+
+def restore(restorer: MeanReverting, degraded: Tensor, key: str, variant: Variant, steps: int) -> Tensor:
+    """One draw (1, 3, H, W)."""
+    noise = ImageNoise([generator_for(0, key.encode())])
+    mu = centre(degraded, restorer.scale, restorer.config.upsampling)
+    path = restorer.sde.path(mu)
+    predict = clean_predictor(restorer.network, restorer.parameterisation, path, mu, Reduced(torch.bfloat16), clip=True)
+    first = restorer.config.num_timesteps
+    times = times_from(chosen(variant.nodes, path, steps, first))
+    solver: Any = posterior
+    if variant.eta is not None:
+        options: dict[str, Any] = {"eta": variant.eta, "coefficient": variant.coefficient, "recentre": variant.recentre}
+        solver = partial(multistep, order=2, **options)
+    with torch.inference_mode():
+        return last(solver(predict, restorer.sde.start(mu, first, noise), path, times, noise)).clamp(0, 1)
+
+
+def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Sequence[int]) -> Iterator[list[str]]:
+    """A row a variant: PSNR and LPIPS at each count."""
+    restorer = checkpoint.load(find_weights(None, task).path).restorer
+    assert isinstance(restorer, MeanReverting)
+    name, options = TESTS[task]
+    degradation = build_degradation(DegradationConfig(name, options))
+    pairs = {}
+    for key, photo in photos.items():
+        side = degradation.scale * restorer.multiple
+        clean = photo[..., : photo.shape[-2] // side * side, : photo.shape[-1] // side * side]
+        pairs[key] = (clean, degradation.apply(clean, generator_for(0, key.encode())))
+    for variant in variants():
+        cells = [str(variant)]
+        for steps in counts:
+            figures = []
+            for key, (clean, degraded) in pairs.items():
+                image = restore(restorer, degraded, key, variant, steps).mul(255).round().div(255)
+                with torch.inference_mode():
+                    figures.append([float(metric(image, clean)) for metric in (psnr, lpips)])
+            decibel, distance = torch.tensor(figures).mean(0).tolist()
+            cells.append(f"{decibel:.2f} / {distance:.3f}")
+        yield cells
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("lpips", type=Path)
+    parser.add_argument("tasks", nargs="*", default=[*TESTS], metavar="TASK")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 20])
+    arguments = parser.parse_args()
+    paths = sorted(path for path in arguments.photos.iterdir() if looks_like_picture(path))[: arguments.limit]
+    photos = {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
+    lpips = LpipsAlex.load(arguments.lpips)
+    for task in arguments.tasks:
+        print(f"\n**{task}**, {len(photos)} photographs: PSNR (dB) / LPIPS\n")
+        print("| | " + " | ".join(map(str, arguments.steps)) + " |\n|---|" + "---|" * len(arguments.steps))
+        for row in measured(task, photos, lpips, arguments.steps):
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
