@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import irsde_cli
 from irsde_cli import checkpoint
+from irsde_cli.cli.program import app
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.images import read_picture, to_tensor
@@ -14,6 +16,7 @@ from irsde_cli.metrics.psnr import psnr
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import SHIPPED, shipped_path
+from tests.benchmarks.recipes import RECIPES, commands
 
 GAINS: dict[str, tuple[DegradationConfig, float]] = {
     "denoise": (DegradationConfig("gaussian-noise", {"sigma_min": 25, "sigma_max": 25}), 8.0),
@@ -60,3 +63,16 @@ def test_each_task_is_done(task: str, shared: Path) -> None:
         before = torch.nn.functional.interpolate(degraded, size=clean.shape[-2:], mode="bicubic", antialias=True)
         gains.append(float(psnr(restored, clean) - psnr(before.clamp(0, 1), clean)))
     assert sum(gains) / len(gains) > least
+
+
+def test_each_network_has_its_recipe(tmp_path: Path) -> None:
+    """One command trains it, in parts that `irsde train` takes, for as many steps as its header says of the last."""
+    assert set(RECIPES) == set(SHIPPED)
+    for name in SHIPPED:
+        for words in commands(name, tmp_path, tmp_path):
+            told = words[:3] + words[5:]  # all but --data
+            assert words[3] == "--data" and "--steps" in told
+            result = CliRunner().invoke(app, told)
+            assert result.exit_code == 2 and "--data is missing" in result.stderr, result.output
+        steps = int(words[words.index("--steps") + 1])
+        assert checkpoint.read_header(shipped_path(name)).step == steps

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.solvers PHOTOS LPIPS [TASK ...] [--limit N] [--steps N ...]
 
-Every variant changes one thing of its base. PHOTOS are degraded from seed 0 as each network's preset says, unless the
-table below names a level; all variants start from the same noise. Prints a Markdown table a task: RGB, 8-bit.
+Every variant changes one thing of its base. PHOTOS are degraded from seed 1 as each network's preset says, unless the
+table below names a level; all variants share the noise of seed 0. Prints a Markdown table a task: RGB, 8-bit.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Seq
     for key, photo in photos.items():
         side = degradation.scale * restorer.multiple
         clean = photo[..., : photo.shape[-2] // side * side, : photo.shape[-1] // side * side]
-        pairs[key] = (clean, degradation.apply(clean, generator_for(0, key.encode())))
+        pairs[key] = (clean, degradation.apply(clean, generator_for(1, key.encode())))
     for variant in variants():
         cells = [str(variant)]
         for steps in counts:

@@ -1,0 +1,56 @@
+"""How each shipped network was trained: one command a network.
+
+    python -m tests.benchmarks.recipes NAME PHOTOS OUT
+
+PHOTOS holds train/ and val/. The parts of a recipe are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins
+with the weights of the one before. Run the command again to go on. OUT/N/model.safetensors of the last is the network.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from irsde_cli.weights import shipped_path
+
+DENOISE = "--init SHIPPED/denoise-small.safetensors"
+PURE = "--learning-rate 0.0007 --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
+MIXED = "--set pure_start=false"
+RECIPES: dict[str, tuple[str, ...]] = {
+    "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
+    "deblur-small": (f"--steps 70000 {MIXED}",),
+    "derain-small": (f"--steps 14000 {MIXED} {DENOISE}",),
+    "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
+    "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE}",),
+    "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}"),
+    "inpaint-small": (f"--steps 7000 {MIXED} {DENOISE}", f"--steps 5000 {PURE}"),
+    "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
+}
+
+
+def commands(name: str, photos: Path, out: Path) -> list[list[str]]:
+    """The words of each `irsde train`, in order."""
+    found = []
+    for number, part in enumerate(RECIPES[name], start=1):
+        words = shlex.split(part.replace("SHIPPED", str(shipped_path("denoise-small").parent)))
+        if number > 1:
+            words += ["--init", str(out / str(number - 1) / "model.safetensors")]
+        folders = ["--data", photos / "train", "--validation", photos / "val", "--out", out / str(number)]
+        found.append(["train", "--preset", name, *map(str, folders), *words])
+    return found
+
+
+def main() -> None:
+    """Train, part by part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    for words in commands(arguments.name, arguments.photos, arguments.out):
+        subprocess.run([sys.executable, "-m", "irsde_cli", *words], check=True)
+
+
+if __name__ == "__main__":
+    main()
