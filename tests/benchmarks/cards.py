@@ -3,7 +3,8 @@
     IRSDE_DATA=SETS IRSDE_LPIPS=FILE python -m tests.benchmarks.cards docs/models/derain-small.md [--only TEXT]
 
 A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
-table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA.
+table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA. Where many ways
+are compared, differences and intervals are left out.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+SEVERAL = 6
 BLOCK = re.compile(r"<!-- (evaluate .*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -27,6 +29,8 @@ def filled(command: str) -> str:
     if done.returncode not in (0, 3):
         raise SystemExit(f"{command}: {done.stderr}")
     table = re.sub(r"; mean over images.*", ".", done.stdout.strip(), count=1)
+    if words.count("--way") > SEVERAL:  # differences, and intervals that pairs make needless
+        table = re.sub(r" \[.*?\]", "", re.sub(r"^\| .* - .*\n?", "", table, flags=re.MULTILINE))
     return f"<!-- {command} -->\n\n```sh\nirsde {command}\n```\n\n{table}\n\n<!-- end -->"
 
 
