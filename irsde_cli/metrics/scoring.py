@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.metrics.lpips import LpipsAlex
-from irsde_cli.metrics.luma import luma
+from irsde_cli.metrics.luma import grey, luma
 from irsde_cli.metrics.protocols import Protocol
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import WINDOW, ssim
@@ -31,7 +31,8 @@ class Scorer:
         with torch.inference_mode():
             image = prepared(image, self.protocol)
             if self.protocol.mean_of_clean:
-                image = (image * (luma(clean).mean() / luma(image).mean().clamp_min(1e-6))).clamp(0, 1).to(image)
+                # Not rounded again, as in the field's scripts: KinD, LLFlow, Retinexformer.
+                image = (image * (grey(clean).mean() / grey(image).mean().clamp_min(1e-6))).clamp(0, 1)
             a, b = cropped(image, self.protocol.border), cropped(clean, self.protocol.border)
             x, y = (luma(a), luma(b)) if self.protocol.channels == "y" else (a, b)
             figures: dict[str, float | None] = {

@@ -11,8 +11,10 @@ from skimage.metrics import structural_similarity
 from irsde_cli.errors import WeightsError
 from irsde_cli.metrics import METRICS
 from irsde_cli.metrics.lpips import Lpips, LpipsAlex, LpipsSqueeze
-from irsde_cli.metrics.luma import luma
+from irsde_cli.metrics.luma import grey, luma
+from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.psnr import psnr
+from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.ssim import ssim
 from tests.golden import load_golden
 
@@ -82,6 +84,25 @@ def test_ssim_refuses_images_below_its_window() -> None:
 def test_luma_goes_from_16_to_235() -> None:
     grey = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 3, 1, 1)
     assert (luma(grey) * 255).flatten().tolist() == pytest.approx([16, 235])
+
+
+def test_grey_is_of_full_range() -> None:
+    """Unlike luma: black is 0 and white 1, so a ratio of means is a ratio of brightness."""
+    ends = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 3, 1, 1)
+    assert grey(ends).flatten().tolist() == pytest.approx([0, 1])
+
+
+def test_the_clean_mean_is_borrowed_as_the_field_does(shared: Path) -> None:
+    """On the LOL pair, with the arithmetic of the field's scripts on files of 8 bits: 16.33 dB, and 8.88 without."""
+    folder = shared / "data/testsets/lol"
+    dark, clean = (np.asarray(Image.open(folder / side / "778.png").convert("RGB"), float) for side in ("LQ", "GT"))
+    weights = np.array((0.299, 0.587, 0.114))
+    scaled = (dark * ((clean @ weights).mean() / (dark @ weights).mean())).clip(0, 255)
+    expected = 10 * np.log10(255**2 / ((scaled - clean) ** 2).mean())
+    images = [read(folder / side / "778.png") for side in ("LQ", "GT")]
+    assert Scorer(PROTOCOLS["lol-gt-mean"], None).score(*images)["psnr"] == pytest.approx(expected, abs=1e-4)
+    assert expected == pytest.approx(16.33, abs=0.005)
+    assert Scorer(PROTOCOLS["lol"], None).score(*images)["psnr"] == pytest.approx(8.877, abs=1e-3)
 
 
 @pytest.fixture(scope="module", params=["alex", "squeeze"])
