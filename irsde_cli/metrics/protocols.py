@@ -15,6 +15,7 @@ class Protocol:
         channels: what PSNR and SSIM are taken on: RGB, or the luma of BT.601, not rounded.
         border: pixels cropped on each side.
         rounded: whether images are clipped and rounded to 8 bits first, as files are.
+        lpips_rounded: the same for LPIPS, where it differs: IR-SDE's scripts take it before rounding.
         mean_of_clean: scale the restored image to the clean one's mean grey first ("GT mean"), which flatters.
     """
 
@@ -22,6 +23,7 @@ class Protocol:
     channels: Literal["rgb", "y"] = "rgb"
     border: int = 0
     rounded: bool = True
+    lpips_rounded: bool = True
     mean_of_clean: bool = False
 
     @property
@@ -31,6 +33,7 @@ class Protocol:
             "RGB" if self.channels == "rgb" else "luma (BT.601, unrounded)",
             f"border {self.border}",
             "8-bit" if self.rounded else "not rounded",
+            *(["LPIPS not rounded"] if self.rounded and not self.lpips_rounded else []),
             *(["scaled to the clean mean"] if self.mean_of_clean else []),
         ]
         return ", ".join(words)
@@ -38,9 +41,11 @@ class Protocol:
 
 PROTOCOLS = {
     "irsde": Protocol(
-        "IR-SDE's and Refusion's evaluation, on RGB: deblurring, dehazing, shadows, inpainting", border=4
+        "IR-SDE's and Refusion's evaluation, on RGB: deblurring, dehazing, shadows, inpainting",
+        border=4,
+        lpips_rounded=False,
     ),
-    "irsde-y": Protocol("IR-SDE's evaluation on luma: deraining", channels="y", border=4),
+    "irsde-y": Protocol("IR-SDE's evaluation on luma: deraining", channels="y", border=4, lpips_rounded=False),
     "plain-rgb": Protocol("whole images, RGB: denoising, and most of what is not named here"),
     "plain-y": Protocol("whole images, luma: JPEG artefacts", channels="y"),
     "deraining-y": Protocol("the deraining field's: whole images, luma", channels="y"),

@@ -29,7 +29,8 @@ class Scorer:
         With `known` (1, 1, H, W) `psnr_hole` is the PSNR of the other pixels alone, over RGB.
         """
         with torch.inference_mode():
-            image = prepared(image, self.protocol)
+            clipped = image.clamp(0, 1)
+            image = clipped.mul(255).round().div(255) if self.protocol.rounded else clipped
             if self.protocol.mean_of_clean:
                 # Not rounded again, as in the field's scripts: KinD, LLFlow, Retinexformer.
                 image = (image * (grey(clean).mean() / grey(image).mean().clamp_min(1e-6))).clamp(0, 1)
@@ -41,17 +42,12 @@ class Scorer:
             }
             if self.lpips is not None:
                 fits = min(image.shape[-2:]) >= SMALLEST_LPIPS
-                figures["lpips"] = float(self.lpips(image.float(), clean.float())) if fits else None
+                seen = image if self.protocol.lpips_rounded else clipped
+                figures["lpips"] = float(self.lpips(seen.float(), clean.float())) if fits else None
             if known is not None:
                 hole = ~known.expand_as(clean)
                 figures["psnr_hole"] = float(psnr(image[hole][None], clean[hole][None])) if hole.any() else None
         return figures
-
-
-def prepared(image: Tensor, protocol: Protocol) -> Tensor:
-    """Clipped, and rounded if the protocol says so."""
-    image = image.clamp(0, 1)
-    return image.mul(255).round().div(255) if protocol.rounded else image
 
 
 def cropped(image: Tensor, border: int) -> Tensor:

@@ -92,6 +92,22 @@ def test_grey_is_of_full_range() -> None:
     assert grey(ends).flatten().tolist() == pytest.approx([0, 1])
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_a_protocol_rounds(name: str) -> None:
+    """PSNR is that of files of 8 bits; IR-SDE takes LPIPS before rounding, the others after."""
+
+    class Mean(LpipsAlex):
+        def forward(self, restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+            return restored.mean()[None]
+
+    clean, image = torch.full((1, 3, 40, 40), 0.5), torch.full((1, 3, 40, 40), 100.4 / 255)
+    scorer = Scorer(PROTOCOLS[name], None)
+    scorer.lpips = Mean()
+    figures, rounded = scorer.score(image, clean), scorer.score(image.mul(255).round().div(255), clean)
+    assert figures["psnr"] == rounded["psnr"]
+    assert (figures["lpips"] == rounded["lpips"]) == (not name.startswith("irsde"))
+
+
 def test_the_clean_mean_is_borrowed_as_the_field_does(shared: Path) -> None:
     """On the LOL pair, with the arithmetic of the field's scripts on files of 8 bits: 16.33 dB, and 8.88 without."""
     folder = shared / "data/testsets/lol"
