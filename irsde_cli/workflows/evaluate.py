@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,11 +27,7 @@ from irsde_cli.images import SUFFIXES, read_picture, to_tensor
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import Mean, bootstrap
-from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
-from irsde_cli.restorer import last
-from irsde_cli.runtime import is_out_of_memory
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.tiling import Evaluate, Reduced, Tiles, whole
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate_request import (
     INPUT,
@@ -43,7 +39,8 @@ from irsde_cli.workflows.evaluate_request import (
     Result,
     Scored,
 )
-from irsde_cli.workflows.restore import affordable_tile
+from irsde_cli.workflows.request import Options
+from irsde_cli.workflows.restore import Restoration, StoppedError, explained
 
 BEHIND = 2
 
@@ -58,16 +55,39 @@ class _Loaded:
     known: Tensor | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A degraded picture as `restore` takes it."""
+
+    name: str
+    key: bytes
+    image: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.image.shape[-2], self.image.shape[-1])
+
+    @property
+    def flat(self) -> bool:
+        return bool(self.image.max() == self.image.min())
+
+    def degraded(self) -> Tensor:
+        return self.image[0]
+
+
 class _Restored:
     """A contender that is ready to give pictures."""
 
     def __init__(
-        self, contender: Contender, task: str, device: torch.device, dtype: torch.dtype | None, seed: int
+        self,
+        contender: Contender,
+        task: str,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        seed: int,
+        stopped: Callable[[], bool],
     ) -> None:
         self.contender = contender
-        self.device = device
-        self.dtype = dtype
-        self.seed = seed
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
         self.scale: int | None = None
         if contender.folder is not None:
@@ -76,17 +96,20 @@ class _Restored:
             return
         weights = find_weights(contender.model, task)
         loaded = checkpoint.load(weights.path)
-        self.restorer = loaded.restorer.to(device)
-        if not isinstance(self.restorer, Diffusion):  # ways of sampling say nothing to one pass
+        if not isinstance(loaded.restorer, Diffusion):  # ways of sampling say nothing to one pass
             self.contender = contender = Contender(contender.name, model=contender.model)
-        self.sampling = self.restorer.resolve(contender.sampling)
-        self.scale = self.restorer.scale
+        estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
+        options = Options("", None, task, contender.sampling, seed, samples=contender.draws, estimate=estimate)
+        self.restoration = Restoration(loaded, options, device, dtype)
+        self.restoration.stopped = stopped
+        self.scale = loaded.restorer.scale
+        sampling = self.restoration.sampling
         self.facts = {
             "weights": weights.name,
             "sha256": loaded.sha256,
-            "sampler": self.sampling.sampler,
-            "steps": self.sampling.steps,
-            "nodes": self.sampling.nodes,
+            "sampler": sampling.sampler,
+            "steps": sampling.steps,
+            "nodes": sampling.nodes,
             "draws": contender.draws,
         }
 
@@ -95,29 +118,19 @@ class _Restored:
 
         Raises:
             InputError: there is none.
+            StoppedError: the run was asked to stop.
         """
         if self.contender.folder is not None:
             return self._read(loaded.pair)
         height, width = loaded.degraded.shape[-2:]
-        if (height * self.restorer.scale, width * self.restorer.scale) != tuple(loaded.clean.shape[-2:]):
-            raise InputError(_sizes(loaded, self.restorer.scale))
-        tile = affordable_tile(self.restorer, (height, width), self.device)
-        one: Evaluate = Reduced(self.dtype) if self.dtype else whole
-        evaluate = Tiles(tile, tile // 2, one) if tile else one
-        images = []
-        try:
-            for draw in range(self.contender.draws):
-                generator = generator_for(self.seed, draw_key(os.fsencode(loaded.pair.degraded.name), draw))
-                with Prefetched(ImageNoise([generator])) as noise, torch.inference_mode():
-                    states = self.restorer.steps(loaded.degraded.to(self.device), noise, self.sampling, evaluate)
-                    images.append(last(states).float().cpu().clamp(0, 1))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise InputError("there is not enough memory for it.") from None
-        image = torch.stack(images).mean(0)
-        if not torch.isfinite(image).all():
-            raise InputError("the result is not finite.")
+        scale = self.restoration.restorer.scale
+        if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
+            raise InputError(_sizes(loaded, scale))
+        pair = loaded.pair
+        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.degraded)
+        *_, outputs = self.restoration.sample([subject])
+        assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
+        image = outputs[0].images[""][None]
         return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
 
     def _read(self, pair: Pair) -> Tensor:
@@ -167,7 +180,7 @@ def evaluate(
     scorer = Scorer(protocol, options.lpips)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
-    built = (_Restored(contender, task, where, dtype, options.seed) for contender in options.contenders)
+    built = (_Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
     contenders = list({one.contender.label: one for one in built}.values())
     whole_set = expected is None or (len(pairs) == expected)
     facts: dict[str, Any] = {
@@ -242,17 +255,16 @@ def _score_all(
 ) -> Iterator[Scored | Problem]:
     """Read one pair ahead, restore, and score in a thread beside; results come in order."""
     scale = next((one.scale for one in contenders if one.scale is not None), None)
-    behind: deque[Future[Scored]] = deque()
+    behind: deque[tuple[str, Future[Scored]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "score") as thread:
         load = [reader.submit(_load, pair, index, degradation, seed, scale) for index, pair in enumerate(pairs[:1])]
         for index, pair in enumerate(pairs):
             future = load.pop()
             if index + 1 < len(pairs):
                 load.append(reader.submit(_load, pairs[index + 1], index + 1, degradation, seed, scale))
-            if stopped():
-                break
             try:
-                loaded = future.result()
+                with explained():
+                    loaded = future.result()
             except InputError as error:
                 yield Problem(pair.key, error.message)
                 continue
@@ -261,21 +273,34 @@ def _score_all(
             for one in contenders:
                 since = time.perf_counter()
                 try:
-                    image = one(loaded)
+                    with explained():
+                        image = one(loaded)
                     if image.shape != loaded.clean.shape:
                         raise InputError(_sizes(replace(loaded, degraded=image), 1))
                 except InputError as error:
                     yield Problem(pair.key, f"{one.contender.label}: {error.message}")
                     continue
+                except StoppedError:
+                    break
                 seconds[one.contender.label] = time.perf_counter() - since
                 images[one.contender.label] = image
-            behind.append(thread.submit(_score, loaded, images, seconds, scorer))
+            if stopped():
+                break
+            behind.append((pair.key, thread.submit(_score, loaded, images, seconds, scorer)))
             if shown is not None:
                 shown(pair.key, {"clean": loaded.clean, **images})
             while len(behind) > BEHIND:
-                yield behind.popleft().result()
+                yield _finished(*behind.popleft())
         while behind:
-            yield behind.popleft().result()
+            yield _finished(*behind.popleft())
+
+
+def _finished(key: str, future: Future[Scored]) -> Scored | Problem:
+    try:
+        with explained():
+            return future.result()
+    except InputError as error:
+        return Problem(key, f"cannot be measured: {error.message}")
 
 
 def _score(loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float], scorer: Scorer) -> Scored:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -109,9 +109,36 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
     }
 
 
+class Subject(Protocol):
+    """A picture in memory, on its way to the network.
+
+    Attributes:
+        name: for messages.
+        key: from which its noise comes: its path relative to the input.
+        size: height and width.
+        flat: whether it is of one colour, so that the result may be.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def flat(self) -> bool: ...
+
+    def degraded(self) -> Tensor:
+        """(3, H, W) in [0, 1]; holes are white, as the published networks learnt them."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A picture in memory, on its way to the network."""
+    """A picture of a file, with what is recorded of it; a `Subject`."""
 
     item: Item
     picture: Picture
@@ -121,12 +148,28 @@ class _Loaded:
     since: float
 
     @property
+    def name(self) -> str:
+        return self.item.name
+
+    @property
+    def key(self) -> bytes:
+        return self.item.key
+
+    @property
     def size(self) -> tuple[int, int]:
         return self.picture.size
 
+    @property
+    def flat(self) -> bool:
+        return int(self.picture.pixels.max()) == int(self.picture.pixels.min())
+
+    def degraded(self) -> Tensor:
+        image = to_tensor(self.picture)
+        return image if self.mask is None else torch.where(self.mask, image, 1.0)
+
 
 @dataclass(eq=False)
-class _Output:
+class Output:
     """What a run made of one picture: the images to write, by the suffix of their names."""
 
     images: dict[str, Tensor] = field(default_factory=dict)
@@ -171,7 +214,7 @@ class Restoration:
                 journal.run(settings)
             yield from _Pipeline(self, plan, journal, settings_id(settings), readers, writers).run()
 
-    def batch_size(self, loaded: _Loaded) -> int:
+    def batch_size(self, loaded: Subject) -> int:
         """How many pictures of that size one call takes."""
         if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
             return 1
@@ -187,7 +230,7 @@ class Restoration:
             return 2 * self.options.batch_size
         return 1 if self.device.type == "cpu" else GPU_LOOK_AHEAD
 
-    def sample(self, batch: Sequence[_Loaded]) -> Iterator[Step | list[_Output]]:
+    def sample(self, batch: Sequence[Subject]) -> Iterator[Step | list[Output]]:
         """Restore a batch; the last thing yielded are its outputs.
 
         Raises:
@@ -220,13 +263,13 @@ class Restoration:
                 logger.warning("a result is not finite in half precision: once more in float32")
                 dtype = None
 
-    def _sample(self, batch: Sequence[_Loaded], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[_Output]]:
+    def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
         canvas = torch.zeros(len(batch), 3, max(h for h, _ in sizes), max(w for _, w in sizes))
         if len(set(sizes)) > 1:
             canvas = torch.zeros(len(batch), 3, *_padded(sizes[0], self.restorer.multiple))
         for index, loaded in enumerate(batch):
-            canvas[index, :, : loaded.size[0], : loaded.size[1]] = _degraded(loaded)
+            canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
         canvas = canvas.to(self.device)
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
@@ -237,14 +280,14 @@ class Restoration:
         # Noise has the images' sizes only where those differ: a latent state has another.
         drawn = grown if len(set(sizes)) > 1 else None
         shown = _evenly(self.sampling.steps or 1, self.options.trajectory)
-        names = tuple(loaded.item.name for loaded in batch)
+        names = tuple(loaded.name for loaded in batch)
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
-        outputs = [_Output() for _ in batch]
+        outputs = [Output() for _ in batch]
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
-            generators = [generator_for(self.options.seed, draw_key(loaded.item.key, draw)) for loaded in batch]
+            generators = [generator_for(self.options.seed, draw_key(loaded.key, draw)) for loaded in batch]
             state = canvas
             kept: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn)) as noise:
@@ -254,7 +297,7 @@ class Restoration:
                         kept[count] = _seen(state)
                     yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
                     if self.stopped():
-                        raise _StoppedError
+                        raise StoppedError
                 image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
@@ -283,7 +326,7 @@ class Restoration:
                     _check(loaded, image, size)
         yield outputs
 
-    def _tile_for(self, batch: Sequence[_Loaded]) -> int:
+    def _tile_for(self, batch: Sequence[Subject]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
         if self.options.tile != "auto" or self._tile or len(batch) > 1:
             return self._tile
@@ -305,7 +348,7 @@ def affordable_tile(restorer: Restorer, size: tuple[int, int], device: torch.dev
     return max(side, round_up(SMALLEST_TILE, restorer.multiple))
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """The run was asked to stop between two steps."""
 
 
@@ -352,7 +395,7 @@ class _Pipeline:
                     break
                 yield from self._restore(self._next_batch())
                 yield from self._written(at_most=2)
-        except _StoppedError:
+        except StoppedError:
             pass
         finally:
             for _, future in self.reading:
@@ -384,7 +427,7 @@ class _Pipeline:
                 return
             item, future = self.reading.popleft()
             try:
-                with _explained():
+                with explained():
                     loaded = future.result()
             except InputError as error:
                 yield self._failure(item, error)
@@ -408,7 +451,7 @@ class _Pipeline:
 
     def _restore(self, batch: list[_Loaded]) -> Iterator[Event]:
         try:
-            with _explained():
+            with explained():
                 for event in self.restoration.sample(batch):
                     if isinstance(event, Step):
                         yield event
@@ -430,7 +473,7 @@ class _Pipeline:
         while len(self.writing) > at_most:
             loaded, future = self.writing.popleft()
             try:
-                with _explained():
+                with explained():
                     files, data = future.result()
                 self._keep(loaded, files)
             except InputError as error:
@@ -609,13 +652,7 @@ def _mask(path: Path, item: Item, picture: Picture, options: Options) -> Tensor:
     return to_tensor(mask).mean(0) >= 0.5
 
 
-def _degraded(loaded: _Loaded) -> Tensor:
-    """(3, H, W); holes are white, as the published networks learnt them."""
-    image = to_tensor(loaded.picture)
-    return image if loaded.mask is None else torch.where(loaded.mask, image, 1.0)
-
-
-def _encode(loaded: _Loaded, output: _Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
+def _encode(loaded: _Loaded, output: Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
     """The files of a picture; for a pipe, the restored picture as bytes."""
     item, picture = loaded.item, replace(loaded.picture, warnings=())
     files: list[tuple[Path, bytes]] = []
@@ -677,23 +714,22 @@ def _without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """What nobody foresaw fails the one picture that set it off."""
     try:
         yield
-    except (IrsdeError, _StoppedError):
+    except (IrsdeError, StoppedError):
         raise
     except Exception as error:
         logger.debug("unexpected", exc_info=True)
         raise InputError(f"unexpected {type(error).__name__}: {error}", hint="IRSDE_DEBUG=1 shows where.") from None
 
 
-def _check(loaded: _Loaded, image: Tensor, size: tuple[int, int]) -> None:
+def _check(loaded: Subject, image: Tensor, size: tuple[int, int]) -> None:
     """The post-condition of every result: the right size, and constant only where the input is."""
     if tuple(image.shape[-2:]) != size:
         raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
-    pixels = loaded.picture.pixels
-    if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and int(pixels.max()) != int(pixels.min()):
+    if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and not loaded.flat:
         raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")
 
 

@@ -16,8 +16,10 @@ from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.metrics.luma import luma
 from irsde_cli.metrics.psnr import psnr
+from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import bootstrap
 from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.parts import NetworkConfig
 from tests.cli.stub import Program
 
@@ -118,6 +120,57 @@ def test_weights_are_evaluated_as_they_restore(place: Path, stub: Path) -> None:
     assert list(ways["means"]) == ["input", "stub posterior:3", "stub ode-1:1", "stub posterior:3x2"]
     assert ways["contenders"]["stub posterior:3x2"]["draws"] == 2
     assert ways["measured"] == 2
+
+
+def test_pictures_in_folders_have_the_noise_of_their_paths(tmp_path: Path, stub: Path) -> None:
+    """As in `restore`: two frames of one name in two sequences differ, and the figures are those of its files."""
+    for sequence in ("one", "two"):
+        photo(tmp_path / "GT" / sequence / "000001.png", seed=3)
+        photo(tmp_path / "LQ" / sequence / "000001.png", seed=3, change=10)
+    Program(stub)(tmp_path / "LQ", tmp_path / "restored", "--recursive")
+    found = report(
+        "--gt", tmp_path / "GT", "--lq", tmp_path / "LQ", "--task", "denoise", "--model", stub,
+        "--way", "posterior:2", "--from", tmp_path / "restored",
+    )  # fmt: skip
+    one, two = (row["figures"] for row in found["images"])
+    assert one["stub posterior:2"] == one["restored"] and two["stub posterior:2"] == two["restored"]
+    assert one["restored"]["psnr"] != two["restored"]["psnr"]
+
+
+def test_what_nobody_foresaw_fails_one_picture(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the network or in a metric: named with what it was, the other pictures are measured, exit code 3."""
+    steps, score = MeanReverting.steps, Scorer.score
+
+    def fragile_steps(self: MeanReverting, degraded: torch.Tensor, *more: Any) -> Any:
+        if degraded.shape[-1] == 33:
+            raise RuntimeError("odd width")
+        return steps(self, degraded, *more)
+
+    def fragile_score(self: Scorer, image: torch.Tensor, *more: Any) -> Any:
+        if image.shape[-1] == 35:
+            raise ZeroDivisionError("no pixels")
+        return score(self, image, *more)
+
+    monkeypatch.setattr(MeanReverting, "steps", fragile_steps)
+    monkeypatch.setattr(Scorer, "score", fragile_score)
+    for index, width in ((7, 33), (8, 35)):
+        photo(place / "GT" / f"{index}.png", width=width)
+        photo(place / "LQ" / f"{index}.png", width=width)
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--way", "posterior:2"]
+    result = evaluate(*words, "--json", "-")
+    assert result.exit_code == 3, result.output
+    assert "7: stub posterior:2: unexpected RuntimeError: odd width" in result.stderr
+    assert "8: cannot be measured: unexpected ZeroDivisionError" in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["measured"], found["means"]["stub posterior:2"]["psnr"]["count"]) == (4, 3)
+
+
+def test_a_flat_result_is_no_result(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The post-condition of `restore` holds for what is measured, too."""
+    monkeypatch.setattr(MeanReverting, "steps", lambda self, degraded, *more: iter([degraded * 0]))
+    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub)
+    assert result.exit_code == 3
+    assert "0: stub: the result is one flat colour" in result.stderr
 
 
 def test_one_pass_stands_beside_samplers(place: Path, stub: Path) -> None:
