@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2000
+BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ def bootstrap(values: Sequence[float]) -> Mean:
     infinite = len(values) - len(finite)
     if not len(finite):
         return Mean(None, None, None, 0, infinite)
-    draws = np.random.default_rng(0).integers(len(finite), size=(RESAMPLES, len(finite)))
-    low, high = np.percentile(finite[draws].mean(1), (2.5, 97.5))
+    generator = np.random.default_rng(0)
+    rows = max(BLOCK // len(finite), 1)  # so that tens of thousands of images take megabytes, not gigabytes
+    means = [
+        finite[generator.integers(len(finite), size=(min(rows, RESAMPLES - first), len(finite)))].mean(1)
+        for first in range(0, RESAMPLES, rows)
+    ]
+    low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
     return Mean(float(finite.mean()), float(low), float(high), len(finite), infinite)

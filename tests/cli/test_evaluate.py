@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +323,48 @@ def test_intervals_hold_what_they_say() -> None:
     one = bootstrap([3.0])
     assert (one.mean, one.low, one.high) == (3.0, 3.0, 3.0)
     assert bootstrap([math.inf, 1.0]).infinite == 1
+
+
+def test_intervals_of_many_images_take_little_memory() -> None:
+    """Blocks of resamples give the numbers that all at once would."""
+    sample = np.random.default_rng(2).normal(30, 2, 16801)
+    tracemalloc.start()
+    mean = bootstrap(list(sample))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+    draws = np.random.default_rng(0).integers(len(sample), size=(2000, len(sample)))
+    assert (mean.low, mean.high) == tuple(np.percentile([sample[row].mean() for row in draws], (2.5, 97.5)))
+
+
+MEMORY = """
+import json, resource, sys
+from pathlib import Path
+from irsde_cli.workflows.evaluate import evaluate
+from irsde_cli.workflows.evaluate_request import Contender, EvaluateOptions, Scored
+
+root, peaks = Path(sys.argv[1]), []
+options = EvaluateOptions((Contender("ours", folder=root / "LQ"),), clean=root / "GT", degraded=root / "LQ")
+for event in evaluate(options):
+    if isinstance(event, Scored):
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(json.dumps(peaks))
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    """200 pairs of half a megabyte a picture, in a process of its own: the peak after 20 is about the last one."""
+    photo(tmp_path / "GT" / "0.png", 200, 200)
+    photo(tmp_path / "LQ" / "0.png", 200, 200, change=5)
+    for index in range(1, 200):
+        for folder in ("GT", "LQ"):
+            (tmp_path / folder / f"{index}.png").symlink_to(tmp_path / folder / "0.png")
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path], capture_output=True, text=True, check=True, timeout=200
+    )
+    peaks = json.loads(done.stdout)
+    assert len(peaks) == 200
+    assert peaks[-1] - peaks[19] < 40_000, "kilobytes; keeping every picture would take 280,000"
 
 
 def test_lists() -> None:
