@@ -60,6 +60,10 @@ def evaluate(
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the damage.")
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(help="What is known (white): a file, a folder paired by name, or a mask set of the data set."),
+    ] = None,
     data_root: Annotated[
         list[Path] | None, typer.Option(help="Folders that hold data sets; IRSDE_DATA if not given.")
     ] = None,
@@ -89,7 +93,7 @@ def evaluate(
     if list_sets:
         _list()
         return
-    from irsde_cli.datasets import get_dataset
+    from irsde_cli.datasets import dataset_name, get_dataset
     from irsde_cli.degradations import DegradationConfig
     from irsde_cli.metrics.protocols import get_protocol
     from irsde_cli.tasks import get_task
@@ -100,7 +104,13 @@ def evaluate(
     if protocol is not None:
         get_protocol(protocol)
     if dataset is not None:
+        dataset = dataset_name(dataset)
         task = get_dataset(dataset).task
+    if degraded is not None and (dataset is not None or degradation is not None):
+        other = "--dataset has" if dataset is not None else "--degradation makes"
+        raise UsageError(f"--lq names degraded pictures, and {other} others.")
+    if mask is not None and (degradation is not None or change):
+        raise UsageError("--mask makes the damage; --degradation and --set would make another.")
     if change and degradation is None and (dataset is None or get_dataset(dataset).degradation is None):
         raise UsageError("--set belongs to --degradation.")
     contenders = _contenders(models or [], folders or [], ways or [])
@@ -136,6 +146,7 @@ def evaluate(
         task=task,
         protocol=protocol,
         degradation=config,
+        mask=mask,
         seed=seed,
         partial=partial,
         limit=limit,

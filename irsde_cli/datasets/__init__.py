@@ -25,13 +25,13 @@ DATASETS = {
         _RESEARCH,
         "Shen et al., ICCV 2019",
         "deblur",
-        "irsde",
+        "plain-rgb",
         2025,
         ("hide", "HIDE_dataset", "HIDE"),
         (Layout("test/target", "test/input"),),
     ),
     "realblur": Dataset(
-        "RealBlur-J: real camera shake",
+        "RealBlur-J: real camera shake; measured without its authors' alignment of colours and position",
         "https://cg.postech.ac.kr/research/realblur",
         "CC BY 4.0",
         "Rim et al., ECCV 2020",
@@ -306,15 +306,20 @@ DATASETS = {
         (Layout("DIV2K_valid_HR", "DIV2K_valid_LR_bicubic/X4", "{stem}x4"),),
     ),
     "celeba-hq": Dataset(
-        "CelebA-HQ 256 with thin masks of our own; masks of a folder with --mask",
+        "CelebA-HQ 256, first hundred, with strokes of our own; the field's six mask sets with --mask",
         "https://github.com/tkarras/progressive_growing_of_gans",
         "CC BY-NC 4.0",
-        "Karras et al., ICLR 2018",
+        "Karras et al., ICLR 2018; masks: Lugmayr et al., CVPR 2022",
         "inpaint",
         "irsde",
         100,
-        ("celeba-hq", "CelebA-HQ", "celeba_hq_256"),
+        ("celeba-hq", "CelebA-HQ", "celeba_hq_256", "testHQ"),
         degradation=("free-form-mask", {"hole_min": 0.3, "hole_max": 0.3}),
+        obtain=(
+            "Its terms forbid redistribution: make the 256 x 256 pictures with the authors' script. The mask sets "
+            "(thin, thick, genhalf, ex64, ev2li, nn2; white is known) come with IR-SDE's and RePaint's code and go "
+            "into masks/ or gt_keep_masks/ beside the pictures."
+        ),
     ),
     "live1": Dataset(
         "LIVE1, JPEG of quality 10",
@@ -326,6 +331,7 @@ DATASETS = {
         29,
         ("live1", "LIVE1"),
         degradation=_JPEG_10,
+        obtain="Its page asks who you are before it gives the reference pictures (refimgs/).",
     ),
     "classic5": Dataset(
         "Classic5, JPEG of quality 10, greyscale",
@@ -341,12 +347,27 @@ DATASETS = {
 }
 
 
-def get_dataset(name: str) -> Dataset:
-    """The data set of that name.
+def dataset_name(text: str) -> str:
+    """The row that people call so: its own name, or that of a folder of it, whatever its case and dashes.
 
     Raises:
         UsageError: there is none.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
-    return DATASETS[name]
+    wanted = _plain(text)
+    for name, row in DATASETS.items():
+        if wanted in (_plain(name), *map(_plain, row.folders)):
+            return name
+    raise unknown_name("data set", text, DATASETS)
+
+
+def get_dataset(name: str) -> Dataset:
+    """The data set of that name, or of one of its folders.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return DATASETS[dataset_name(name)]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-")

@@ -1,6 +1,6 @@
 """What a data set is: a row of facts, and folders in one of a few layouts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Layout:
 
 
 GENERIC = (Layout("GT", "LQ"), Layout("GT", "LQ_x4"))
+MASK_FOLDERS = ("masks", "gt_keep_masks")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,14 @@ class Located:
     synthetic: bool
 
 
-def locate(name: str, dataset: Dataset, roots: list[Path]) -> Located:
+def locate(name: str, dataset: Dataset, roots: list[Path], *, alone: bool = False) -> Located:
     """Find a data set below one of the roots.
+
+    Args:
+        name: of the row.
+        dataset: the row.
+        roots: folders above data sets.
+        alone: of a set that is damaged on the fly, take the clean pictures even if degraded ones lie beside them.
 
     Raises:
         UsageError: it is not there; what was looked for, and what lies there instead, is said.
@@ -77,7 +84,7 @@ def locate(name: str, dataset: Dataset, roots: list[Path]) -> Located:
     for root in roots:
         for folder in (root / spelling for spelling in dict.fromkeys((*dataset.folders, name))):
             if folder.is_dir():
-                found = _in_layouts(dataset, folder)
+                found = _in_layouts(dataset, folder, alone=alone)
                 if found is not None:
                     return found
                 inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
@@ -92,9 +99,25 @@ def locate(name: str, dataset: Dataset, roots: list[Path]) -> Located:
     )
 
 
+def mask_folder(text: str, folder: Path | None) -> Path:
+    """Where masks are: a path, or the name of a mask set of the data set in `folder`.
+
+    Raises:
+        UsageError: there is nothing.
+    """
+    if Path(text).exists():
+        return Path(text)
+    places = [] if folder is None else [folder / name / text for name in MASK_FOLDERS]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        looked = ", ".join(f"'{place}'" for place in (Path(text), *places))
+        raise UsageError(f"no masks at {looked}.", hint="--mask takes a file, a folder, or the name of a mask set.")
+    return found
+
+
 def _layouts(dataset: Dataset) -> tuple[Layout, ...]:
     if dataset.degradation is not None:
-        return (*dataset.layouts, Layout("GT"), Layout("."))
+        return (*dataset.layouts, *GENERIC, Layout("GT"), Layout("."))
     return (*dataset.layouts, *GENERIC)
 
 
@@ -102,29 +125,32 @@ def _described(layout: Layout) -> str:
     return f"{layout.clean}/" if layout.degraded is None else f"{layout.clean}/ with {layout.degraded}/"
 
 
-def _in_layouts(dataset: Dataset, folder: Path) -> Located | None:
+def _in_layouts(dataset: Dataset, folder: Path, *, alone: bool) -> Located | None:
     for layout in _layouts(dataset):
+        if alone and dataset.degradation is not None and layout.degraded is not None:
+            continue
         places = (
             sorted(path for path in folder.glob(layout.clean) if path.is_dir()) if layout.clean != "." else [folder]
         )
         pairs: list[Pair] = []
-        alone: list[Path] = []
+        unpaired: list[Path] = []
         lost: list[Path] = []
         for place in places:
             if layout.degraded is None:
                 part = clean_alone(place)
+                if layout.clean == ".":  # what lies deeper is something else: masks, other levels
+                    part = replace(part, pairs=tuple(pair for pair in part.pairs if "/" not in pair.key))
             else:
-                degraded = _partner(folder, place, layout)
+                degraded = _degraded_folder(folder, place, layout)
                 if not degraded.is_dir():
                     continue
                 part = pair_folders(place, degraded, layout.template, layout.clean_template)
-            above = place.relative_to(folder).parent.as_posix() if "*" in layout.clean else ""
-            prefix = f"{above}/" if above not in ("", ".") else ""
+            prefix = "".join(f"{name}/" for name in _starred(folder, place, layout))
             pairs += [Pair(prefix + pair.key, pair.clean, pair.degraded) for pair in part.pairs]
-            alone += part.clean_alone
+            unpaired += part.clean_alone
             lost += part.degraded_alone
         if pairs:
-            return Located(folder, Pairing(tuple(pairs), tuple(alone), tuple(lost)), layout.degraded is None)
+            return Located(folder, Pairing(tuple(pairs), tuple(unpaired), tuple(lost)), layout.degraded is None)
     return None
 
 
@@ -133,10 +159,14 @@ def clean_alone(folder: Path) -> Pairing:
     return pair_folders(folder, folder)
 
 
-def _partner(folder: Path, place: Path, layout: Layout) -> Path:
+def _starred(folder: Path, place: Path, layout: Layout) -> list[str]:
+    """What each `*` stands for in a clean folder of that layout: a sequence's name."""
+    parts = place.relative_to(folder).parts
+    return [part for part, pattern in zip(parts, Path(layout.clean).parts, strict=True) if "*" in pattern]
+
+
+def _degraded_folder(folder: Path, place: Path, layout: Layout) -> Path:
     """The degraded folder that belongs to a clean one: the layout's, with what `*` stood for."""
     assert layout.degraded is not None
-    parts = place.relative_to(folder).parts
-    filled = [part for part, pattern in zip(parts, Path(layout.clean).parts, strict=True) if "*" in pattern]
-    names = iter(filled)
+    names = iter(_starred(folder, place, layout))
     return folder.joinpath(*(next(names) if "*" in part else part for part in Path(layout.degraded).parts))

@@ -1,7 +1,7 @@
 """Pairs of clean and degraded files: by relative path and stem, never by position."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +62,24 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_te
             pairs.append(Pair(key, clean_files[partner], path))
     alone = tuple(path for key, path in clean_files.items() if key not in used)
     return Pairing(tuple(pairs), alone, tuple(degraded_alone))
+
+
+def find_masks(place: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """The mask of each pair, by its key: a file for all; of a folder that of the same path and stem.
+
+    Masks of a folder that fit no picture by name but are numbered (`000000.png`) go by the picture's place in the
+    list, counted from 0: so does the reference with its mask sets. Pairs without a mask are missing in the answer.
+
+    Raises:
+        UsageError: two masks have one name.
+    """
+    if not place.is_dir():
+        return {pair.key: place for pair in pairs}
+    masks = _by_key(place)
+    if any(pair.key in masks for pair in pairs):
+        return {pair.key: masks[pair.key] for pair in pairs if pair.key in masks}
+    numbered = {int(key): path for key, path in masks.items() if key.isascii() and key.isdigit()}
+    return {pair.key: numbered[index] for index, pair in enumerate(pairs) if index in numbered}
 
 
 def find_pair_folders(root: Path) -> tuple[Path, Path] | None:

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from irsde_cli import __version__, checkpoint
 from irsde_cli.datasets import get_dataset
-from irsde_cli.datasets.dataset import clean_alone, locate
-from irsde_cli.datasets.pairing import Pair, Pairing, pair_folders
+from irsde_cli.datasets.dataset import clean_alone, locate, mask_folder
+from irsde_cli.datasets.pairing import Pair, Pairing, find_masks, pair_folders
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
@@ -43,6 +43,16 @@ from irsde_cli.workflows.request import Options
 from irsde_cli.workflows.restore import Restoration, StoppedError, explained
 
 BEHIND = 2
+
+
+@dataclass(frozen=True)
+class _Source:
+    """How a pair's pictures come about: files, damage made of the clean one, or holes by a mask."""
+
+    degradation: Degradation | None
+    masks: Mapping[str, Path] | None
+    seed: int
+    scale: int | None
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,8 @@ def evaluate(
         UsageError: there is nothing to measure, or the data set is incomplete without `partial`.
         WeightsError: a contender's weights cannot be loaded.
     """
-    task, pairing, synthetic, expected = _pairing(options)
+    task, pairing, synthetic, expected, folder = _pairing(options)
+    masks = None if options.mask is None else find_masks(mask_folder(options.mask, folder), pairing.pairs)
     pairs = pairing.pairs[: options.limit]
     if not pairs:
         raise UsageError(
@@ -190,6 +201,7 @@ def evaluate(
         "protocol": name,
         "protocol_says": protocol.caption,
         "degradation": None if synthetic is None else {"name": synthetic.name, "options": synthetic.options},
+        "mask": options.mask,
         "pairs": len(pairs),
         "of": expected,
         "seed": options.seed,
@@ -201,6 +213,7 @@ def evaluate(
     }
     count = f"{len(pairs)} pairs" if whole_set else f"{len(pairs)} of {expected} pairs"
     made = "" if synthetic is None else f"{synthetic.name} {_settings(synthetic)}, "
+    made += "" if options.mask is None else f"masks {options.mask}, "
     title = options.dataset or "folders"
     measured = f"protocol {name} ({protocol.caption})"
     caption = f"{title}, {count}, {made}{measured}, seed {options.seed}, irsde {__version__}, {where}"
@@ -208,7 +221,9 @@ def evaluate(
     for path in (*pairing.clean_alone, *pairing.degraded_alone):
         yield Problem(str(path), "it has no partner.")
     scored: list[Scored] = []
-    for event in _score_all(pairs, contenders, scorer, degradation, options.seed, shown, stopped):
+    scale = next((one.scale for one in contenders if one.scale is not None), None)
+    source = _Source(degradation, masks, options.seed, scale)
+    for event in _score_all(pairs, contenders, scorer, source, shown, stopped):
         if isinstance(event, Scored):
             scored.append(event)
         yield event
@@ -248,20 +263,18 @@ def _score_all(
     pairs: tuple[Pair, ...],
     contenders: list[_Restored],
     scorer: Scorer,
-    degradation: Degradation | None,
-    seed: int,
+    source: _Source,
     shown: Callable[[str, dict[str, Tensor]], None] | None,
     stopped: Callable[[], bool],
 ) -> Iterator[Scored | Problem]:
     """Read one pair ahead, restore, and score in a thread beside; results come in order."""
-    scale = next((one.scale for one in contenders if one.scale is not None), None)
     behind: deque[tuple[str, Future[Scored]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "score") as thread:
-        load = [reader.submit(_load, pair, index, degradation, seed, scale) for index, pair in enumerate(pairs[:1])]
+        load = [reader.submit(_load, pair, index, source) for index, pair in enumerate(pairs[:1])]
         for index, pair in enumerate(pairs):
             future = load.pop()
             if index + 1 < len(pairs):
-                load.append(reader.submit(_load, pairs[index + 1], index + 1, degradation, seed, scale))
+                load.append(reader.submit(_load, pairs[index + 1], index + 1, source))
             try:
                 with explained():
                     loaded = future.result()
@@ -308,22 +321,36 @@ def _score(loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float]
     return Scored(loaded.pair.key, figures, seconds)
 
 
-def _load(pair: Pair, index: int, degradation: Degradation | None, seed: int, scale: int | None) -> _Loaded:
+def _load(pair: Pair, index: int, source: _Source) -> _Loaded:
     """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
-    clean = _tensor(pair.clean)
+    clean, degradation = _tensor(pair.clean), source.degradation
     if degradation is None:
         degraded = _tensor(pair.degraded)
-        factor = scale or max(round(clean.shape[-1] / degraded.shape[-1]), 1)
+        if source.masks is not None:
+            known = _known(pair, degraded, source.masks)
+            return _Loaded(pair, clean, torch.where(known, degraded, 1.0), known)
+        factor = source.scale or max(round(clean.shape[-1] / degraded.shape[-1]), 1)
         height, width = (size // factor * factor for size in clean.shape[-2:])
         return _Loaded(pair, clean[..., :height, :width], degraded, None)
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
     clean = clean[..., :height, :width]
 
     def generator() -> torch.Generator:
-        return torch.Generator().manual_seed(seed * 1000003 + index)
+        return torch.Generator().manual_seed(source.seed * 1000003 + index)
 
-    known = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
-    return _Loaded(pair, clean, degradation.apply(clean, generator()), known)
+    holes = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
+    return _Loaded(pair, clean, degradation.apply(clean, generator()), holes)
+
+
+def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:
+    """(1, 1, H, W) of booleans: what its mask leaves."""
+    if pair.key not in masks:
+        raise InputError("it has no mask.", hint="Masks have the pictures' names, or are numbered from 0.")
+    mask = _tensor(masks[pair.key])
+    if mask.shape != degraded.shape:
+        (height, width), (rows, columns) = mask.shape[-2:], degraded.shape[-2:]
+        raise InputError(f"its mask '{masks[pair.key]}' is {width} x {height}, and the picture {columns} x {rows}.")
+    return mask.mean(1, keepdim=True) >= 0.5
 
 
 def _tensor(path: Path) -> Tensor:
@@ -352,26 +379,26 @@ def _settings(config: DegradationConfig) -> str:
     return ", ".join(texts)
 
 
-def _pairing(options: EvaluateOptions) -> tuple[str, Pairing, DegradationConfig | None, int | None]:
-    """The task, the pairs, the damage to make, and how many pairs a whole data set has."""
+def _pairing(
+    options: EvaluateOptions,
+) -> tuple[str, Pairing, DegradationConfig | None, int | None, Path | None]:
+    """The task, the pairs, the damage to make, how many pairs a whole data set has, and its folder."""
+    damaged = options.degradation is not None or options.mask is not None
     if options.dataset is not None:
         dataset = get_dataset(options.dataset)
-        found = locate(options.dataset, dataset, list(options.roots))
+        found = locate(options.dataset, dataset, list(options.roots), alone=damaged)
         synthetic = None
-        if found.synthetic:
+        if found.synthetic and options.mask is None:
             assert dataset.degradation is not None, "such a layout belongs to a set with damage of its own"
             synthetic = options.degradation or DegradationConfig(*dataset.degradation)
         elif options.degradation is not None:
             raise UsageError(f"the data set '{options.dataset}' has degraded pictures of its own.")
-        return dataset.task, found.pairing, synthetic, dataset.count
+        return dataset.task, found.pairing, synthetic, dataset.count, found.folder
     if options.clean is None:
         raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")
     if options.degraded is None:
-        if options.degradation is None:
-            if all(one.folder is not None for one in options.contenders):
-                return options.task, clean_alone(options.clean), None, None
-            raise UsageError("--lq is missing.", hint="Or give --degradation a name, to damage the clean pictures.")
-        if not options.clean.is_dir():
-            raise UsageError(f"no such folder: '{options.clean}'.")
-        return options.task, clean_alone(options.clean), options.degradation, None
-    return options.task, pair_folders(options.clean, options.degraded, options.pairs), None, None
+        if not damaged and any(one.folder is None for one in options.contenders):
+            raise UsageError("--lq is missing.", hint="Or give --degradation or --mask, to damage the clean pictures.")
+        return options.task, clean_alone(options.clean), options.degradation, None, options.clean
+    pairing = pair_folders(options.clean, options.degraded, options.pairs)
+    return options.task, pairing, None, None, options.clean

@@ -51,6 +51,7 @@ class EvaluateOptions:
         task: for folders: what is undone.
         protocol: a row of `irsde_cli.metrics.protocols.PROTOCOLS`; the data set's own if `None`.
         degradation: damage made on the fly, in place of the data set's.
+        mask: what is known (white), a file, a folder or a mask set of the data set; holes are made of it.
         seed: of damage and noise.
         partial: go on with an incomplete data set.
         limit: only the first so many pairs.
@@ -66,6 +67,7 @@ class EvaluateOptions:
     task: str = ""
     protocol: str | None = None
     degradation: DegradationConfig | None = None
+    mask: str | None = None
     seed: int = 0
     partial: bool = False
     limit: int | None = None

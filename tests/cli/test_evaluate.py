@@ -204,6 +204,32 @@ def test_holes_are_measured_alone(place: Path, stub: Path) -> None:
     assert row["input"]["psnr"] > row["input"]["psnr_hole"]
 
 
+def test_holes_of_mask_files(place: Path, stub: Path) -> None:
+    """White is known and comes back as it was; by name, over clean pictures or degraded ones; all else is refused."""
+    mask = np.full((24, 32), 255, np.uint8)
+    mask[4:12, 8:20] = 0
+    (place / "masks").mkdir()
+    for index in range(2):
+        Image.fromarray(mask).save(place / "masks" / f"{index}.png")
+    Image.fromarray(mask[:, :-1]).save(place / "masks" / "2.png")
+    words = ["--gt", place / "GT", "--task", "inpaint", "--model", stub, "--mask", place / "masks"]
+    result = evaluate(*words, "--json", "-")
+    assert result.exit_code == 3
+    assert "2.png' is 31 x 24, and the picture 32 x 24" in result.stderr
+    found = json.loads(result.stdout)
+    clean = np.asarray(Image.open(place / "GT" / "0.png")) / 255
+    hole = 1 - clean[4:12, 8:20]
+    row = found["images"][0]["figures"]
+    assert row["input"]["psnr_hole"] == pytest.approx(-10 * np.log10((hole**2).mean()), abs=1e-4)
+    share = 8 * 12 / (24 * 32)
+    assert row["stub"]["psnr"] == pytest.approx(row["stub"]["psnr_hole"] - 10 * math.log10(share), abs=1e-4)
+    (place / "masks" / "2.png").unlink()
+    unmasked = evaluate(*words)
+    assert unmasked.exit_code == 3 and "2: it has no mask" in unmasked.stderr
+    damaged = report(*words[:2], "--lq", place / "LQ", *words[2:-1], place / "masks" / "0.png")
+    assert damaged["images"][0]["figures"]["input"]["psnr"] < row["input"]["psnr"]
+
+
 def test_tables(place: Path) -> None:
     """On the terminal, as Markdown, and a row an image as CSV; the caption names the protocol."""
     words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours"]
@@ -285,6 +311,9 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--lq", "LQ", "--task", "deshadow"], 4, "no weights ship"),
         (["--gt", "GT", "--from", "ours", "--set", "a=1"], 2, "--set belongs"),
         (["--dataset", "set5", "--gt", "GT"], 2, "not both"),
+        (["--gt", "GT", "--lq", "LQ", "--degradation", "jpeg", "--from", "ours"], 2, "--degradation makes others"),
+        (["--gt", "GT", "--mask", "absent", "--from", "ours"], 2, "no masks at 'absent'"),
+        (["--gt", "GT", "--mask", "GT", "--degradation", "jpeg", "--from", "ours"], 2, "--mask makes the damage"),
     ],
 )
 def test_bad_input(place: Path, words: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
