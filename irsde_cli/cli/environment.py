@@ -12,7 +12,7 @@ from irsde_cli import __version__
 from irsde_cli.cli.reporting import data
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
-EXTRAS = {"hdr": ("OpenImageIO", "16-bit colour PNG")}
+EXTRAS = {"hdr": ("OpenImageIO", "16-bit colour PNG"), "fid": ("torch_fidelity", "FID and KID")}
 
 
 def environment(

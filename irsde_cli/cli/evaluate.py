@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from irsde_cli.workflows.evaluate_request import Contender, Planned, Problem, Result, Scored
     from irsde_cli.workflows.report import Report
 
-TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "psnr_hole": "PSNR of holes (dB)"}
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "psnr_hole": 2}
+TITLES = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "psnr_hole": "PSNR of holes (dB)",
+    "fid": "FID",
+    "kid": "KID",
+}
+DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "psnr_hole": 2, "fid": 2, "kid": 5}
 SMALL = 10
 
 
@@ -73,6 +80,9 @@ def evaluate(
     lpips: Annotated[
         Path | None, typer.Option(envvar="IRSDE_LPIPS", help="Weights of LPIPS (AlexNet); without them no LPIPS.")
     ] = None,
+    fid: Annotated[
+        bool, typer.Option("--fid", help="FID and KID of all pictures, too; needs irsde[fid] and torchvision.")
+    ] = False,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON; - is a pipe.")] = None,
@@ -151,6 +161,7 @@ def evaluate(
         partial=partial,
         limit=limit,
         lpips=lpips,
+        fid=fid,
     )
     if lpips is None and not quiet:
         typer.echo("LPIPS is left out: its weights are not named with --lpips or IRSDE_LPIPS.", err=True)
@@ -277,7 +288,9 @@ def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False
             cells.append("equal")
             continue
         digits, sign = DIGITS[name], "+" if signed else ""
-        text = f"{mean.mean:{sign}.{digits}f} [{mean.low:{sign}.{digits}f}, {mean.high:{sign}.{digits}f}]"
+        text = f"{mean.mean:{sign}.{digits}f}"
+        if mean.low is not None:
+            text += f" [{mean.low:{sign}.{digits}f}, {mean.high:{sign}.{digits}f}]"
         cells.append(text + (f" and {mean.infinite} equal" if mean.infinite else ""))
     return cells
 
@@ -297,7 +310,7 @@ def _plain(planned: "Planned", result: "Result") -> str:
     rows = [[printable(cell) for cell in row] for row in _table(result)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([printable(planned.caption), *lines, "mean over images [95 % interval, bootstrap]"])
+    return "\n".join([printable(planned.caption), *lines, "mean over images [95 % interval, bootstrap]", *result.notes])
 
 
 def _markdown(planned: "Planned", result: "Result") -> str:
@@ -305,7 +318,7 @@ def _markdown(planned: "Planned", result: "Result") -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     rule = f"|{'|'.join(['---'] * len(head))}|"
     return "\n".join([f"{printable(planned.caption)}; mean over images [95 % interval, bootstrap]", "",
-                      f"| {' | '.join(head)} |", rule, *lines])  # fmt: skip
+                      f"| {' | '.join(head)} |", rule, *lines, *(f"\n{note}" for note in result.notes)])  # fmt: skip
 
 
 def _everything(
@@ -332,6 +345,7 @@ def _everything(
         "differences": {
             label: {name: asdict(mean) for name, mean in means.items()} for label, means in result.differences.items()
         },
+        "notes": list(result.notes),
         "images": images,
         "problems": [asdict(problem) for problem in problems],
     }

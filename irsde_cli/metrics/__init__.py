@@ -2,7 +2,7 @@
 
 `psnr` and `ssim` are functions of two (..., C, H, W) tensors in [0, 1] and return one float64 number for each image;
 `irsde_cli.metrics.luma` prepares images for the variants on Y. The LPIPS rows are classes: `Lpips.load(weights)`
-gives a module that is called with two images.
+gives a module that is called with two images. `SET_METRICS` are functions of the features (N, D) of two sets.
 """
 
 from irsde_cli.registry import Registry
@@ -14,5 +14,12 @@ METRICS = Registry(
         "ssim": "irsde_cli.metrics.ssim:ssim",
         "lpips-alex": "irsde_cli.metrics.lpips:LpipsAlex",
         "lpips-squeeze": "irsde_cli.metrics.lpips:LpipsSqueeze",
+    },
+)
+SET_METRICS = Registry(
+    "metric of sets",
+    {
+        "fid": "irsde_cli.metrics.fid:fid",
+        "kid": "irsde_cli.metrics.kid:kid",
     },
 )

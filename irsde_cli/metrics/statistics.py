@@ -16,7 +16,7 @@ class Mean:
 
     Attributes:
         mean: of the finite values; `None` without one.
-        low: of the interval, by the percentile bootstrap over images.
+        low: of the interval, by the percentile bootstrap over images; `None` for a metric of the whole set.
         high: of the interval.
         count: of finite values.
         infinite: of infinite ones: equal images.

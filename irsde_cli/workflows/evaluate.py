@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +23,12 @@ from irsde_cli.datasets.pairing import Pair, Pairing, find_masks, pair_folders
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
-from irsde_cli.errors import InputError, UsageError
+from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
 from irsde_cli.images import SUFFIXES, read_picture, to_tensor
+from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
+from irsde_cli.metrics.sets import FEW, FeatureSets
 from irsde_cli.metrics.statistics import Mean, bootstrap
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.weights import find_weights
@@ -189,6 +192,7 @@ def evaluate(
     name = options.protocol or (get_dataset(options.dataset).protocol if options.dataset else "plain-rgb")
     protocol = get_protocol(name)
     scorer = Scorer(protocol, options.lpips)
+    sets, lacking = _sets(options)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
     built = (_Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
@@ -216,18 +220,22 @@ def evaluate(
     made += "" if options.mask is None else f"masks {options.mask}, "
     title = options.dataset or "folders"
     measured = f"protocol {name} ({protocol.caption})"
+    measured += "" if sets is None else ", FID and KID on Inception v3 (TensorFlow's of 2015, 299 x 299, 8-bit)"
     caption = f"{title}, {count}, {made}{measured}, seed {options.seed}, irsde {__version__}, {where}"
     yield Planned(len(pairs), expected, caption, facts)
+    yield from lacking
     for path in (*pairing.clean_alone, *pairing.degraded_alone):
         yield Problem(str(path), "it has no partner.")
     scored: list[Scored] = []
     scale = next((one.scale for one in contenders if one.scale is not None), None)
     source = _Source(degradation, masks, options.seed, scale)
-    for event in _score_all(pairs, contenders, scorer, source, shown, stopped):
-        if isinstance(event, Scored):
-            scored.append(event)
-        yield event
-    yield summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
+    with sets or nullcontext():
+        for event in _score_all(pairs, contenders, scorer, sets, source, shown, stopped):
+            if isinstance(event, Scored):
+                scored.append(event)
+            yield event
+        result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
+        yield result if sets is None else _with_sets(result, sets)
 
 
 def summarise(scored: list[Scored], labels: list[str]) -> Result:
@@ -243,6 +251,27 @@ def summarise(scored: list[Scored], labels: list[str]) -> Result:
         if label not in (first, INPUT)
     }
     return Result(means, differences)
+
+
+def _sets(options: EvaluateOptions) -> tuple[FeatureSets | None, list[Problem]]:
+    """Where features for FID and KID go; without what they need the other figures are still taken."""
+    if not options.fid:
+        return None, []
+    try:
+        return FeatureSets(Inception()), []
+    except (MachineError, WeightsError) as error:
+        return None, [Problem("FID and KID", f"{error.message} {error.hint}")]
+
+
+def _with_sets(result: Result, sets: FeatureSets) -> Result:
+    found = {
+        label: {name: Mean(value, None, None, sets.counts[label]) for name, value in figures.items()}
+        for label, figures in sets.measure().items()
+    }
+    means = {label: row | found.get(label, {}) for label, row in result.means.items()}
+    count = min(sets.counts.values(), default=0)
+    few = f"FID and KID of {count} pictures are biased: below {FEW} they cannot be compared with those of other sets."
+    return replace(result, means=means, notes=(few,) if count < FEW else ())
 
 
 def _column(scored: list[Scored], label: str, name: str) -> list[float]:
@@ -263,6 +292,7 @@ def _score_all(
     pairs: tuple[Pair, ...],
     contenders: list[_Restored],
     scorer: Scorer,
+    sets: FeatureSets | None,
     source: _Source,
     shown: Callable[[str, dict[str, Tensor]], None] | None,
     stopped: Callable[[], bool],
@@ -299,7 +329,7 @@ def _score_all(
                 images[one.contender.label] = image
             if stopped():
                 break
-            behind.append((pair.key, thread.submit(_score, loaded, images, seconds, scorer)))
+            behind.append((pair.key, thread.submit(_score, loaded, images, seconds, scorer, sets)))
             if shown is not None:
                 shown(pair.key, {"clean": loaded.clean, **images})
             while len(behind) > BEHIND:
@@ -316,8 +346,12 @@ def _finished(key: str, future: Future[Scored]) -> Scored | Problem:
         return Problem(key, f"cannot be measured: {error.message}")
 
 
-def _score(loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float], scorer: Scorer) -> Scored:
+def _score(
+    loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float], scorer: Scorer, sets: FeatureSets | None
+) -> Scored:
     figures = {label: scorer.score(image, loaded.clean, loaded.known) for label, image in images.items()}
+    if sets is not None:
+        sets.add(images, loaded.clean)
     return Scored(loaded.pair.key, figures, seconds)
 
 

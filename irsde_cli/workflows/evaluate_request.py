@@ -56,6 +56,7 @@ class EvaluateOptions:
         partial: go on with an incomplete data set.
         limit: only the first so many pairs.
         lpips: weights of LPIPS; without them the column is missing.
+        fid: FID and KID, too.
     """
 
     contenders: tuple[Contender, ...]
@@ -72,6 +73,7 @@ class EvaluateOptions:
     partial: bool = False
     limit: int | None = None
     lpips: Path | None = None
+    fid: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Result:
-    """Means over images, and differences of each further contender from the first, image by image."""
+    """Means over images, and differences of each further contender from the first, image by image.
+
+    Attributes:
+        means: by contender and metric; of metrics of whole sets the one figure.
+        differences: by contender and metric.
+        notes: what must be known to read them.
+    """
 
     means: dict[str, dict[str, Mean]]
     differences: dict[str, dict[str, Mean]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 Event = Planned | Scored | Problem | Result

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -394,6 +395,38 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     peaks = json.loads(done.stdout)
     assert len(peaks) == 200
     assert peaks[-1] - peaks[19] < 40_000, "kilobytes; keeping every picture would take 280,000"
+
+
+class Means(torch.nn.Module):
+    """Features with a known answer, in place of Inception's."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
+
+
+def test_metrics_of_whole_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brighter by d in three channels is a FID of 3 d^2; one figure a contender, with a warning about few pictures."""
+    monkeypatch.setattr("irsde_cli.workflows.evaluate.Inception", Means)
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--fid"]
+    (place / "ours" / "3.png").write_bytes((place / "ours" / "2.png").read_bytes())
+    found = report(*words)
+    figure = found["means"]["ours"]["fid"]
+    assert figure["mean"] == pytest.approx(3 * (4 / 255) ** 2, rel=1e-3) and figure["low"] is None
+    assert figure["count"] == 3 and "FID and KID of 3 pictures" in found["notes"][0]
+    assert "kid" in found["means"]["input"] and "FID and KID on Inception" in found["caption"]
+    shown = evaluate(*words, "--csv", place / "rows.csv", "--markdown", place / "table.md").stdout
+    assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4}\n", shown)
+    assert "below 2000 they cannot be compared" in shown and "FID and KID of 3" in (place / "table.md").read_text()
+    assert "fid" not in (place / "rows.csv").read_text()
+
+
+def test_what_metrics_of_sets_need_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library the other columns are computed, and the exit code is 3."""
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    result = evaluate("--gt", place / "GT", "--from", place / "ours", "--fid", "--json", "-")
+    assert result.exit_code == 3
+    assert "failed: FID and KID: they need torch-fidelity, which is not installed. Run: pip install" in result.stderr
+    assert json.loads(result.stdout)["means"]["ours"]["psnr"]["count"] == 3
 
 
 def test_lists() -> None:
