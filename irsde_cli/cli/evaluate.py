@@ -89,6 +89,9 @@ def evaluate(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row an image; - is a pipe.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is a pipe.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with all pictures into this folder.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write degraded and restored pictures into this new folder, as 8-bit PNG.")
+    ] = None,
     list_sets: Annotated[bool, typer.Option("--list", help="Name data sets and protocols, and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors alone.")] = False,
 ) -> None:
@@ -162,6 +165,7 @@ def evaluate(
         limit=limit,
         lpips=lpips,
         fid=fid,
+        save=save,
     )
     if lpips is None and not quiet:
         typer.echo("LPIPS is left out: its weights are not named with --lpips or IRSDE_LPIPS.", err=True)
@@ -232,6 +236,9 @@ def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tup
             found.append(Contender(name, way, model, None, sampling, draws))
     found += [Contender(folder.name or str(folder), folder=folder) for folder in folders]
     labels = [one.label for one in found]
+    for label in ("input", "clean"):
+        if label in labels:
+            raise UsageError(f"a contender cannot be called '{label}': other pictures are.", hint="Rename its folder.")
     if len(set(labels)) < len(labels):
         raise UsageError(f"two contenders are called '{max(labels, key=labels.count)}'.", hint="Name files apart.")
     return tuple(found)

@@ -44,6 +44,7 @@ from irsde_cli.workflows.evaluate_request import (
 )
 from irsde_cli.workflows.request import Options
 from irsde_cli.workflows.restore import Restoration, StoppedError, explained
+from irsde_cli.workflows.saved import Saved
 
 BEHIND = 2
 
@@ -197,6 +198,8 @@ def evaluate(
     where = device or torch.device("cpu")
     built = (_Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
     contenders = list({one.contender.label: one for one in built}.values())
+    made_here = [INPUT, *(one.contender.label for one in contenders if one.contender.folder is None)]
+    saved = None if options.save is None else Saved(options.save, made_here)
     whole_set = expected is None or (len(pairs) == expected)
     facts: dict[str, Any] = {
         "dataset": options.dataset,
@@ -229,8 +232,9 @@ def evaluate(
     scored: list[Scored] = []
     scale = next((one.scale for one in contenders if one.scale is not None), None)
     source = _Source(degradation, masks, options.seed, scale)
+    measure = _Measure(scorer, sets, saved)
     with sets or nullcontext():
-        for event in _score_all(pairs, contenders, scorer, sets, source, shown, stopped):
+        for event in _score_all(pairs, contenders, measure, source, shown, stopped):
             if isinstance(event, Scored):
                 scored.append(event)
             yield event
@@ -291,8 +295,7 @@ def _differences(scored: list[Scored], label: str, first: str, name: str) -> lis
 def _score_all(
     pairs: tuple[Pair, ...],
     contenders: list[_Restored],
-    scorer: Scorer,
-    sets: FeatureSets | None,
+    measure: "_Measure",
     source: _Source,
     shown: Callable[[str, dict[str, Tensor]], None] | None,
     stopped: Callable[[], bool],
@@ -329,7 +332,7 @@ def _score_all(
                 images[one.contender.label] = image
             if stopped():
                 break
-            behind.append((pair.key, thread.submit(_score, loaded, images, seconds, scorer, sets)))
+            behind.append((pair.key, thread.submit(measure, loaded, images, seconds)))
             if shown is not None:
                 shown(pair.key, {"clean": loaded.clean, **images})
             while len(behind) > BEHIND:
@@ -346,13 +349,22 @@ def _finished(key: str, future: Future[Scored]) -> Scored | Problem:
         return Problem(key, f"cannot be measured: {error.message}")
 
 
-def _score(
-    loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float], scorer: Scorer, sets: FeatureSets | None
-) -> Scored:
-    figures = {label: scorer.score(image, loaded.clean, loaded.known) for label, image in images.items()}
-    if sets is not None:
-        sets.add(images, loaded.clean)
-    return Scored(loaded.pair.key, figures, seconds)
+@dataclass(frozen=True)
+class _Measure:
+    """What is done with a pair's pictures beside the sampler."""
+
+    scorer: Scorer
+    sets: FeatureSets | None
+    saved: Saved | None
+
+    def __call__(self, loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float]) -> Scored:
+        figures = {label: self.scorer.score(image, loaded.clean, loaded.known) for label, image in images.items()}
+        if self.sets is not None:
+            self.sets.add(images, loaded.clean)
+        if self.saved is not None:
+            for label, image in images.items():
+                self.saved.write(loaded.pair.key, label, loaded.degraded if label == INPUT else image)
+        return Scored(loaded.pair.key, figures, seconds)
 
 
 def _load(pair: Pair, index: int, source: _Source) -> _Loaded:

@@ -57,6 +57,7 @@ class EvaluateOptions:
         limit: only the first so many pairs.
         lpips: weights of LPIPS; without them the column is missing.
         fid: FID and KID, too.
+        save: an empty folder for the degraded pictures, under `input`, and the restored ones, by contender.
     """
 
     contenders: tuple[Contender, ...]
@@ -74,6 +75,7 @@ class EvaluateOptions:
     limit: int | None = None
     lpips: Path | None = None
     fid: bool = False
+    save: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,30 @@ def test_damage_is_made_on_the_fly(place: Path, stub: Path) -> None:
     assert 19.5 < one["means"]["input"]["psnr"]["mean"] < 21.5
 
 
+def test_pictures_are_saved_for_other_tools(place: Path, stub: Path) -> None:
+    """The degraded files are those that were made, the restored ones score as they did, and nothing is overwritten."""
+    words = ["--gt", place / "GT", "--task", "denoise", "--degradation", "gaussian-noise", "--set", "quantised_share=1"]
+    more = ["--model", stub, "--way", "posterior:2", "--from", place / "ours", "--save", place / "kept"]
+    found = report(*words, *more)
+    names = sorted(path.relative_to(place / "kept").as_posix() for path in (place / "kept").rglob("*.png"))
+    assert names == [f"{folder}/{index}.png" for folder in ("input", "stub-posterior-2") for index in range(3)]
+    (place / "kept" / "input").rename(place / "kept" / "noisy")
+    again = report(*words, "--from", place / "kept" / "noisy", "--from", place / "kept" / "stub-posterior-2")
+    for row, old in zip(again["images"], found["images"], strict=True):
+        assert row["figures"]["noisy"] == row["figures"]["input"] == old["figures"]["input"]
+        assert row["figures"]["stub-posterior-2"] == old["figures"]["stub posterior:2"]
+    refused = evaluate(*words, *more)
+    assert refused.exit_code == 2 and "kept' is not empty" in refused.stderr
+
+
+def test_small_inputs_are_saved_at_their_own_size(place: Path) -> None:
+    """What another tool enlarges is the small picture, not ours made large for the comparison."""
+    words = ["--gt", place / "GT", "--from", place / "ours", "--degradation", "downsampling", "--save", place / "kept"]
+    report(*words)
+    with Image.open(place / "kept" / "input" / "0.png") as small:
+        assert small.size == (8, 6)
+
+
 def test_holes_are_measured_alone(place: Path, stub: Path) -> None:
     """Known pixels come back as they were, so the error lies in the holes."""
     found = report("--gt", place / "GT", "--task", "inpaint", "--model", stub, "--degradation", "free-form-mask")
@@ -307,6 +331,7 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--from", "ours", "--lpips", "absent"], 2, "no such file: 'absent'"),
         (["--gt", "GT", "--from", "ours", "--lpips", "GT/0.png"], 4, "LPIPS weights"),
         (["--gt", "GT", "--from", "ours", "--from", "ours"], 2, "two contenders are called 'ours'"),
+        (["--gt", "GT", "--from", "input"], 2, "cannot be called 'input'"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posterior"], 2, "--way takes"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posteriro:8"], 2, "Did you mean 'posterior'"),
         (["--gt", "GT", "--lq", "LQ", "--task", "deshadow"], 4, "no weights ship"),
