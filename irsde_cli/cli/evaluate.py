@@ -17,6 +17,7 @@ from irsde_cli.cli.reporting import Interruption, complain, data, printable
 from irsde_cli.datasets import DATASETS
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.errors import UsageError
+from irsde_cli.metrics.columns import COLUMNS
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from irsde_cli.workflows.evaluate_request import Contender, Planned, Problem, Result, Scored
     from irsde_cli.workflows.report import Report
 
-TITLES = {
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "psnr_hole": "PSNR of holes (dB)",
-    "fid": "FID",
-    "kid": "KID",
-}
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "psnr_hole": 2, "fid": 2, "kid": 5}
 SMALL = 10
 
 
@@ -203,7 +195,7 @@ def evaluate(
     _write(csv_file, _csv(rows))
     _write(markdown, _markdown(planned, result) + "\n")
     if page is not None:
-        written = page.write(planned.caption, [(problem.key, problem.reason) for problem in problems])
+        written = page.write(planned.caption, [(problem.key, problem.reason) for problem in problems], _table(result))
         typer.echo(f"the page is {printable(written)}", err=True)
     for problem in problems:
         typer.echo(f"failed: {printable(problem.key)}: {printable(problem.reason)}", err=True)
@@ -281,7 +273,7 @@ def _list() -> None:
 
 def _columns(result: "Result") -> list[str]:
     names = {name for means in result.means.values() for name in means}
-    return [name for name in TITLES if name in names]
+    return [name for name in COLUMNS if name in names]
 
 
 def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False) -> list[str]:
@@ -294,7 +286,7 @@ def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False
         if mean.mean is None:
             cells.append("equal")
             continue
-        digits, sign = DIGITS[name], "+" if signed else ""
+        digits, sign = COLUMNS[name].digits, "+" if signed else ""
         text = f"{mean.mean:{sign}.{digits}f}"
         if mean.low is not None:
             text += f" [{mean.low:{sign}.{digits}f}, {mean.high:{sign}.{digits}f}]"
@@ -304,7 +296,7 @@ def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False
 
 def _table(result: "Result") -> list[list[str]]:
     columns = _columns(result)
-    rows = [["", *(TITLES[name] for name in columns)]]
+    rows = [["", *(COLUMNS[name].heading for name in columns)]]
     rows += [[label, *_cells(means, columns)] for label, means in result.means.items()]
     first = next((label for label in result.means if label != "input"), "")
     rows += [
@@ -360,7 +352,7 @@ def _everything(
 
 def _csv(rows: "list[Scored]") -> str:
     stream = io.StringIO()
-    names = [name for name in TITLES if any(name in values for row in rows for values in row.figures.values())]
+    names = [name for name in COLUMNS if any(name in values for row in rows for values in row.figures.values())]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["image", "contender", *names, "seconds"])
     for row in rows:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +18,12 @@ from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from irsde_cli.workflows.report import Report
+    from irsde_cli.workflows.request import Options
 
 T = TypeVar("T")
 
@@ -326,8 +333,9 @@ def restore(
             shown.show(event)
             if json_lines and outputs != "-":
                 data(as_json(event))
-            if page is not None and isinstance(event, Done) and event.output is not None:
-                page.pictures(event.name, _before_and_after(inputs, event.name, event.output))
+            if page is not None and isinstance(event, Done | Skipped) and event.output is not None:
+                note = "restored by an earlier run" if isinstance(event, Skipped) else ""
+                page.read(event.name, partial(_before_and_after, asked, event.name, event.output), note)
             match event:
                 case Done(data=bytes() as picture):
                     sys.stdout.buffer.write(picture)
@@ -369,18 +377,25 @@ def restore(
         raise typer.Exit(3)
 
 
-def _page(folder: Path, task: str) -> Any:
+def _page(folder: Path, task: str) -> "Report":
     from irsde_cli.workflows.report import Report
 
     return Report(folder, f"irsde restore --task {task}")
 
 
-def _before_and_after(inputs: str, name: str, output: Path) -> dict[str, Any]:
-    """The input and the result, as the files hold them."""
+def _before_and_after(asked: "Options", name: str, output: Path) -> "dict[str, Tensor]":
+    """The input and what became of it, as the files hold them."""
     from irsde_cli.images import read_picture, to_tensor
+    from irsde_cli.workflows.request import beside
 
-    source = Path(inputs) / name if Path(inputs).is_dir() else Path(inputs)
-    return {label: to_tensor(read_picture(path, name)) for label, path in (("input", source), ("restored", output))}
+    places = {"input": Path(asked.inputs) / name if Path(asked.inputs).is_dir() else Path(asked.inputs)}
+    places["restored"] = output
+    draws = asked.samples if asked.estimate == "sample" else 1
+    places |= {f"restored, draw {draw + 1}": Path(beside(output, f".{draw}")) for draw in range(1, draws)}
+    if asked.spread:
+        places["spread"] = Path(beside(output, ".spread"))
+    settings: Any = {"limits": asked.limits, "allow_truncated": asked.allow_truncated}
+    return {label: to_tensor(read_picture(path, name, **settings)) for label, path in places.items()}
 
 
 def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:

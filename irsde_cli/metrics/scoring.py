@@ -11,8 +11,6 @@ from irsde_cli.metrics.protocols import Protocol
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import WINDOW, ssim
 
-COLUMNS = ("psnr", "ssim", "lpips")
-HIGHER = {"psnr": True, "ssim": True, "lpips": False}
 SMALLEST_LPIPS = LpipsAlex.smallest
 
 

@@ -1,0 +1,35 @@
+"""How figures are written wherever they are shown: a row a column."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures.
+
+    Attributes:
+        title: what is measured.
+        unit: of it; empty without one.
+        digits: behind the point.
+        higher: whether more is better.
+    """
+
+    title: str
+    unit: str = ""
+    digits: int = 4
+    higher: bool = True
+
+    @property
+    def heading(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+COLUMNS = {
+    "psnr": Column("PSNR", "dB", digits=2),
+    "ssim": Column("SSIM"),
+    "lpips": Column("LPIPS", higher=False),
+    "psnr_hole": Column("PSNR of holes", "dB", digits=2),
+    "fid": Column("FID", digits=2, higher=False),
+    "kid": Column("KID", digits=5, higher=False),
+}
