@@ -385,17 +385,19 @@ def _page(folder: Path, task: str) -> "Report":
 
 def _before_and_after(asked: "Options", name: str, output: Path) -> "dict[str, Tensor]":
     """The input and what became of it, as the files hold them."""
-    from irsde_cli.images import read_picture, to_tensor
+    from irsde_cli.images import Limits, read_picture, to_tensor
     from irsde_cli.workflows.request import beside
 
-    places = {"input": Path(asked.inputs) / name if Path(asked.inputs).is_dir() else Path(asked.inputs)}
-    places["restored"] = output
+    source = Path(asked.inputs) / name if Path(asked.inputs).is_dir() else Path(asked.inputs)
+    pictures = {"input": read_picture(source, name, limits=asked.limits, allow_truncated=asked.allow_truncated)}
+    places = {"restored": output}
     draws = asked.samples if asked.estimate == "sample" else 1
     places |= {f"restored, draw {draw + 1}": Path(beside(output, f".{draw}")) for draw in range(1, draws)}
     if asked.spread:
         places["spread"] = Path(beside(output, ".spread"))
-    settings: Any = {"limits": asked.limits, "allow_truncated": asked.allow_truncated}
-    return {label: to_tensor(read_picture(path, name, **settings)) for label, path in places.items()}
+    ours = Limits(max_pixels=sys.maxsize)
+    pictures |= {label: read_picture(path, path.name, limits=ours) for label, path in places.items()}
+    return {label: to_tensor(picture) for label, picture in pictures.items()}
 
 
 def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:
