@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
+from irsde_cli.cli.program import app
 from irsde_cli.workflows.report import Report
+from tests.cli.stub import picture, save_stub
 
 COUNT = 7
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'#%.png"
@@ -217,3 +221,170 @@ def test_500_pictures_stay_usable(browser: Any, tmp_path: Path) -> None:
     near = browser.execute_script("return [...document.querySelectorAll('#list img')].filter((i) => i.complete).length")
     assert 0 < near < 200
     quiet(browser)
+
+
+def save(path: Path, image: torch.Tensor) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray((image[0] * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+
+
+def run(*words: object, code: int = 0) -> None:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+
+
+def test_evaluate_writes_a_page(browser: Any, tmp_path: Path) -> None:
+    """Its table, its figures and its failures; a system without a picture is said to have none."""
+    for index in range(3):
+        clean = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(index)) * 0.8
+        for place, change in (("GT", 0.0), ("LQ", 0.1), ("ours", 0.05), ("theirs", 0.0)):
+            if (place, index) != ("ours", 1):
+                save(tmp_path / place / f"{index}.png", clean + change)
+    words = (
+        "--gt",
+        tmp_path / "GT",
+        "--lq",
+        tmp_path / "LQ",
+        "--from",
+        tmp_path / "ours",
+        "--from",
+        tmp_path / "theirs",
+    )
+    run("evaluate", *words, "--report", tmp_path / "page", "--quiet", code=3)
+    browser.get((tmp_path / "page" / "index.html").as_uri())
+    assert css(browser, "#means").text.split("\n")[0] == "PSNR (dB) SSIM"
+    assert "theirs equal" in css(browser, "#means").text
+    assert names(browser)[-1] == "1"  # without a figure: last
+    css(browser, "#list li:last-child button").click()
+    assert css(browser, "#stage .absent").text == "no picture: ours"
+    assert "1: ours:" in css(browser, "#problems").text
+    choose(browser, "#right", "theirs")
+    assert css(browser, "#stage .tag.right").text == "theirs equal"
+    quiet(browser)
+
+
+def test_without_degraded_pictures_the_figures_sort(browser: Any, tmp_path: Path) -> None:
+    """The clean picture, which evaluate takes for the input, is not shown as one."""
+    for index in range(3):
+        clean = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(index)) * 0.7
+        save(tmp_path / "GT" / f"{index}.png", clean)
+        save(tmp_path / "clean" / f"{index}.png", clean + 0.1 * (index + 1))
+    run("evaluate", "--gt", tmp_path / "GT", "--from", tmp_path / "clean", "--report", tmp_path / "page", "--quiet")
+    browser.get((tmp_path / "page" / "index.html").as_uri())
+    assert names(browser) == ["2", "1", "0"]
+    assert css(browser, "#left").text.split() == ["clean/", "clean"]
+    assert [tag.text for tag in browser.find_elements("css selector", "#stage .tag")] == ["clean/ 10.46 dB", "clean"]
+    quiet(browser)
+
+
+def test_restore_writes_a_page_without_ground_truth(browser: Any, tmp_path: Path) -> None:
+    """Before and after alone: no figures, no error maps, no plots; results of earlier runs are shown too."""
+    picture(tmp_path / "in" / "b.png", 24, 32)
+    picture(tmp_path / "in" / "a.png", 16, 48)
+    model = save_stub(tmp_path / "stub.safetensors")
+    words = (tmp_path / "in", tmp_path / "out", "--task", "denoise", "--model", model, "--steps", 2, "--quiet")
+    run("restore", *words)
+    picture(tmp_path / "in" / "c.png", 24, 32)
+    run("restore", *words, "--report", tmp_path / "page")
+    browser.get((tmp_path / "page" / "index.html").as_uri())
+    assert names(browser) == ["a.png", "b.png", "c.png"]
+    assert [tag.text for tag in browser.find_elements("css selector", "#stage .tag")] == ["input", "restored"]
+    assert "48 \u00d7 16, restored by an earlier run" in css(browser, "#size").text
+    for selector in ("#sort", "#column", "#error", "#legend", "#overview", "#problems", "#figures tr"):
+        assert not any(node.is_displayed() for node in browser.find_elements("css selector", selector)), selector
+    press(browser, "e")  # there is no error map
+    sources = browser.execute_script("return [...document.querySelectorAll('#stage img')].map((image) => image.src)")
+    assert len(set(sources)) == 2
+    css(browser, "#turn").click()
+    assert names(browser) == ["c.png", "b.png", "a.png"]
+    assert css(browser, "#size").text == "32 \u00d7 24"
+    quiet(browser)
+
+
+def test_everything_is_reached_by_keyboard(opened: Any) -> None:
+    """Tab passes by every control and through the list in one step; each says what it is."""
+    unnamed = opened.execute_script(
+        "return [...document.querySelectorAll('button, select, input, [role=slider]')].filter((node) =>"
+        "!(node.ariaLabel || node.labels?.[0]?.textContent || node.textContent).trim()).map((node) => node.outerHTML)"
+    )
+    assert unnamed == []
+    reached: list[str] = []
+    while (len(reached) < 40) and reached[1:].count("theme") == 0:
+        press(opened, "\ue004")  # tab
+        reached.append(opened.execute_script("return document.activeElement.id || document.activeElement.tagName"))
+        if reached[-1] == "BUTTON":
+            press(opened, "\ue015", "\ue015")  # down
+            assert opened.execute_script("return document.activeElement.textContent").startswith("deep/picture 2")
+    wanted = {"theme", "sort", "column", "turn", "find", "next", "left", "swap", "right", "slide", "all", "error"}
+    assert wanted | {"out", "in", "fit", "pixels", "handle"} <= set(reached)
+    assert reached.count("BUTTON") == 1
+    css(opened, "#handle").send_keys("\ue010")  # end
+    assert css(opened, "#handle").get_attribute("aria-valuenow") == "100"
+    assert css(opened, "#handle").get_attribute("aria-valuetext") == "100 % input, the rest ours"
+    quiet(opened)
+
+
+CONTRAST = """
+const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+  .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+const found = [];
+for (const node of document.querySelectorAll('body *')) {
+  const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  if (!own || !node.checkVisibility() || node.matches('svg *, :disabled, option, script')) continue;
+  let back = node;
+  while (parse(getComputedStyle(back).backgroundColor)[3] === 0) back = back.parentElement;
+  const one = light(parse(getComputedStyle(node).color)), other = light(parse(getComputedStyle(back).backgroundColor));
+  const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+  found.push([ratio, node.outerHTML.slice(0, 80)]);
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(opened: Any, scheme: str) -> None:
+    """Every text has a contrast of at least 4.5 to its ground; the button takes the other palette."""
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    try:
+        ground = "return getComputedStyle(document.body).backgroundColor"
+        first = opened.execute_script(ground)
+        for _ in range(2):
+            found = opened.execute_script(CONTRAST)
+            assert len(found) > 30
+            assert [one for one in found if one[0] < 4.5] == []
+            css(opened, "#theme").click()
+        assert opened.execute_script(ground) == first
+        css(opened, "#theme").click()
+        assert opened.execute_script(ground) != first
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_wheel_zooms_where_it_points_and_a_drag_moves(opened: Any) -> None:
+    """The picture's point under the pointer stays; at its smallest the picture lets the page scroll."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+    under = (
+        "const box = stage.getBoundingClientRect(), image = stage.querySelector('img').getBoundingClientRect();"
+        "return [(box.left + box.width / 2 + 100 - image.left) / image.width,"
+        " (box.top + box.height / 2 - 50 - image.top) / image.height, image.width]"
+    )
+    origin = ScrollOrigin.from_element(css(opened, "#stage"), 100, -50)
+    before = opened.execute_script(under)
+    ActionChains(opened).scroll_from_origin(origin, 0, -400).perform()
+    after = opened.execute_script(under)
+    assert after[2] > 2 * before[2]
+    assert after[:2] == pytest.approx(before[:2], abs=0.02)
+    assert opened.execute_script("return scrollY") == 0
+    ActionChains(opened).move_to_element_with_offset(css(opened, "#stage"), 200, 0).click_and_hold().move_by_offset(
+        -40, 10
+    ).release().perform()
+    moved = opened.execute_script(under)
+    assert moved[0] - after[0] == pytest.approx(40 / after[2], rel=0.05)
+    ActionChains(opened).scroll_from_origin(origin, 0, 2000).perform()
+    assert opened.execute_script("return state.scale") == 0
+    quiet(opened)
