@@ -388,3 +388,35 @@ def test_the_wheel_zooms_where_it_points_and_a_drag_moves(opened: Any) -> None:
     ActionChains(opened).scroll_from_origin(origin, 0, 2000).perform()
     assert opened.execute_script("return state.scale") == 0
     quiet(opened)
+
+
+def test_fingers_slide_and_pinch(opened: Any) -> None:
+    """On a telephone one finger moves the slider, wherever it is put, and two zoom."""
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        where = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(points)]
+        opened.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        opened.execute_script("stage.scrollIntoView({ block: 'center' })")
+        box = css(opened, "#stage").rect
+        x, y = box["x"] + box["width"] / 2, 400
+        touch("touchStart", (x - 80, y))
+        for step in range(1, 9):
+            touch("touchMove", (x - 80 + 20 * step, y))
+        touch("touchEnd")
+        assert int(css(opened, "#handle").get_attribute("aria-valuenow")) == pytest.approx(72, abs=2)
+        before = opened.execute_script("return stage.querySelector('img').getBoundingClientRect().width")
+        touch("touchStart", (x - 30, y), (x + 30, y))
+        for step in range(1, 7):
+            touch("touchMove", (x - 30 - 10 * step, y), (x + 30 + 10 * step, y))
+        touch("touchEnd")
+        after = opened.execute_script("return stage.querySelector('img').getBoundingClientRect().width")
+        assert after / before == pytest.approx(3, rel=0.2)
+    finally:
+        opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    quiet(opened)
