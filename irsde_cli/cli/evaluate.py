@@ -226,10 +226,7 @@ def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tup
         for way in ways:
             sampling, draws = _way(way)
             found.append(Contender(name, way, model, None, sampling, draws))
-    # Pictures of these two names stand beside theirs: with a slash a folder's name is another.
-    taken = ("input", "clean")
-    names = [f"{folder.name}/" if folder.name in taken else folder.name or str(folder) for folder in folders]
-    found += [Contender(name, folder=folder) for name, folder in zip(names, folders, strict=True)]
+    found += [Contender(folder.name or str(folder), folder=folder) for folder in folders]
     labels = [one.label for one in found]
     for label in ("input", "clean"):
         if label in labels:

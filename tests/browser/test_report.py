@@ -268,12 +268,12 @@ def test_without_degraded_pictures_the_figures_sort(browser: Any, tmp_path: Path
     for index in range(3):
         clean = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(index)) * 0.7
         save(tmp_path / "GT" / f"{index}.png", clean)
-        save(tmp_path / "clean" / f"{index}.png", clean + 0.1 * (index + 1))
-    run("evaluate", "--gt", tmp_path / "GT", "--from", tmp_path / "clean", "--report", tmp_path / "page", "--quiet")
+        save(tmp_path / "ours" / f"{index}.png", clean + 0.1 * (index + 1))
+    run("evaluate", "--gt", tmp_path / "GT", "--from", tmp_path / "ours", "--report", tmp_path / "page", "--quiet")
     browser.get((tmp_path / "page" / "index.html").as_uri())
     assert names(browser) == ["2", "1", "0"]
-    assert css(browser, "#left").text.split() == ["clean/", "clean"]
-    assert [tag.text for tag in browser.find_elements("css selector", "#stage .tag")] == ["clean/ 10.46 dB", "clean"]
+    assert css(browser, "#left").text.split() == ["ours", "clean"]
+    assert [tag.text for tag in browser.find_elements("css selector", "#stage .tag")] == ["ours 10.46 dB", "clean"]
     quiet(browser)
 
 

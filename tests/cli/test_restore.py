@@ -491,6 +491,20 @@ def test_a_page_shows_before_and_after(restore: Program, photos: Path, tmp_path:
     restore(photos / "p1.png", "-", "--report", tmp_path / "page", code=2)
 
 
+def test_a_page_shows_draws_and_earlier_results(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Each draw and the spread are pictures of their own; a second run without work shows the same."""
+    words = (photos / "p1.png", tmp_path / "out", "--samples", 2, "--spread", "--report", tmp_path / "page")
+    for note in ("", "restored by an earlier run"):
+        restore(*words)
+        text = (tmp_path / "page" / "index.html").read_text()
+        data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
+        assert data["labels"] == ["input", "restored", "restored, draw 2", "spread"] and not data["problems"]
+        assert [row["note"] for row in data["rows"]] == [note]
+        for label, name in (("restored", "p1.png"), ("restored, draw 2", "p1.1.png"), ("spread", "p1.spread.png")):
+            shown = Image.open(tmp_path / "page" / data["rows"][0]["pictures"][label]).convert("RGB")
+            assert np.array_equal(np.asarray(shown), pixels(tmp_path / "out" / name)), label
+
+
 def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
     """Bare `irsde train` shows how it is called; a settings file trains a checkpoint that restores."""
     from typer.testing import CliRunner
