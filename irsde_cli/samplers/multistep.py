@@ -6,10 +6,11 @@ polynomial in ell. Order 1 is DDIM (eta 0) and posterior sampling (eta 1); order
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from irsde_cli.diffusion.path import Path
@@ -25,7 +26,7 @@ def multistep(
     randn_like: RandnLike,
     *,
     order: Literal[1, 2] = 2,
-    eta: float = 0.0,
+    eta: float | Tensor | Sequence[float | Tensor] = 0.0,
     recentre: bool = True,
     coefficient: Literal["midpoint", "exact"] = "midpoint",
 ) -> Iterator[Tensor]:
@@ -38,12 +39,13 @@ def multistep(
         times: falling indices, the last is 0.
         randn_like: source of noise; not used at eta = 0.
         order: 1 or 2; the first step is of order 1 in any case.
-        eta: 0 to 1 and beyond.
+        eta: 0 to 1 and beyond; a tensor that broadcasts to `x` gives each image or place its own, and a sequence each
+            step (one for each transition but the last, which has no noise). All keep the marginals, given the clean
+            image.
         recentre: add the mean that the start lacks, m_T y_0, from the first estimate. Without it the ODE has a bias
             that no number of steps removes; at eta >= 1 the noise forgets it, and nothing is done.
         coefficient: how the second-order term is weighted; both are of second order, `midpoint` errs less at few steps.
     """
-    c = 1 + eta**2
     previous: Tensor | None = None
     previous_ell = math.nan
     for index, (t, s) in enumerate(transitions(times)):
@@ -52,29 +54,35 @@ def multistep(
             yield path.centre + clean
             return
         m_s, s_s = path.at(s)
-        _, s_t = path.at(t)
+        m_t, s_t = path.at(t)
         ell = path.half_log_snr(t)
         h = path.half_log_snr(s) - ell
+        strength = torch.as_tensor(eta[index] if isinstance(eta, Sequence) else eta, dtype=torch.float64)
         y = x - path.centre
-        if index == 0 and recentre and eta < 1:
-            y = y + path.at(t)[0] * clean
-        weight = -math.expm1(-c * h)
+        if index == 0 and recentre:
+            y = y + _factor(m_t * (strength < 1), x) * clean
+        c = 1 + strength**2
+        weight = -torch.expm1(-c * h)
         estimate = clean
         if order == 2 and previous is not None:
-            slope_weight = h / 2 if coefficient == "midpoint" else _slope_integral(h, c) / weight
+            slope_weight = h / 2 if coefficient == "midpoint" else _factor(_slope_integral(h, c) / weight, x)
             estimate = clean + (slope_weight / (ell - previous_ell)) * (clean - previous)
-        x = path.centre + (s_s / s_t * math.exp(-(eta**2) * h)) * y + (m_s * weight) * estimate
-        if eta > 0:
-            x = x + (s_s * math.sqrt(-math.expm1(-2 * eta**2 * h))) * randn_like(x)
+        kept = _factor(s_s / s_t * torch.exp(-(strength**2) * h), x)
+        x = path.centre + kept * y + _factor(m_s * weight, x) * estimate
+        if bool((strength > 0).any()):
+            x = x + _factor(s_s * torch.sqrt(-torch.expm1(-2 * strength**2 * h)), x) * randn_like(x)
         previous, previous_ell = clean, ell
         yield x
 
 
-def _slope_integral(h: float, c: float) -> float:
+def _factor(values: Tensor, x: Tensor) -> Tensor | float:
+    """As a number where it is one, which leaves the state's dtype and device alone."""
+    return values.to(x) if values.ndim else float(values)
+
+
+def _slope_integral(h: float, c: Tensor) -> Tensor:
     """E_1 = c times the integral of exp(-c (h - q)) q over 0..h, by its series where the difference would cancel."""
-    if c * h < 1e-3:
-        return c * h**2 / 2 - c**2 * h**3 / 6
-    return h + math.expm1(-c * h) / c
+    return torch.where(c * h < 1e-3, c * h**2 / 2 - c**2 * h**3 / 6, h + torch.expm1(-c * h) / c)
 
 
 # An entry of the table each; the keyword `eta` stays open for `--eta`.

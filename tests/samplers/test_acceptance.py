@@ -294,6 +294,62 @@ def test_eta_runs_from_the_ode_to_posterior_sampling() -> None:
             torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("coefficient", ["midpoint", "exact"])
+def test_eta_for_each_step_image_and_place(order: Any, coefficient: Any) -> None:
+    """Where an image or a place has its own eta, it goes the way that it would go alone with it."""
+    path = irsde_path(10)
+    times = times_from((100, 60, 40, 20, 5))
+    predict_clean = gaussian_predictor(path, SPREADS, SPREADS)
+    start = torch.randn(3, 4, 1, len(SPREADS), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def run(eta: Any) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+
+        def randn_like(x: Tensor) -> Tensor:
+            return torch.randn(x.shape, dtype=x.dtype, generator=generator)
+
+        solve = partial(multistep, order=order, eta=eta, coefficient=coefficient)
+        *_, x = solve(predict_clean, start, path, times, randn_like)
+        return x
+
+    strengths = (0.3, 1.0, 1.2)
+    alone = [run(strength) for strength in strengths]
+    values = torch.tensor(strengths, dtype=torch.float64)
+    together = run(values[:, None, None, None])
+    for index in range(3):
+        torch.testing.assert_close(together[index], alone[index][index], rtol=1e-12, atol=1e-12)
+    places = run(values[torch.arange(len(SPREADS)) % 3])
+    for column in range(len(SPREADS)):
+        torch.testing.assert_close(places[..., column], alone[column % 3][..., column], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(run([0.3] * 4), alone[0], rtol=0, atol=0)
+    once = run([0.0, 0.0, 0.5, 0.0])
+    assert not torch.allclose(once, run(0.0))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_every_eta_keeps_the_marginals(eta: float) -> None:
+    """Given the clean image, a step of any length lands on the process's own mean and spread."""
+    path = irsde_path(50)
+    clean = torch.linspace(-0.4, 0.4, 9, dtype=torch.float64)
+    for t, s in ((100, 70), (70, 69), (40, 3)):
+        (m_t, s_t), (m_s, s_s) = path.at(t), path.at(s)
+
+        times = times_from((t, s))
+
+        def land(start: Tensor, draw: float, times: Tensor = times) -> Tensor:
+            solve = multistep(
+                lambda x, t: clean, start, path, times, lambda x: torch.full_like(x, draw), order=1, eta=eta,
+                recentre=False,
+            )  # fmt: skip
+            return next(solve)
+
+        mean = land(m_t * clean, 0.0)
+        variance = (land(m_t * clean + s_t, 0.0) - mean) ** 2 + (land(m_t * clean, 1.0) - mean) ** 2
+        torch.testing.assert_close(mean, m_s * clean, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(variance, torch.full_like(clean, s_s**2), rtol=1e-12, atol=1e-12)
+
+
 def test_other_paths_are_solved_too() -> None:
     """The solver knows a path by its m and s alone: ResShift's ancestral step and orders on a bridge (GOUB)."""
     eta = torch.linspace(0, 1, 16, dtype=torch.float64) ** 2 * 0.998 + 0.001
