@@ -14,6 +14,8 @@ from pathlib import Path
 
 from irsde_cli.weights import shipped_path
 
+DATA = "BSDS500, the 358 photos of its train and test splits that are no test image of ours"
+LICENCE = "BSDS500: non-commercial research and education"
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 PURE = "--learning-rate 0.0007 --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
 MIXED = "--set pure_start=false"
@@ -23,7 +25,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "derain-small": (f"--steps 14000 {MIXED} {DENOISE}",),
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
     "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE}",),
-    "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}"),
+    "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
     "inpaint-small": (f"--steps 7000 {MIXED} {DENOISE}", f"--steps 5000 {PURE}"),
     "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
 }
@@ -37,7 +39,8 @@ def commands(name: str, photos: Path, out: Path) -> list[list[str]]:
         if number > 1:
             words += ["--init", str(out / str(number - 1) / "model.safetensors")]
         folders = ["--data", photos / "train", "--validation", photos / "val", "--out", out / str(number)]
-        found.append(["train", "--preset", name, *map(str, folders), *words])
+        facts = ["--data-name", DATA, "--licence", LICENCE]
+        found.append(["train", "--preset", name, *map(str, folders), *facts, *words])
     return found
 
 

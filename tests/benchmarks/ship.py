@@ -1,6 +1,6 @@
 """Put the network of a training run into the package: half precision, with the sampler of its preset.
 
-python -m tests.benchmarks.ship RUN NAME
+python -m tests.benchmarks.ship RUN NAME [--data-name TEXT --licence TEXT]
 """
 
 import argparse
@@ -39,6 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--data-name", help="what it was trained on, where the run does not say")
+    parser.add_argument("--licence", help="the terms of the data, where the run does not say")
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.run / "model.safetensors")
     preset = from_mapping(
@@ -55,8 +57,8 @@ def main() -> None:
         restorer,
         dtype=torch.float16,
         task=header.task,
-        data=header.data,
-        licence=header.licence,
+        data=header.data or arguments.data_name,
+        licence=header.licence or arguments.licence,
         step=header.step,
         tile_tolerance=round(tile_tolerance(restorer), 4),
     )
