@@ -3,7 +3,6 @@
 Luo et al., ICML 2023. The start is the time whose noise is that of the photograph: given, or estimated from it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,12 +20,12 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
+    Reverse,
     build_network,
     clean_predictor,
     resolve_sampling,
-    sample,
 )
-from irsde_cli.tiling import Evaluate, whole
+from irsde_cli.tiling import Evaluate
 
 
 @dataclass(frozen=True)
@@ -121,10 +120,8 @@ class Denoising(Diffusion):
             raise UsageError(f"noise of level {level:g} starts at t = {first}; the nodes start at {sampling.nodes[0]}.")
         return sampling if sampling.nodes is not None else replace(sampling, steps=min(sampling.steps or first, first))
 
-    def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
-    ) -> Iterator[Tensor]:
-        """See `Restorer.steps`; the first state is the photograph, so a deterministic sampler draws nothing."""
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """See `Diffusion.reverse`; the first state is the photograph, so a deterministic sampler draws nothing."""
         if len(degraded) != 1:
             raise ValueError(f"one image at a time, not {len(degraded)}")
         path = self.sde.path(degraded)
@@ -134,9 +131,7 @@ class Denoising(Diffusion):
         )
         level = estimate_noise(degraded) if sampling.noise_level is None else sampling.noise_level / 255
         first = self.sde.timestep_for(min(level, self.config.stationary_std))
-        if sampling.nodes is not None:
-            sampling = replace(sampling, nodes=tuple(t for t in sampling.nodes if t <= first) or (first,))
-        yield from sample(predict_clean, lambda _: degraded, path, randn_like, sampling, first)
+        return Reverse(predict_clean, lambda _: degraded, path, first)
 
 
 def estimate_noise(images: Tensor) -> float:

@@ -1,6 +1,7 @@
 """What the systems that reverse an SDE share in training; in sampling each has its own way."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,11 @@ from torch import Tensor, nn
 from irsde_cli.diffusion.mean_reverting import Gaussian, MeanRevertingSDE
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.networks.network import Network
+from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.parts import Reverse
+from irsde_cli.tiling import Evaluate, whole
 
 
 class Diffusion(Restorer):
@@ -28,6 +33,17 @@ class Diffusion(Restorer):
     def learnt(self) -> nn.Module:
         """See `Restorer.learnt`."""
         return self.network
+
+    @abstractmethod
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """The reverse process of images (B, 3, H, W); the arguments are those of `Restorer.steps`."""
+
+    def steps(
+        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> Iterator[Tensor]:
+        """See `Restorer.steps`."""
+        reverse = self.reverse(degraded, randn_like, sampling, evaluate)
+        yield from map(reverse.decode, reverse.solve(sampling, randn_like))
 
     @property
     @abstractmethod

@@ -3,7 +3,6 @@
 Luo et al., CVPRW 2023.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +18,12 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
+    Reverse,
     build_network,
     clean_predictor,
     resolve_sampling,
-    sample,
 )
-from irsde_cli.tiling import Evaluate, whole
+from irsde_cli.tiling import Evaluate
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,8 @@ class Latent(Diffusion):
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=False)
 
-    def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
-    ) -> Iterator[Tensor]:
-        """See `Restorer.steps`; each latent state is decoded when it is yielded."""
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """See `Diffusion.reverse`; the states are latents."""
         mu, skips = self.autoencoder.encode(degraded)
         path = self.sde.path(mu)
         size = (degraded.shape[-2], degraded.shape[-1])
@@ -99,5 +96,7 @@ class Latent(Diffusion):
         def start(t: int) -> Tensor:
             return self.sde.start(mu, t, randn_like)
 
-        for z in sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps):
-            yield self.autoencoder.decode(z, skips, size)
+        def decode(z: Tensor) -> Tensor:
+            return self.autoencoder.decode(z, skips, size)
+
+        return Reverse(predict_clean, start, path, self.config.num_timesteps, decode)

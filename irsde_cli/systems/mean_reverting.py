@@ -3,7 +3,6 @@
 Luo et al., ICML 2023 and CVPRW 2023. The two differ in their network and in lambda alone.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,14 +16,14 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
+    Reverse,
     Upsampling,
     build_network,
     centre,
     clean_predictor,
     resolve_sampling,
-    sample,
 )
-from irsde_cli.tiling import Evaluate, whole
+from irsde_cli.tiling import Evaluate
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,8 @@ class MeanReverting(Diffusion):
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""
         return clean, centre(degraded, self.scale, self.config.upsampling)
 
-    def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
-    ) -> Iterator[Tensor]:
-        """See `Restorer.steps`."""
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """See `Diffusion.reverse`."""
         mu = centre(degraded, self.scale, self.config.upsampling)
         path = self.sde.path(mu)
 
@@ -98,4 +95,4 @@ class MeanReverting(Diffusion):
         def start(t: int) -> Tensor:
             return self.sde.start(mu, t, randn_like)
 
-        yield from sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps)
+        return Reverse(predict_clean, start, path, self.config.num_timesteps)

@@ -120,31 +120,42 @@ def takes_eta(sampler: str) -> bool:
     return "eta" in inspect.signature(SAMPLERS.load(sampler)).parameters
 
 
-def sample(
-    predict_clean: CleanPredictor,
-    start: Callable[[int], Tensor],
-    path: Path,
-    randn_like: RandnLike,
-    sampling: Sampling,
-    first: int,
-) -> Iterator[Tensor]:
-    """Run the resolved sampler from index `first`, or from the first of the nodes; yields the states.
+@dataclass(frozen=True)
+class Reverse:
+    """A reverse process of some images that is ready to be solved.
 
-    `start(t)` is the state at the index that is really first.
+    Attributes:
+        predict_clean: the estimate that solvers ask for.
+        start: the state at an index from which a solver may begin.
+        path: the process.
+        first: the largest such index.
+        decode: a state as an image.
     """
-    assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
-    sampler = SAMPLERS.load(sampling.sampler)
-    nodes = sampling.nodes
-    if nodes is None:
-        steps = min(sampling.steps, first)
-        if steps < sampling.steps:
-            logger.warning("the start at t = %d leaves %d steps of the %d asked for", first, steps, sampling.steps)
-        if steps < 4:
-            logger.info("%d evaluations give something between the mean and a sample", steps)
-        nodes = choose_nodes(path, steps, first, fast=takes_eta(sampling.sampler))
-    if sampling.eta is not None:
-        sampler = partial(sampler, eta=sampling.eta)
-    yield from sampler(predict_clean, start(nodes[0]), path, times_from(nodes), randn_like)
+
+    predict_clean: CleanPredictor
+    start: Callable[[int], Tensor]
+    path: Path
+    first: int
+    decode: Callable[[Tensor], Tensor] = field(default=lambda state: state)
+
+    def solve(self, sampling: Sampling, randn_like: RandnLike) -> Iterator[Tensor]:
+        """The states of a resolved sampler, from `first` or from the first of its nodes that are not above that."""
+        assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
+        sampler = SAMPLERS.load(sampling.sampler)
+        if sampling.nodes is not None:
+            nodes = tuple(t for t in sampling.nodes if t <= self.first) or (self.first,)
+        else:
+            steps = min(sampling.steps, self.first)
+            if steps < sampling.steps:
+                logger.warning(
+                    "the start at t = %d leaves %d steps of the %d asked for", self.first, steps, sampling.steps
+                )
+            if steps < 4:
+                logger.info("%d evaluations give something between the mean and a sample", steps)
+            nodes = choose_nodes(self.path, steps, self.first, fast=takes_eta(sampling.sampler))
+        if sampling.eta is not None:
+            sampler = partial(sampler, eta=sampling.eta)
+        yield from sampler(self.predict_clean, self.start(nodes[0]), self.path, times_from(nodes), randn_like)
 
 
 def clean_predictor(
