@@ -47,6 +47,7 @@ from irsde_cli.workflows.restore import Restoration, StoppedError, explained
 from irsde_cli.workflows.saved import Saved
 
 BEHIND = 2
+KNOWN = "known"
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def evaluate(
     where = device or torch.device("cpu")
     built = (_Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
     contenders = list({one.contender.label: one for one in built}.values())
-    made_here = [INPUT, *(one.contender.label for one in contenders if one.contender.folder is None)]
+    made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.contender.folder is None)]
     saved = None if options.save is None else Saved(options.save, made_here)
     whole_set = expected is None or (len(pairs) == expected)
     facts: dict[str, Any] = {
@@ -364,6 +365,8 @@ class _Measure:
         if self.saved is not None:
             for label, image in images.items():
                 self.saved.write(loaded.pair.key, label, loaded.degraded if label == INPUT else image)
+            if loaded.known is not None:
+                self.saved.write(loaded.pair.key, KNOWN, loaded.known.float().expand_as(loaded.clean))
         return Scored(loaded.pair.key, figures, seconds)
 
 

@@ -57,7 +57,8 @@ class EvaluateOptions:
         limit: only the first so many pairs.
         lpips: weights of LPIPS; without them the column is missing.
         fid: FID and KID, too.
-        save: an empty folder for the degraded pictures, under `input`, and the restored ones, by contender.
+        save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by
+            contender.
     """
 
     contenders: tuple[Contender, ...]

@@ -221,6 +221,14 @@ def test_small_inputs_are_saved_at_their_own_size(place: Path) -> None:
         assert small.size == (8, 6)
 
 
+def test_holes_are_saved_as_masks(place: Path, stub: Path) -> None:
+    """With the saved masks the same holes are made again."""
+    words = ["--gt", place / "GT", "--task", "inpaint", "--model", stub]
+    made = report(*words, "--degradation", "free-form-mask", "--save", place / "kept")
+    again = report(*words, "--mask", place / "kept" / "known")
+    assert [row["figures"] for row in again["images"]] == [row["figures"] for row in made["images"]]
+
+
 def test_holes_are_measured_alone(place: Path, stub: Path) -> None:
     """Known pixels come back as they were, so the error lies in the holes."""
     found = report("--gt", place / "GT", "--task", "inpaint", "--model", stub, "--degradation", "free-form-mask")
