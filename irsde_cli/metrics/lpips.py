@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,10 +21,12 @@ class Lpips(nn.Module, ABC):
     """The weighted distance of normalised features, layer by layer.
 
     Attributes:
+        backbone: whose features they are.
         channels: of the features that are compared.
         smallest: height and width that the graph needs at least.
     """
 
+    backbone: ClassVar[str]
     channels: ClassVar[tuple[int, ...]]
     smallest: ClassVar[int]
     shift: Tensor
@@ -84,6 +86,7 @@ def _unit(features: Tensor) -> Tensor:
 class LpipsAlex(Lpips):
     """LPIPS on AlexNet, the variant that papers report."""
 
+    backbone = "AlexNet"
     channels = (64, 192, 384, 256, 256)
     smallest = 31
 
@@ -126,6 +129,7 @@ class Fire(nn.Module):
 class LpipsSqueeze(Lpips):
     """LPIPS on SqueezeNet 1.1: smaller, and nearer to what people see on some data."""
 
+    backbone = "SqueezeNet"
     channels = (64, 128, 256, 384, 384, 512, 512)
     smallest = 17
 
@@ -153,3 +157,17 @@ class LpipsSqueeze(Lpips):
             x = layer(x).relu()
             if name not in ("3", "6"):
                 yield x
+
+
+def load_lpips(path: Path) -> Lpips:
+    """The variant whose weights a safetensors file holds.
+
+    Raises:
+        WeightsError: the file is missing, damaged or holds something else.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            squeeze = "features.3.squeeze.weight" in file.keys()  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the LPIPS weights '{path}': {error}.") from None
+    return LpipsSqueeze.load(path) if squeeze else LpipsAlex.load(path)

@@ -5,13 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.metrics.lpips import load_lpips
 from irsde_cli.metrics.luma import grey, luma
 from irsde_cli.metrics.protocols import Protocol
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import WINDOW, ssim
 
-SMALLEST_LPIPS = LpipsAlex.smallest
 
 
 class Scorer:
@@ -19,7 +18,7 @@ class Scorer:
 
     def __init__(self, protocol: Protocol, lpips: Path | None) -> None:
         self.protocol = protocol
-        self.lpips = None if lpips is None else LpipsAlex.load(lpips)
+        self.lpips = None if lpips is None else load_lpips(lpips)
 
     def score(self, image: Tensor, clean: Tensor, known: Tensor | None = None) -> dict[str, float | None]:
         """The figures of an image (1, 3, H, W) against the clean one; `None` where a metric cannot be taken.
@@ -39,7 +38,7 @@ class Scorer:
                 "ssim": float(ssim(x, y)) if min(x.shape[-2:]) >= WINDOW else None,
             }
             if self.lpips is not None:
-                fits = min(image.shape[-2:]) >= SMALLEST_LPIPS
+                fits = min(image.shape[-2:]) >= self.lpips.smallest
                 seen = image if self.protocol.lpips_rounded else clipped
                 figures["lpips"] = float(self.lpips(seen.float(), clean.float())) if fits else None
             if known is not None:

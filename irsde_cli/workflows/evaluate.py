@@ -224,6 +224,7 @@ def evaluate(
     made += "" if options.mask is None else f"masks {options.mask}, "
     title = options.dataset or "folders"
     measured = f"protocol {name} ({protocol.caption})"
+    measured += "" if scorer.lpips is None else f", LPIPS 0.1 on {scorer.lpips.backbone}"
     measured += "" if sets is None else ", FID and KID on Inception v3 (TensorFlow's of 2015, 299 x 299, 8-bit)"
     caption = f"{title}, {count}, {made}{measured}, seed {options.seed}, irsde {__version__}, {where}"
     yield Planned(len(pairs), expected, caption, facts)

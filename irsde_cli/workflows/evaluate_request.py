@@ -55,7 +55,7 @@ class EvaluateOptions:
         seed: of damage and noise.
         partial: go on with an incomplete data set.
         limit: only the first so many pairs.
-        lpips: weights of LPIPS; without them the column is missing.
+        lpips: weights of LPIPS, on either backbone; without them the column is missing.
         fid: FID and KID, too.
         save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by
             contender.

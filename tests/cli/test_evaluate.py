@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -476,10 +477,27 @@ def test_the_field_s_sets_are_read_and_measured(shared: Path) -> None:
     assert found["means"]["input"]["psnr"]["mean"] == pytest.approx(28.42, abs=0.03)
 
 
-def test_lpips_in_the_table(place: Path, shared: Path) -> None:
-    for index in range(3):
-        for name in ("GT", "ours"):
-            photo(place / name / f"{index}.png", 40, 48, seed=index, change=3 * (name == "ours"))
-    weights = shared / "weights/lpips_alex.safetensors"
-    found = report("--gt", place / "GT", "--from", place / "ours", "--lpips", weights)
-    assert 0 < found["means"]["ours"]["lpips"]["mean"] < 0.1
+def test_saved_pictures_of_a_whole_set_take_seconds(shared: Path) -> None:
+    """CBSD68 on one thread: seconds of computing, however busy the machine is."""
+    folder = shared / "data/testsets/cbsd68"
+    since = time.process_time()
+    assert report("--gt", folder, "--from", folder)["measured"] == 68
+    assert time.process_time() - since < 30
+
+
+@pytest.mark.parametrize(("file", "backbone"), [("lpips_alex", "AlexNet"), ("lpips_squeeze", "SqueezeNet")])
+def test_lpips_in_the_table(shared: Path, file: str, backbone: str) -> None:
+    """The caption says which; the figures are those recorded beside the weights."""
+    root, weights = shared / "data/testsets", shared / f"weights/{file}.safetensors"
+    words = ["--gt", root / "rain100l/GT", "--lq", root / "rain100l/LQ", "--from", root / "rain100l/LQ"]
+    found = report(*words, "--limit", 2, "--lpips", weights)
+    expected = [0.3761, 0.1681] if backbone == "AlexNet" else [0.2377, 0.1305]
+    assert [row["figures"]["LQ"]["lpips"] for row in found["images"]] == pytest.approx(expected, abs=6e-5)
+    assert f"LPIPS 0.1 on {backbone}" in found["caption"]
+
+
+def test_lpips_of_pictures_that_are_too_small(place: Path, shared: Path) -> None:
+    """The column stays, and has no figure."""
+    found = report("--gt", place / "GT", "--from", place / "ours", "--lpips", shared / "weights/lpips_alex.safetensors")
+    assert found["images"][0]["figures"]["ours"]["lpips"] is None and found["means"]["ours"]["lpips"]["count"] == 0
+    assert found["means"]["ours"]["psnr"]["count"] == 3
