@@ -12,7 +12,11 @@ from irsde_cli import __version__
 from irsde_cli.cli.reporting import data
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
-EXTRAS = {"hdr": ("OpenImageIO", "16-bit colour PNG"), "fid": ("torch_fidelity", "FID and KID")}
+EXTRAS = {
+    "hdr": ("OpenImageIO", "16-bit colour PNG"),
+    "fid": ("torch_fidelity", "FID and KID"),
+    "piq": ("piq", "DISTS and BRISQUE"),
+}
 
 
 def environment(

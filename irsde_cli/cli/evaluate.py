@@ -17,8 +17,10 @@ from irsde_cli.cli.reporting import Interruption, complain, data, printable
 from irsde_cli.datasets import DATASETS
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.errors import UsageError
+from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.columns import COLUMNS
 from irsde_cli.metrics.protocols import PROTOCOLS
+from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from irsde_cli.workflows.evaluate_request import Contender, Planned, Problem, Result, Scored
     from irsde_cli.workflows.report import Report
 
-SMALL = 10
+MORE = (*OPTIONAL_METRICS, *SET_METRICS)
 
 
 def evaluate(
@@ -72,9 +74,10 @@ def evaluate(
     lpips: Annotated[
         Path | None, typer.Option(envvar="IRSDE_LPIPS", help="Weights of LPIPS (AlexNet); without them no LPIPS.")
     ] = None,
-    fid: Annotated[
-        bool, typer.Option("--fid", help="FID and KID of all pictures, too; needs irsde[fid] and torchvision.")
-    ] = False,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help=f"Further ones: {', '.join(MORE)}. They need irsde[piq] or irsde[fid]."),
+    ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON; - is a pipe.")] = None,
@@ -108,6 +111,9 @@ def evaluate(
         raise UsageError("--dataset or --gt, and not both.", hint="'irsde evaluate --list' names the data sets.")
     if protocol is not None:
         get_protocol(protocol)
+    for metric in metrics or []:
+        if metric not in MORE:
+            raise unknown_name("metric", metric, MORE)
     if dataset is not None:
         dataset = dataset_name(dataset)
         task = get_dataset(dataset).task
@@ -156,7 +162,7 @@ def evaluate(
         partial=partial,
         limit=limit,
         lpips=lpips,
-        fid=fid,
+        metrics=tuple(dict.fromkeys(metrics or [])),
         save=save,
     )
     if lpips is None and not quiet:

@@ -29,6 +29,8 @@ COLUMNS = {
     "psnr": Column("PSNR", "dB", digits=2),
     "ssim": Column("SSIM"),
     "lpips": Column("LPIPS", higher=False),
+    "dists": Column("DISTS", higher=False),
+    "brisque": Column("BRISQUE", digits=2, higher=False),
     "psnr_hole": Column("PSNR of holes", "dB", digits=2),
     "fid": Column("FID", digits=2, higher=False),
     "kid": Column("KID", digits=5, higher=False),

@@ -1,9 +1,11 @@
 """A pair of images under a protocol."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irsde_cli.metrics.lpips import load_lpips
 from irsde_cli.metrics.luma import grey, luma
@@ -12,12 +14,12 @@ from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import WINDOW, ssim
 
 
-
 class Scorer:
-    """PSNR, SSIM, and LPIPS where its weights are at hand."""
+    """PSNR, SSIM, LPIPS where its weights are at hand, and further metrics that see what LPIPS sees."""
 
-    def __init__(self, protocol: Protocol, lpips: Path | None) -> None:
+    def __init__(self, protocol: Protocol, lpips: Path | None, more: Mapping[str, nn.Module] | None = None) -> None:
         self.protocol = protocol
+        self.more = more or {}
         self.lpips = None if lpips is None else load_lpips(lpips)
 
     def score(self, image: Tensor, clean: Tensor, known: Tensor | None = None) -> dict[str, float | None]:
@@ -37,10 +39,13 @@ class Scorer:
                 "psnr": float(psnr(x, y)) if x.numel() else None,
                 "ssim": float(ssim(x, y)) if min(x.shape[-2:]) >= WINDOW else None,
             }
+            seen, target = (image if self.protocol.lpips_rounded else clipped).float(), clean.float()
             if self.lpips is not None:
                 fits = min(image.shape[-2:]) >= self.lpips.smallest
-                seen = image if self.protocol.lpips_rounded else clipped
-                figures["lpips"] = float(self.lpips(seen.float(), clean.float())) if fits else None
+                figures["lpips"] = float(self.lpips(seen, target)) if fits else None
+            for name, metric in self.more.items():
+                figure = float(metric(seen, target))
+                figures[name] = figure if math.isfinite(figure) else None
             if known is not None:
                 hole = ~known.expand_as(clean)
                 figures["psnr_hole"] = float(psnr(image[hole][None], clean[hole][None])) if hole.any() else None

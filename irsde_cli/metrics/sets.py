@@ -1,5 +1,6 @@
 """Metrics of whole sets of pictures, through features that are kept on disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -19,10 +20,12 @@ class FeatureSets:
 
     Args:
         network: gives features (B, D) of images (B, 3, H, W) in [0, 1].
+        metrics: rows of `irsde_cli.metrics.SET_METRICS`.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, metrics: Sequence[str]) -> None:
         self.network = network
+        self.metrics = metrics
         self.counts: dict[str, int] = {}
         self._folder = TemporaryDirectory(prefix="irsde-features-")
         self._size = 0
@@ -45,12 +48,12 @@ class FeatureSets:
                         stream.write(features)
 
     def measure(self) -> dict[str, dict[str, float]]:
-        """Every metric of each contender that has at least two pictures."""
+        """The metrics of each contender that has at least two pictures."""
         found = {}
         for number, (label, count) in enumerate(self.counts.items()):
             if count > 1:
                 sides = [self._rows(number, side, count) for side in ("restored", "clean")]
-                found[label] = {name: SET_METRICS.load(name)(*sides) for name in SET_METRICS}
+                found[label] = {name: SET_METRICS.load(name)(*sides) for name in self.metrics}
         return found
 
     def _features(self, image: Tensor) -> bytes:

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli import __version__, checkpoint
@@ -25,6 +25,7 @@ from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
 from irsde_cli.images import SUFFIXES, read_picture, to_tensor
+from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
@@ -193,8 +194,8 @@ def evaluate(
         )
     name = options.protocol or (get_dataset(options.dataset).protocol if options.dataset else "plain-rgb")
     protocol = get_protocol(name)
-    scorer = Scorer(protocol, options.lpips)
-    sets, lacking = _sets(options)
+    more, sets, lacking = _metrics(options.metrics)
+    scorer = Scorer(protocol, options.lpips, more)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
     built = (_Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
@@ -225,7 +226,9 @@ def evaluate(
     title = options.dataset or "folders"
     measured = f"protocol {name} ({protocol.caption})"
     measured += "" if scorer.lpips is None else f", LPIPS 0.1 on {scorer.lpips.backbone}"
-    measured += "" if sets is None else ", FID and KID on Inception v3 (TensorFlow's of 2015, 299 x 299, 8-bit)"
+    measured += (
+        "" if sets is None else f", {_named(sets.metrics)} on Inception v3 (TensorFlow's of 2015, 299 x 299, 8-bit)"
+    )
     caption = f"{title}, {count}, {made}{measured}, seed {options.seed}, irsde {__version__}, {where}"
     yield Planned(len(pairs), expected, caption, facts)
     yield from lacking
@@ -259,14 +262,21 @@ def summarise(scored: list[Scored], labels: list[str]) -> Result:
     return Result(means, differences)
 
 
-def _sets(options: EvaluateOptions) -> tuple[FeatureSets | None, list[Problem]]:
-    """Where features for FID and KID go; without what they need the other figures are still taken."""
-    if not options.fid:
-        return None, []
+def _metrics(names: Sequence[str]) -> tuple[dict[str, nn.Module], FeatureSets | None, list[Problem]]:
+    """Metrics of other packages; without what one of them needs the other figures are still taken."""
+    more: dict[str, nn.Module] = {}
+    lacking: list[Problem] = []
+    for name in names:
+        if name in OPTIONAL_METRICS:
+            try:
+                more[name] = OPTIONAL_METRICS.load(name)()
+            except (MachineError, WeightsError) as error:
+                lacking.append(Problem(name, f"{error.message} {error.hint}"))
+    of_sets = [name for name in names if name in SET_METRICS]
     try:
-        return FeatureSets(Inception()), []
+        return more, FeatureSets(Inception(), of_sets) if of_sets else None, lacking
     except (MachineError, WeightsError) as error:
-        return None, [Problem("FID and KID", f"{error.message} {error.hint}")]
+        return more, None, [*lacking, *(Problem(name, f"{error.message} {error.hint}") for name in of_sets)]
 
 
 def _with_sets(result: Result, sets: FeatureSets) -> Result:
@@ -276,8 +286,12 @@ def _with_sets(result: Result, sets: FeatureSets) -> Result:
     }
     means = {label: row | found.get(label, {}) for label, row in result.means.items()}
     count = min(sets.counts.values(), default=0)
-    few = f"FID and KID of {count} pictures are biased: below {FEW} they cannot be compared with those of other sets."
+    few = f"{_named(sets.metrics)} of {count} pictures: below {FEW} not to be compared with those of other sets."
     return replace(result, means=means, notes=(few,) if count < FEW else ())
+
+
+def _named(metrics: Sequence[str]) -> str:
+    return " and ".join(name.upper() for name in metrics)
 
 
 def _column(scored: list[Scored], label: str, name: str) -> list[float]:

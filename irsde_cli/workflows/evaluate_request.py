@@ -56,7 +56,7 @@ class EvaluateOptions:
         partial: go on with an incomplete data set.
         limit: only the first so many pairs.
         lpips: weights of LPIPS, on either backbone; without them the column is missing.
-        fid: FID and KID, too.
+        metrics: rows of `OPTIONAL_METRICS` and `SET_METRICS` of `irsde_cli.metrics`.
         save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by
             contender.
     """
@@ -75,7 +75,7 @@ class EvaluateOptions:
     partial: bool = False
     limit: int | None = None
     lpips: Path | None = None
-    fid: bool = False
+    metrics: tuple[str, ...] = ()
     save: Path | None = None
 
 

@@ -340,6 +340,7 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--from", "ours", "--lpips", "absent"], 2, "no such file: 'absent'"),
         (["--gt", "GT", "--from", "ours", "--lpips", "GT/0.png"], 4, "LPIPS weights"),
         (["--gt", "GT", "--from", "ours", "--from", "ours"], 2, "two contenders are called 'ours'"),
+        (["--gt", "GT", "--from", "ours", "--metric", "fdi"], 2, "Did you mean 'fid'"),
         (["--gt", "GT", "--from", "input"], 2, "cannot be called 'input'"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posterior"], 2, "--way takes"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posteriro:8"], 2, "Did you mean 'posterior'"),
@@ -441,25 +442,33 @@ class Means(torch.nn.Module):
 def test_metrics_of_whole_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Brighter by d in three channels is a FID of 3 d^2; one figure a contender, with a warning about few pictures."""
     monkeypatch.setattr("irsde_cli.workflows.evaluate.Inception", Means)
-    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--fid"]
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--metric", "fid", "--metric", "kid"]
     (place / "ours" / "3.png").write_bytes((place / "ours" / "2.png").read_bytes())
     found = report(*words)
     figure = found["means"]["ours"]["fid"]
     assert figure["mean"] == pytest.approx(3 * (4 / 255) ** 2, rel=1e-3) and figure["low"] is None
-    assert figure["count"] == 3 and "FID and KID of 3 pictures" in found["notes"][0]
+    assert figure["count"] == 3 and "FID and KID of 3 pictures: below 2000" in found["notes"][0]
     assert "kid" in found["means"]["input"] and "FID and KID on Inception" in found["caption"]
     shown = evaluate(*words, "--csv", place / "rows.csv", "--markdown", place / "table.md").stdout
     assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4}\n", shown)
-    assert "below 2000 they cannot be compared" in shown and "FID and KID of 3" in (place / "table.md").read_text()
+    assert (
+        "FID and KID of 3 pictures: below 2000 not to be" in shown
+        and "FID and KID of 3" in (place / "table.md").read_text()
+    )
     assert "fid" not in (place / "rows.csv").read_text()
 
 
 def test_what_metrics_of_sets_need_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library the other columns are computed, and the exit code is 3."""
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    result = evaluate("--gt", place / "GT", "--from", place / "ours", "--fid", "--json", "-")
+    for package in ("torch_fidelity", "piq"):
+        monkeypatch.setitem(sys.modules, package, None)
+    words = ["--metric", "fid", "--metric", "dists", "--json", "-"]
+    result = evaluate("--gt", place / "GT", "--from", place / "ours", *words)
     assert result.exit_code == 3
-    assert "failed: FID and KID: they need torch-fidelity, which is not installed. Run: pip install" in result.stderr
+    assert (
+        "failed: fid: it needs torch-fidelity, which is not installed. Run: pip install 'irsde[fid]'" in result.stderr
+    )
+    assert "failed: dists: it needs piq, which is not installed. Run: pip install 'irsde[piq]'" in result.stderr
     assert json.loads(result.stdout)["means"]["ours"]["psnr"]["count"] == 3
 
 

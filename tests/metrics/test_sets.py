@@ -1,10 +1,6 @@
-"""FID and KID: the arithmetic against closed forms and definitions; the library that gives features, or does not."""
+"""FID and KID: the arithmetic against closed forms and definitions."""
 
-import hashlib
-import sys
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from irsde_cli.errors import MachineError, WeightsError
 from irsde_cli.metrics import SET_METRICS
 from irsde_cli.metrics.fid import fid
-from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.kid import kid
 from irsde_cli.metrics.sets import FeatureSets
 
@@ -97,7 +91,7 @@ def test_sets_of_one_law_are_near_and_others_far(name: str) -> None:
 
 def test_features_are_collected_by_contender() -> None:
     """On a network with a known answer: brighter by d in three channels is 3 d^2; one picture makes no set."""
-    with FeatureSets(Means()) as sets:
+    with FeatureSets(Means(), ["fid"]) as sets:
         for seed in range(6):
             clean = torch.rand(1, 3, 8, 8 + seed, generator=torch.Generator().manual_seed(seed))
             images = (
@@ -112,96 +106,3 @@ def test_features_are_collected_by_contender() -> None:
     assert found["brighter"]["fid"] == pytest.approx(3 * 0.25**2, rel=1e-4)
     assert found["late"]["fid"] == pytest.approx(0, abs=1e-9)
     assert not folder.exists()
-
-
-def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(MachineError, match="torch-fidelity, which is not installed") as missing:
-        Inception()
-    assert "irsde[fid]" in missing.value.hint
-
-
-def test_torchvision_does_not_fit_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the registry's torchvision does on import beside a CPU build of torch, in one sentence."""
-    broken = "import torch\ntorch.library.register_fake('torchvision::nms')(lambda: None)\n"
-    for name, text in (("torchvision", broken), ("torch_fidelity", "import torchvision\n")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(text)
-        for module in [module for module in sys.modules if module.partition(".")[0] == name]:
-            monkeypatch.delitem(sys.modules, module)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MachineError, match=r"does not load here \(RuntimeError: operator torchvision::nms does not"):
-        Inception()
-
-
-@pytest.mark.skipif(find_spec("torch_fidelity") is None, reason="needs irsde[fid]")
-def test_the_real_library_loads_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to its weights, which are not here."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
-    with pytest.raises((MachineError, WeightsError), match=r"does not load here|cannot be had: offline"):
-        Inception()
-
-
-class Evil:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.mark,)
-
-
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, digest: str | None = None) -> Path:
-    """A stand-in with torch-fidelity's interface, and the file that it would fetch."""
-
-    class Extractor(nn.Module):
-        def __init__(self, name: str, wanted: list[str], feature_extractor_weights_path: object) -> None:
-            super().__init__()
-            self.gain = torch.load(feature_extractor_weights_path, weights_only=False)["gain"]  # type: ignore[arg-type]
-
-        def forward(self, images: Tensor) -> tuple[Tensor]:
-            assert images.dtype == torch.uint8
-            return (images.float().mean((2, 3)) * self.gain,)
-
-    url = f"https://example.invalid/weights-{digest or hashlib.sha256(content).hexdigest()[:8]}.pth"
-    module = ModuleType("torch_fidelity")
-    module.__dict__["feature_extractor_inceptionv3"] = SimpleNamespace(
-        FeatureExtractorInceptionV3=Extractor, URL_INCEPTION_V3=url
-    )
-    monkeypatch.setitem(sys.modules, "torch_fidelity", module)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub/checkpoints" / url.rsplit("/", 1)[-1]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    return path
-
-
-def saved(tmp_path: Path, value: object) -> bytes:
-    torch.save(value, tmp_path / "w.pth")
-    return (tmp_path / "w.pth").read_bytes()
-
-
-def test_features_are_of_eight_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library(tmp_path, monkeypatch, saved(tmp_path, {"gain": torch.tensor(2.0)}))
-    assert Inception()(torch.full((1, 3, 4, 4), 100.4 / 255)).tolist() == [[200.0] * 3]
-    assert Inception()(torch.full((1, 3, 4, 4), 1.5)).tolist() == [[510.0] * 3]
-
-
-def test_weights_are_checked_and_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "mark"
-    path = library(tmp_path, monkeypatch, saved(tmp_path, {"gain": Evil(mark)}))
-    with pytest.raises(WeightsError, match="cannot be had"):
-        Inception()
-    assert not mark.exists()
-    path.write_bytes(b"cut short")
-    with pytest.raises(WeightsError, match=f"'{path}' is damaged"):
-        Inception()
-
-
-def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library(tmp_path, monkeypatch, b"").unlink()
-    with pytest.raises(WeightsError, match="cannot be had") as missing:
-        Inception()
-    assert "https://example.invalid" in missing.value.hint

@@ -1,0 +1,59 @@
+"""What metrics take from other packages: their code and their weights, or one sentence on what is missing."""
+
+import hashlib
+import logging
+import pickle
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from irsde_cli.errors import MachineError, WeightsError
+
+logger = logging.getLogger(__name__)
+
+
+def library(module: str, package: str, extra: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+        MachineError: it is not installed, or is and does not load.
+    """
+    top = module.partition(".")[0]
+    try:
+        import_module(top)
+        return import_module(module)
+    except Exception as error:  # where torchvision's binary does not fit torch, anything is raised
+        missing = isinstance(error, ModuleNotFoundError) and error.name == top
+        reason = "is not installed" if missing else f"does not load here ({type(error).__name__}: {error})"
+        raise MachineError(
+            f"it needs {package}, which {reason}.",
+            hint=f"Run: pip install 'irsde[{extra}]'." if missing else "Its torchvision must be built for this torch.",
+        ) from None
+
+
+def fetched(url: str) -> Path:
+    """Weights in torch.hub's folder, from `url` the first time; loading them runs no code.
+
+    Where the name ends with the start of a SHA-256, as torch.hub's convention is, the file has that one.
+
+    Raises:
+        WeightsError: they cannot be fetched, are damaged, or hold more than weights.
+    """
+    name = url.rsplit("/", 1)[-1]
+    convention = re.search(r"-([0-9a-f]{8,})\.", name)
+    digest = convention.group(1) if convention else ""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    try:
+        if not path.is_file():
+            logger.warning("fetching %s", url)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), digest, progress=False)
+        if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
+            raise WeightsError(f"its weights '{path}' are damaged.", hint="Delete them; the next run fetches them.")
+        torch.load(path, map_location="cpu", weights_only=True)  # the package itself would run what it unpickles
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"its weights '{path}' cannot be had: {error}.", hint=f"Fetch {url} yourself.") from None
+    return path
