@@ -201,7 +201,9 @@ def evaluate(
     _write(csv_file, _csv(rows))
     _write(markdown, _markdown(planned, result) + "\n")
     if page is not None:
-        written = page.write(planned.caption, [(problem.key, problem.reason) for problem in problems], _table(result))
+        written = page.write(
+            planned.caption, [(problem.key, problem.reason) for problem in problems], _table(planned, result)
+        )
         typer.echo(f"the page is {printable(written)}", err=True)
     for problem in problems:
         typer.echo(f"failed: {printable(problem.key)}: {printable(problem.reason)}", err=True)
@@ -282,7 +284,8 @@ def _columns(result: "Result") -> list[str]:
     return [name for name in COLUMNS if name in names]
 
 
-def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False) -> list[str]:
+def _cells(means: "dict[str, Mean]", columns: list[str], pairs: int, *, signed: bool = False) -> list[str]:
+    """Figures as text; a mean over fewer than all pairs says so."""
     cells = []
     for name in columns:
         mean = means.get(name)
@@ -296,30 +299,33 @@ def _cells(means: "dict[str, Mean]", columns: list[str], *, signed: bool = False
         text = f"{mean.mean:{sign}.{digits}f}"
         if mean.low is not None:
             text += f" [{mean.low:{sign}.{digits}f}, {mean.high:{sign}.{digits}f}]"
-        cells.append(text + (f" and {mean.infinite} equal" if mean.infinite else ""))
+        text += f" and {mean.infinite} equal" if mean.infinite else ""
+        known = mean.count + mean.infinite
+        cells.append(text + (f" ({known} of {pairs})" if known < pairs else ""))
     return cells
 
 
-def _table(result: "Result") -> list[list[str]]:
+def _table(planned: "Planned", result: "Result") -> list[list[str]]:
     columns = _columns(result)
     rows = [["", *(COLUMNS[name].heading for name in columns)]]
-    rows += [[label, *_cells(means, columns)] for label, means in result.means.items()]
+    rows += [[label, *_cells(means, columns, planned.pairs)] for label, means in result.means.items()]
     first = next((label for label in result.means if label != "input"), "")
     rows += [
-        [f"{label} - {first}", *_cells(means, columns, signed=True)] for label, means in result.differences.items()
+        [f"{label} - {first}", *_cells(means, columns, planned.pairs, signed=True)]
+        for label, means in result.differences.items()
     ]
     return rows
 
 
 def _plain(planned: "Planned", result: "Result") -> str:
-    rows = [[printable(cell) for cell in row] for row in _table(result)]
+    rows = [[printable(cell) for cell in row] for row in _table(planned, result)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([printable(planned.caption), *lines, "mean over images [95 % interval, bootstrap]", *result.notes])
 
 
 def _markdown(planned: "Planned", result: "Result") -> str:
-    head, *rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in _table(result)]
+    head, *rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in _table(planned, result)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     rule = f"|{'|'.join(['---'] * len(head))}|"
     return "\n".join([f"{printable(planned.caption)}; mean over images [95 % interval, bootstrap]", "",

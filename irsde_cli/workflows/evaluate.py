@@ -141,7 +141,7 @@ class _Restored:
         height, width = loaded.degraded.shape[-2:]
         scale = self.restoration.restorer.scale
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
-            raise InputError(_sizes(loaded, scale))
+            raise InputError(_sizes(loaded.degraded, loaded.clean, scale))
         pair = loaded.pair
         subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.degraded)
         *_, outputs = self.restoration.sample([subject])
@@ -184,9 +184,7 @@ def evaluate(
     masks = None if options.mask is None else find_masks(mask_folder(options.mask, folder), pairing.pairs)
     pairs = pairing.pairs[: options.limit]
     if not pairs:
-        raise UsageError(
-            "there are no pairs to measure.", hint="Names must agree but for the suffix; else see --pairs."
-        )
+        raise _nothing(pairing)
     if expected is not None and len(pairing.pairs) < expected and not options.partial:
         raise UsageError(
             f"the data set '{options.dataset}' has {len(pairing.pairs)} of {expected} pairs here.",
@@ -245,6 +243,16 @@ def evaluate(
             yield event
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
         yield result if sets is None else _with_sets(result, sets)
+
+
+def _nothing(pairing: Pairing) -> UsageError:
+    sides = [("clean", pairing.clean_alone), ("degraded", pairing.degraded_alone)]
+    files = " and ".join(
+        f"{len(paths)} {side} pictures" + (f" like '{paths[0].name}'" if paths else "") for side, paths in sides
+    )
+    return UsageError(
+        f"there are no pairs to measure: {files}.", hint="Names must agree but for the suffix; else see --pairs."
+    )
 
 
 def summarise(scored: list[Scored], labels: list[str]) -> Result:
@@ -338,7 +346,7 @@ def _score_all(
                     with explained():
                         image = one(loaded)
                     if image.shape != loaded.clean.shape:
-                        raise InputError(_sizes(replace(loaded, degraded=image), 1))
+                        raise InputError(_sizes(image, loaded.clean, 1))
                 except InputError as error:
                     yield Problem(pair.key, f"{one.contender.label}: {error.message}")
                     continue
@@ -393,9 +401,11 @@ def _load(pair: Pair, index: int, source: _Source) -> _Loaded:
         if source.masks is not None:
             known = _known(pair, degraded, source.masks)
             return _Loaded(pair, clean, torch.where(known, degraded, 1.0), known)
-        factor = source.scale or max(round(clean.shape[-1] / degraded.shape[-1]), 1)
-        height, width = (size // factor * factor for size in clean.shape[-2:])
-        return _Loaded(pair, clean[..., :height, :width], degraded, None)
+        for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
+            height, width = (size // factor * factor for size in clean.shape[-2:])
+            if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):
+                return _Loaded(pair, clean[..., :height, :width], degraded, None)
+        raise InputError(_sizes(degraded, clean, source.scale or 1))
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
     clean = clean[..., :height, :width]
 
@@ -430,11 +440,14 @@ def _enlarged(loaded: _Loaded) -> Tensor:
     return F.interpolate(loaded.degraded, size=size, mode="bicubic", antialias=True)
 
 
-def _sizes(loaded: _Loaded, scale: int) -> str:
-    (height, width), (rows, columns) = loaded.degraded.shape[-2:], loaded.clean.shape[-2:]
-    ratio = f", {columns / width:g} times" if columns % width == 0 and rows % height == 0 and columns != width else ""
+def _sizes(image: Tensor, clean: Tensor, scale: int) -> str:
+    (height, width), (rows, columns) = image.shape[-2:], clean.shape[-2:]
+    ratio = ""
+    if (columns * height, rows * width) == (width * rows, height * columns) and columns != width:
+        larger = "larger" if columns > width else "smaller"
+        ratio = f", {max(columns, width) / min(columns, width):g} times {larger}"
     wanted = f"these weights make it {scale} times larger" if scale > 1 else "they should be equal"
-    return f"the clean picture is {columns} x {rows} and the other {width} x {height}{ratio}; {wanted}."
+    return f"the clean picture is {columns} x {rows}{ratio}, and the other {width} x {height}; {wanted}."
 
 
 def _settings(config: DegradationConfig) -> str:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.metrics.luma import luma
+from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import bootstrap
@@ -293,8 +294,57 @@ def test_what_is_wrong_is_named_and_the_rest_counts(place: Path) -> None:
     found = json.loads(result.stdout)
     assert found["measured"] == 5
     assert found["means"]["ours"]["psnr"]["count"] == 3
-    sizes = "5: ours: the clean picture is 32 x 24 and the other 64 x 48"
+    sizes = "5: ours: the clean picture is 32 x 24, 2 times smaller, and the other 64 x 48; they should be equal"
     assert all(words in result.stderr for words in ("3.png: it has no partner", "failed: 4: ", sizes, "6: ours: '"))
+    shown = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours").stdout
+    assert re.search(r"ours +36\.09 \[.*?\] \(3 of 6\)", shown), "no mean over fewer pictures in silence"
+
+
+def test_sizes_that_differ(place: Path, stub: Path) -> None:
+    """By the scale: said so. By a few pixels: not measured, rather than stretched."""
+    photo(place / "LQ" / "0.png", 12, 16)
+    photo(place / "LQ" / "1.png", 24, 31)
+    words = ["--gt", place / "GT", "--lq", place / "LQ"]
+    result = evaluate(*words, "--task", "denoise", "--model", stub, "--way", "posterior:2", "--json", "-")
+    assert result.exit_code == 3
+    assert (
+        "0: stub posterior:2: the clean picture is 32 x 24, 2 times larger, and the other 16 x 12; they"
+        in result.stderr
+    )
+    assert "1: the clean picture is 32 x 24, and the other 31 x 24; they should be equal" in result.stderr
+    assert [row["key"] for row in json.loads(result.stdout)["images"]] == ["0", "2"]
+    small = evaluate(*words, "--from", place / "ours")
+    assert small.exit_code == 3 and "1: the clean picture" in small.stderr and "0: " not in small.stderr
+
+
+def test_names_that_never_agree(place: Path) -> None:
+    """Both sides are counted, with an example of each."""
+    for index in range(3):
+        (place / "LQ" / f"{index}.png").rename(place / "LQ" / f"blurred{index}.png")
+    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours")
+    assert result.exit_code == 2
+    expected = "no pairs to measure: 3 clean pictures like '0.png' and 3 degraded pictures like 'blurred0.png'."
+    assert expected in result.stderr and "--pairs" in result.stderr
+
+
+def test_nothing_can_be_computed(place: Path) -> None:
+    """Each pair is named, and the exit code is 2."""
+    for index in range(3):
+        (place / "LQ" / f"{index}.png").write_bytes(b"no picture")
+    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours")
+    assert result.exit_code == 2
+    assert all(f"failed: {index}: " in result.stderr for index in range(3))
+    assert "not one pair could be measured" in result.stderr
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_pixel_under_each_protocol(place: Path, stub: Path, protocol: str) -> None:
+    """Restored and measured as far as it goes: a border may leave nothing of it."""
+    for folder in ("GT", "LQ"):
+        photo(place / "one" / folder / "a.png", 1, 1, change=5 * (folder == "LQ"))
+    words = ["--gt", place / "one" / "GT", "--lq", place / "one" / "LQ", "--task", "denoise", "--model", stub]
+    figures = report(*words, "--protocol", protocol)["images"][0]["figures"]["stub"]
+    assert (figures["psnr"] is None) == (PROTOCOLS[protocol].border > 0) and figures["ssim"] is None
 
 
 def test_equal_pictures_are_said_to_be_equal(place: Path) -> None:
@@ -335,6 +385,7 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--task", "denoise"], 2, "--lq is missing"),
         (["--gt", "absent", "--from", "ours"], 2, "no such folder: 'absent'"),
         (["--gt", "empty", "--from", "ours"], 2, "no pairs"),
+        (["--gt", "GT", "--lq", "empty", "--from", "ours"], 2, "3 clean pictures like '0.png' and 0 degraded pictures"),
         (["--gt", "GT", "--from", "absent"], 2, "no such folder: 'absent'"),
         (["--gt", "GT", "--from", "ours", "--protocol", "plain"], 2, "Did you mean 'plain-"),
         (["--gt", "GT", "--from", "ours", "--lpips", "absent"], 2, "no such file: 'absent'"),
