@@ -24,6 +24,7 @@ from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import bootstrap
+from irsde_cli.networks.pocket_unet import PocketUNet
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.parts import NetworkConfig
@@ -177,6 +178,53 @@ def test_a_flat_result_is_no_result(place: Path, stub: Path, monkeypatch: pytest
     result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub)
     assert result.exit_code == 3
     assert "0: stub: the result is one flat colour" in result.stderr
+
+
+def test_the_mean_of_draws_is_that_of_restore(place: Path, stub: Path) -> None:
+    Program(stub)(place / "LQ", place / "restored", "--samples", 3, "--estimate", "mean")
+    found = report(
+        "--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub,
+        "--way", "posterior:2x3", "--way", "posterior:2", "--from", place / "restored",
+    )  # fmt: skip
+    for row in found["images"]:
+        figures = row["figures"]
+        assert figures["stub posterior:2x3"] == figures["restored"] != figures["stub posterior:2"]
+
+
+def test_out_of_memory_takes_tiles(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `restore`: the picture is tiled, and the figures are those of its file."""
+    photo(tmp_path / "GT" / "0.png", 150, 260)
+    photo(tmp_path / "LQ" / "0.png", 150, 260, change=10)
+    forward, sizes = PocketUNet.forward, set()
+
+    def limited(self: PocketUNet, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] * x.shape[-2] > 160 * 160:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+        sizes.add(x.shape[-1])
+        return forward(self, x, *more)
+
+    monkeypatch.setattr(PocketUNet, "forward", limited)
+    Program(stub)(tmp_path / "LQ", tmp_path / "restored")
+    found = report(
+        "--gt", tmp_path / "GT", "--lq", tmp_path / "LQ", "--task", "denoise", "--model", stub,
+        "--way", "posterior:2", "--from", tmp_path / "restored",
+    )  # fmt: skip
+    assert sizes and found["differences"]["restored"]["psnr"]["mean"] == 0
+
+
+def test_not_finite_in_half_precision_is_done_again(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `restore`: the figures are those of float32."""
+    forward = PocketUNet.forward
+
+    def fragile(self: PocketUNet, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        found = forward(self, x, *more)
+        return found * torch.nan if torch.is_autocast_enabled("cpu") or found.dtype == torch.bfloat16 else found
+
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--way", "posterior:2"]
+    whole = report(*words, "--precision", "fp32")
+    monkeypatch.setattr(PocketUNet, "forward", fragile)
+    again = report(*words, "--precision", "bf16")
+    assert [row["figures"] for row in again["images"]] == [row["figures"] for row in whole["images"]]
 
 
 def test_one_pass_stands_beside_samplers(place: Path, stub: Path) -> None:
