@@ -218,8 +218,8 @@ def evaluate(
         "lpips": None if options.lpips is None else hashlib.sha256(options.lpips.read_bytes()).hexdigest(),
         "contenders": {one.contender.label: one.facts for one in contenders},
     }
-    count = f"{len(pairs)} pairs" if whole_set else f"{len(pairs)} of {expected} pairs"
-    made = "" if synthetic is None else f"{synthetic.name} {_settings(synthetic)}, "
+    count = f"{len(pairs)} pair{'s' * (len(pairs) != 1)}" if whole_set else f"{len(pairs)} of {expected} pairs"
+    made = "" if synthetic is None else f"{synthetic.name} {_settings(synthetic) or 'with its defaults'}, "
     made += "" if options.mask is None else f"masks {options.mask}, "
     title = options.dataset or "folders"
     measured = f"protocol {name} ({protocol.caption})"
@@ -242,6 +242,7 @@ def evaluate(
                 scored.append(event)
             yield event
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
+        result = replace(result, notes=_ways(contenders, facts["precision"]))
         yield result if sets is None else _with_sets(result, sets)
 
 
@@ -295,7 +296,19 @@ def _with_sets(result: Result, sets: FeatureSets) -> Result:
     means = {label: row | found.get(label, {}) for label, row in result.means.items()}
     count = min(sets.counts.values(), default=0)
     few = f"{_named(sets.metrics)} of {count} pictures: below {FEW} not to be compared with those of other sets."
-    return replace(result, means=means, notes=(few,) if count < FEW else ())
+    return replace(result, means=means, notes=(*result.notes, *([few] if count < FEW else [])))
+
+
+def _ways(contenders: list[_Restored], precision: str) -> tuple[str, ...]:
+    """Which weights gave what, and how, for who wants the same figures again."""
+    ways = []
+    for one in contenders:
+        if one.contender.folder is None:
+            weights, sha256, sampler = (one.facts[name] for name in ("weights", "sha256", "sampler"))
+            steps = f"{one.facts['steps']} step{'s' * (one.facts['steps'] != 1)}"
+            mean = f", mean of {one.contender.draws} draws" if one.contender.draws > 1 else ""
+            ways.append(f"{one.contender.label}: {weights} (SHA-256 {sha256[:12]}), {sampler}, {steps}{mean}")
+    return (f"{'; '.join(ways)}; {precision}.",) if ways else ()
 
 
 def _named(metrics: Sequence[str]) -> str:
@@ -469,7 +482,10 @@ def _pairing(
             assert dataset.degradation is not None, "such a layout belongs to a set with damage of its own"
             synthetic = options.degradation or DegradationConfig(*dataset.degradation)
         elif options.degradation is not None:
-            raise UsageError(f"the data set '{options.dataset}' has degraded pictures of its own.")
+            raise UsageError(
+                f"the data set '{options.dataset}' has degraded pictures of its own.",
+                hint=f"To damage its clean ones: --gt and their folder, in '{found.folder}'.",
+            )
         return dataset.task, found.pairing, synthetic, dataset.count, found.folder
     if options.clean is None:
         raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")

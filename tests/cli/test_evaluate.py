@@ -126,6 +126,8 @@ def test_weights_are_evaluated_as_they_restore(place: Path, stub: Path) -> None:
     )  # fmt: skip
     assert list(ways["means"]) == ["input", "stub posterior:3", "stub ode-1:1", "stub posterior:3x2"]
     assert ways["contenders"]["stub posterior:3x2"]["draws"] == 2
+    named = f"stub posterior:3x2: stub.safetensors (SHA-256 {ways['contenders']['stub ode-1:1']['sha256'][:12]})"
+    assert f"{named}, posterior, 3 steps, mean of 2 draws; " in ways["notes"][0]
     assert ways["measured"] == 2
 
 
