@@ -30,7 +30,7 @@ def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os
     aside = path.parent / f"{temporary_prefix(owner)}{secrets.token_hex(6)}.part"
     try:
         with _refused(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with aside.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
@@ -65,11 +65,22 @@ def refusal(error: OSError, path: Path) -> IrsdeError:
     return InputError(f"cannot write '{path}': {reason}.")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, and force their names to the disk."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to the disk, where the system can."""
+    """Force a folder's entries to the disk, where the system can and the folder may be read."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from irsde_cli.errors import MachineError
-from irsde_cli.workflows.files import refusal
+from irsde_cli.workflows.files import make_folder, refusal, sync_folder
 
 SCHEMA = 1
 FOLDER = ".irsde"
@@ -70,10 +70,11 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._lock.acquire(timeout=0)
             self.load()
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            sync_folder(self._folder)
         except Timeout:
             raise MachineError(
                 f"another run is writing to '{self._folder.parent}'.",

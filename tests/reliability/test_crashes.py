@@ -1,0 +1,266 @@
+"""Killed at every write, fsync and rename, or at any instant; and power that fails: final names are whole or absent.
+
+The long mode is `pytest tests/reliability/test_crashes.py --slow`.
+"""
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.stub import picture, tree
+from tests.reliability import points
+from tests.reliability.power import Disk, Ordering
+from tests.reliability.processes import Ended, irsde, start
+
+SETTINGS = """
+task = "denoise"
+objective = "clean-matching"
+steps = 6
+crop = 16
+batch_size = 2
+warm_up = 2
+[model]
+prediction = "clean"
+[model.network]
+name = "pocket-unet"
+options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }
+[degradation]
+name = "gaussian-noise"
+[run]
+report_every = 1
+save_every = 2
+validate_every = 3
+keep = 2
+"""
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that changes a folder.
+
+    Attributes:
+        prepare: makes its inputs in a folder.
+        words: the command line, for that folder and the stub's weights.
+        changed: the folder below it that is changed.
+        results: the part of the changed folder that must come out the same, however often the command was killed.
+        allowed: what a file under a final name may hold at any time, from the folder's files before and after an
+            unbroken run.
+    """
+
+    prepare: Callable[[Path], None]
+    words: Callable[[Path, Path], list[object]]
+    changed: str
+    results: Callable[[Path], Files]
+    allowed: Callable[[str, Files, Files], set[bytes]]
+
+
+def _photos(place: Path) -> None:
+    for index in range(2):
+        picture(place / "in" / f"{index}.png", 20, 20)
+    picture(place / "in" / "sub" / "2.jpg", 12, 20)
+
+
+def _restore(place: Path, stub: Path, *more: object) -> list[object]:
+    options = ["--task", "denoise", "--model", stub, "--steps", 2, "-r", *more]
+    return ["restore", place / "in", *([] if "--in-place" in more else [place / "out"]), *options]
+
+
+def _draws(place: Path, stub: Path) -> list[object]:
+    return _restore(place, stub, "--samples", 2, "--trajectory", 2)
+
+
+def _in_place(place: Path, stub: Path) -> list[object]:
+    return _restore(place, stub, "--in-place")
+
+
+def _restored(folder: Path) -> Files:
+    return {name: data for name, data in tree(folder).items() if not name.endswith(".part")}
+
+
+def _new(name: str, before: Files, after: Files) -> set[bytes]:
+    return {after[name]}
+
+
+def _old_or_new(name: str, before: Files, after: Files) -> set[bytes]:
+    return {before[name], after[name]}
+
+
+def _photos_and_settings(place: Path) -> None:
+    for index in range(2):
+        picture(place / "clean" / f"{index}.png", 24, 20)
+    (place / "mine.toml").write_text(SETTINGS)
+
+
+def _train(place: Path, _: Path) -> list[object]:
+    folder = place / "clean"
+    return ["train", place / "mine.toml", "--data", folder, "--validation", folder, "--out", place / "run"]
+
+
+def _trained(folder: Path) -> Files:
+    """The checkpoints, the last step, the settings, and the losses of the log, whose lines hold times too."""
+    found = tree(folder)
+    names = ["model.safetensors", "best.safetensors", "settings.json"]
+    names += [name for name in found if name.startswith("step-00000006/")]
+    losses = {line["step"]: line["loss"] for line in map(json.loads, found["log.jsonl"].splitlines())}
+    return {name: found[name] for name in names} | {"losses": json.dumps(losses).encode()}
+
+
+def _steps(name: str, before: Files, after: Files) -> set[bytes]:
+    """Checkpoints at the top may be those of any step."""
+    if name in ("model.safetensors", "best.safetensors"):
+        return {data for other, data in after.items() if other.endswith("/model.safetensors")}
+    return {after[name]}
+
+
+COMMANDS = {
+    "restore": Command(_photos, _restore, "out", _restored, _new),
+    "draws": Command(_photos, _draws, "out", _restored, _new),
+    "in-place": Command(_photos, _in_place, "in", _restored, _old_or_new),
+    "train": Command(_photos_and_settings, _train, "run", _trained, _steps),
+}
+
+
+class Loop:
+    """Runs of one command, killed and run again, compared with one that nothing broke."""
+
+    def __init__(self, command: Command, folder: Path, stub: Path) -> None:
+        self.command, self.folder, self.stub = command, folder, stub
+        self.kills = self.places = 0
+        place = self.place()
+        before = tree(place / command.changed) if (place / command.changed).exists() else {}
+        self.points, self.seconds = self._unbroken(place)
+        self.results = command.results(place / command.changed)
+        history = tree(place / command.changed)
+        if "train" in self._words(place):
+            place = self.place()
+            assert self.run(place, "--keep", 100).code == 0
+            history = tree(place / command.changed)
+        self._before, self._after = before, history
+
+    def place(self) -> Path:
+        """Fresh inputs."""
+        self.places += 1
+        place = self.folder / str(self.places)
+        place.mkdir(parents=True)
+        self.command.prepare(place)
+        return place
+
+    def _words(self, place: Path) -> list[object]:
+        return self.command.words(place, self.stub)
+
+    def run(self, place: Path, *more: object, prepare: tuple[points.Prepare, ...] = ()) -> Ended:
+        return irsde(*self._words(place), *more, cwd=place, prepare=prepare)
+
+    def _unbroken(self, place: Path) -> tuple[list[points.Point], float]:
+        since = time.monotonic()
+        ended = self.run(place, prepare=(points.count(place / self.command.changed, place / "points"),))
+        assert ended.code == 0, ended.complaint
+        return points.counted(place / "points"), time.monotonic() - since
+
+    def kill_at(self, number: int, place: Path) -> None:
+        """A run that is killed at a point; there may be fewer points where an earlier run did a part."""
+        ended = self.run(place, prepare=(points.kill_at(place / self.command.changed, number),))
+        assert ended.code in (-signal.SIGKILL, 0), ended.complaint
+        self.kills += ended.code != 0
+        self.check(place)
+
+    def kill_after(self, seconds: float, place: Path) -> None:
+        """A run that is killed whatever it does."""
+        running = start(*self._words(place), cwd=place)
+        time.sleep(seconds)
+        running.signal(signal.SIGKILL)
+        self.kills += running.wait().code != 0
+        self.check(place)
+
+    def check(self, place: Path) -> None:
+        """Final names are whole or absent."""
+        folder = place / self.command.changed
+        for name, data in tree(folder).items() if folder.exists() else ():
+            parts = name.split("/")
+            if any(part.endswith(".part") or part.startswith((".", "validation", "log")) for part in parts):
+                continue
+            assert data in self.command.allowed(name, self._before, self._after), f"{name} is neither whole nor absent"
+
+    def finish(self, place: Path) -> None:
+        """The same command finishes, and leaves what an unbroken run leaves."""
+        ended = self.run(place)
+        assert ended.code == 0, ended.complaint
+        folder = place / self.command.changed
+        assert self.command.results(folder) == self.results
+        assert not list(folder.rglob("*.part"))
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Loop:
+    return Loop(COMMANDS[request.param], tmp_path / "loop", stub)
+
+
+@pytest.mark.parametrize(
+    ("loop", "kills"), [("restore", 9), ("draws", 3), ("in-place", 5), ("train", 7)], indirect=["loop"]
+)
+def test_killed_at_points(loop: Loop, kills: int) -> None:
+    """Before, within and after writes, fsyncs, renames and lines of the manifest, evenly spread over the run."""
+    for index in range(kills):
+        place = loop.place()
+        loop.kill_at(index * len(loop.points) // kills, place)
+        loop.finish(place)
+    assert loop.kills == kills
+
+
+@pytest.mark.parametrize("loop", ["restore", "in-place", "train"], indirect=True)
+def test_killed_again_and_again_at_any_instant(loop: Loop) -> None:
+    """kill -9 at random instants of one run, and of those that go on with it."""
+    draw, place = random.Random(0), loop.place()
+    for _ in range(3):
+        loop.kill_after(draw.uniform(0.3, 1) * loop.seconds, place)
+    loop.finish(place)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("loop", COMMANDS, indirect=True)
+def test_killed_at_every_point(loop: Loop) -> None:
+    """All of them in turn; then at random points and instants of runs that go on with killed runs."""
+    for number in range(len(loop.points)):
+        place = loop.place()
+        loop.kill_at(number, place)
+        loop.finish(place)
+    assert loop.kills == len(loop.points)
+    draw = random.Random(0)
+    for _ in range(10):
+        place = loop.place()
+        for _ in range(2):
+            loop.kill_at(draw.randrange(len(loop.points)), place)
+            loop.kill_after(draw.uniform(0, 1) * loop.seconds, place)
+        loop.finish(place)
+    print(f"{loop.kills} kills at {len(loop.points)} points and at random instants")  # noqa: T201 - for the record
+
+
+@pytest.mark.parametrize("ordering", ["names first", "names late"])
+@pytest.mark.parametrize("loop", ["restore", "train"], indirect=True)
+def test_power_fails(loop: Loop, ordering: Ordering, request: pytest.FixtureRequest) -> None:
+    """Of what was not forced to the disk half the data are there, or none of the names; the rest is enough to go on."""
+    recorded = loop.place()
+    changed = loop.command.changed
+    notes = recorded.with_suffix(".points")
+    assert loop.run(recorded, prepare=(points.count(recorded, notes),)).code == 0
+    disk = Disk(recorded)
+    moments = points.counted(notes)
+    told = [point for point in moments if point.moment == "after"]
+    wanted = set(range(len(told))) if request.config.getoption("--slow") else set(range(3, len(told), len(told) // 5))
+    for index, _ in enumerate(disk.after(moments)):
+        if index in wanted:
+            place = loop.place()
+            disk.lose_power(place, ordering)
+            loop.check(place)
+            loop.finish(place)
+    place = loop.place()
+    disk.lose_power(place, ordering)
+    assert loop.command.results(place / changed) == loop.results, "what a finished run made is on the disk"
