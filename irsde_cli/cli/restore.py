@@ -289,9 +289,7 @@ def restore(
         trajectory=trajectory,
         trajectory_format=trajectory_format.value,
     )
-    planned = plan(
-        asked, lambda: sys.stdin.buffer.read(asked.limits.max_file_bytes + 1), touch=not (dry_run or print_config)
-    )
+    planned = plan(asked, lambda: _piped(asked.limits.max_file_bytes), touch=not (dry_run or print_config))
     weights = find_weights(model, task)
 
     from irsde_cli import checkpoint
@@ -375,6 +373,14 @@ def restore(
         raise typer.Exit(interrupted.code)
     if failures:
         raise typer.Exit(3)
+
+
+def _piped(limit: int) -> bytes:
+    """Standard input, up to a bit more than the limit; in parts, as a read takes the memory for all it may give."""
+    data = bytearray()
+    while len(data) <= limit and (part := sys.stdin.buffer.read(1 << 20)):
+        data += part
+    return bytes(data)
 
 
 def _page(folder: Path, task: str) -> "Report":

@@ -101,7 +101,7 @@ def _contents(path: Path, name: str, limits: Limits) -> bytes:
         before = os.fstat(file.fileno())
         if before.st_size > limits.max_file_bytes:
             raise InputError(f"'{name}' has {before.st_size} bytes; the limit is {limits.max_file_bytes}.")
-        data = file.read(limits.max_file_bytes + 1)
+        data = file.read(before.st_size + 1)  # so much is allocated at once; the one byte shows that it grew
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
         raise InputError(f"'{name}' changed while it was read.", hint="Run again when it is complete.")
