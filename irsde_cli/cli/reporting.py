@@ -73,17 +73,28 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except IrsdeError as error:
             complain(error.message, error.hint)
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            # Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BROKEN_PIPE) from None
         except Exception as error:
+            if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and _hung_up()):
+                # Python would complain again when it flushes at exit.
+                for stream in (sys.stdout, sys.stderr):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                raise typer.Exit(BROKEN_PIPE) from None
             if isinstance(error, typer.Exit | typer.Abort) or os.environ.get("IRSDE_DEBUG"):
                 raise
             complain(f"this is a bug: {type(error).__name__}: {error}.", "IRSDE_DEBUG=1 shows where; please report it.")
             raise typer.Exit(1) from None
 
     return run
+
+
+def _hung_up() -> bool:
+    """Whether the terminal is gone: whatever is written to it fails, even nothing."""
+    try:
+        os.write(sys.stderr.fileno(), b"")
+        os.write(sys.stdout.fileno(), b"")
+    except OSError:
+        return True
+    return False
 
 
 class Interruption:

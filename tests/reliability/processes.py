@@ -147,8 +147,10 @@ def _program(
         os.dup2(opened, number)
         os.close(opened)
     sys.stdin = os.fdopen(0, "r", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    errors = "surrogateescape" if encoding == "utf-8" else "strict"
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, errors=errors, closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors="backslashreplace", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     import torch
 
