@@ -275,7 +275,8 @@ def _probe(folder: Path) -> bool:
     try:
         probe.write_bytes(b"")
         folds_case = probe.with_name(probe.name.upper()).exists()
-        probe.unlink()
+        for left in place.glob(".irsde-probe-*.part"):  # this one, and those of killed runs
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise refusal(error, folder / "probe") from None
     return folds_case

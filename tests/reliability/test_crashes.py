@@ -138,7 +138,7 @@ class Loop:
         assert ended.code == 0, ended.complaint
         folder = place / self.command.changed
         assert self.command.results(folder) == self.results
-        assert not list(folder.rglob("*.part"))
+        assert not list(place.rglob("*.part"))
 
 
 @pytest.fixture
