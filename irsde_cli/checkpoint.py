@@ -5,6 +5,8 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from irsde_cli import __version__
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS, build_restorer
 
 FORMAT = 1
 KEY = "irsde"
+# So that a file that lacks some tensors is still told which, and one that asks for a billion ends early.
+SPARE_TENSORS = 1000
 _DTYPES = {"F16", "BF16", "F32"}
 
 
@@ -92,12 +98,13 @@ def load(path: Path) -> Checkpoint:
     """
     with _opened(path) as file:
         header = _header(path, file.metadata())
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _at_most(2 * len(found) + SPARE_TENSORS, path):
                 expected = build_restorer(header.system, header.config, f"'{path}'").state_dict()
-            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             _check_fit(path, expected, {name: (s.get_shape(), s.get_dtype()) for name, s in found.items()})
             restorer = build_restorer(header.system, header.config, f"'{path}'")
+            restorer.resolve(Sampling())
         except UsageError as error:
             raise WeightsError(error.message, hint=error.hint) from None
         tensors = {name: file.get_tensor(name).float() for name in found}
@@ -109,6 +116,24 @@ def load(path: Path) -> Checkpoint:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Checkpoint(restorer.eval(), header, digest)
+
+
+@contextmanager
+def _at_most(count: int, path: Path) -> Iterator[None]:
+    """No more than so many tensors are made, even without memory for their values."""
+    left = count
+
+    def note(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise WeightsError(f"the header of '{path}' asks for more than {count} tensors, which it does not hold.")
+
+    handle = register_module_parameter_registration_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _opened(path: Path) -> Any:

@@ -14,6 +14,8 @@ from irsde_cli.diffusion.path import Path
 from irsde_cli.diffusion.schedules import ScheduleName, thetas
 from irsde_cli.randomness import RandnLike
 
+MOST_TIMESTEPS = 100_000
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -53,10 +55,10 @@ class MeanRevertingSDE:
     std_table: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.stationary_std <= 0:
+        if not 0 < self.stationary_std < math.inf:
             raise ValueError(f"stationary_std must be positive, not {self.stationary_std}")
-        if self.num_timesteps < 1:
-            raise ValueError(f"num_timesteps must be at least 1, not {self.num_timesteps}")
+        if not 1 <= self.num_timesteps <= MOST_TIMESTEPS:
+            raise ValueError(f"num_timesteps must be from 1 to {MOST_TIMESTEPS:,}, not {self.num_timesteps}")
         if not 0 < self.eps < 1:
             raise ValueError(f"eps must lie between 0 and 1, not {self.eps}")
         theta = thetas(self.schedule, self.num_timesteps)

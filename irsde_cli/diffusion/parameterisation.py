@@ -21,10 +21,17 @@ class Parameterisation:
     Attributes:
         prediction: what the network predicts.
         residual_std: typical standard deviation of clean minus degraded, for [0, 1] images; for `clean` only.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     prediction: Prediction
     residual_std: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.residual_std < math.inf:
+            raise ValueError(f"residual_std must be positive, not {self.residual_std}")
 
     def network_input(self, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
         """The state as the network sees it: for `clean`, x - centre has unit standard deviation."""

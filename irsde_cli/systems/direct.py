@@ -13,7 +13,7 @@ from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.parts import NetworkConfig, Upsampling, build_network, centre, resolve_one_pass
+from irsde_cli.systems.parts import NetworkConfig, Upsampling, build_network, centre, check_scale, resolve_one_pass
 from irsde_cli.tiling import Evaluate, whole
 
 
@@ -41,7 +41,7 @@ class Direct(Restorer):
         super().__init__()
         self.config = config
         self.network: Network = build_network(config.network)
-        self.scale = config.scale
+        self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
 

@@ -20,6 +20,7 @@ from irsde_cli.systems.parts import (
     Upsampling,
     build_network,
     centre,
+    check_scale,
     clean_predictor,
     resolve_sampling,
 )
@@ -66,7 +67,7 @@ class MeanReverting(Diffusion):
         self.network = build_network(config.network)
         self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
-        self.scale = config.scale
+        self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
 

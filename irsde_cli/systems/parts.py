@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.diffusion.path import Path
-from irsde_cli.errors import UsageError
+from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
@@ -27,6 +28,7 @@ from irsde_cli.tiling import Evaluate
 
 logger = logging.getLogger(__name__)
 Upsampling = Literal["bicubic", "nearest"]
+LARGEST_SCALE = 16
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ def build_network(config: NetworkConfig) -> Any:
             raise unknown_name(f"option of network '{config.name}'", option, known)
     try:
         return cls(**config.options)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"network '{config.name}' cannot be built from {config.options}: {error}.") from None
+    except IrsdeError:
+        raise
+    except Exception as error:
+        shown = reprlib.repr(config.options)
+        raise UsageError(f"network '{config.name}' cannot be built from {shown}: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,17 @@ def resolve_one_pass(asked: Sampling) -> Sampling:
         what = given[0].replace("_", "-") if given else "steps"
         raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint="Leave it out.")
     return replace(asked, sampler="one-pass", steps=1, clip=False)
+
+
+def check_scale(scale: int) -> int:
+    """The scale, if a picture can be so many times larger.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise ValueError(f"scale must be from 1 to {LARGEST_SCALE}, not {scale}")
+    return scale
 
 
 def centre(degraded: Tensor, scale: int, upsampling: Upsampling) -> Tensor:
