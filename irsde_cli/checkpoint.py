@@ -5,9 +5,10 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ FORMAT = 1
 KEY = "irsde"
 # So that a file that lacks some tensors is still told which, and one that asks for a billion ends early.
 SPARE_TENSORS = 1000
-_DTYPES = {"F16", "BF16", "F32"}
+DTYPES = {torch.float16, torch.bfloat16, torch.float32}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Header:
         version: of this package, when it was written.
         tile_tolerance: largest difference, of 255, of a tiled from an untiled result that was measured, with tiles of
             256 pixels and the default overlap.
+        origin: another program's files that it was converted from, with their SHA-256.
         format: of the header.
     """
 
@@ -56,16 +58,23 @@ class Header:
     step: int = 0
     version: str = ""
     tile_tolerance: float | None = None
+    origin: str = ""
     format: int = FORMAT
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A restorer, ready to run on the CPU, with its header and the SHA-256 of its file."""
+    """A restorer, ready to run on the CPU, with its header and file."""
 
     restorer: Restorer
     header: Header
-    sha256: str
+    path: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; it takes longer than loading it, so it waits until somebody asks."""
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, **fields: Any) -> None:
@@ -98,28 +107,56 @@ def load(path: Path) -> Checkpoint:
     """
     with _opened(path) as file:
         header = _header(path, file.metadata())
-        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        try:
-            with torch.device("meta"), _at_most(2 * len(found) + SPARE_TENSORS, path):
-                expected = build_restorer(header.system, header.config, f"'{path}'").state_dict()
-            _check_fit(path, expected, {name: (s.get_shape(), s.get_dtype()) for name, s in found.items()})
-            restorer = build_restorer(header.system, header.config, f"'{path}'")
-            restorer.resolve(Sampling())
-        except UsageError as error:
-            raise WeightsError(error.message, hint=error.hint) from None
-        tensors = {name: file.get_tensor(name).float() for name in found}
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise WeightsError(f"'{path}' is damaged: '{name}' holds values that are not finite.")
-    restorer.load_state_dict(tensors, strict=True, assign=True)
-    restorer.requires_grad_(False)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Checkpoint(restorer.eval(), header, digest)
+        # These are views of the mapped file: nothing is read before names, shapes and types were compared.
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return Checkpoint(assemble(header.system, header.config, tensors, f"'{path}'"), header, path)
+
+
+def assemble(system: str, config: dict[str, Any], tensors: Mapping[str, Tensor], where: str) -> Restorer:
+    """The restorer with these very tensors, on the CPU, in float32, in evaluation mode; `where` is for errors.
+
+    Raises:
+        WeightsError: names, shapes or types differ from what the configuration asks for, or a value is not finite.
+    """
+    try:
+        with torch.device("meta"), _at_most(2 * len(tensors) + SPARE_TENSORS, where):
+            expected = build_restorer(system, config, where).state_dict()
+        check_fit(where, expected, tensors)
+        restorer = build_restorer(system, config, where)
+        restorer.resolve(Sampling())
+    except UsageError as error:
+        raise WeightsError(error.message, hint=error.hint) from None
+    wide = {name: tensor.float() for name, tensor in tensors.items()}
+    for name, tensor in wide.items():
+        # A sum is finite only if all is; where it overflows, the slower question decides.
+        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{where} is damaged: '{name}' holds values that are not finite.")
+    restorer.load_state_dict(wide, strict=True, assign=True)
+    return restorer.requires_grad_(False).eval()
+
+
+def check_fit(where: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and types.
+
+    Raises:
+        WeightsError: they differ; the first difference is named.
+    """
+    for name, tensor in expected.items():
+        if name not in found:
+            raise WeightsError(f"{where} lacks the tensor '{name}' that its settings ask for.")
+        shape, dtype = found[name].shape, found[name].dtype
+        if tensor.shape != shape:
+            raise WeightsError(f"{where}: '{name}' has shape {list(shape)}, its settings ask for {list(tensor.shape)}.")
+        if dtype not in DTYPES:
+            known = ", ".join(sorted(str(one).removeprefix("torch.") for one in DTYPES))
+            raise WeightsError(f"{where}: '{name}' has type {str(dtype).removeprefix('torch.')}; it can be {known}.")
+    for name in found:
+        if name not in expected:
+            raise WeightsError(f"{where} holds a tensor '{name}' that its settings do not know.")
 
 
 @contextmanager
-def _at_most(count: int, path: Path) -> Iterator[None]:
+def _at_most(count: int, where: str) -> Iterator[None]:
     """No more than so many tensors are made, even without memory for their values."""
     left = count
 
@@ -127,7 +164,7 @@ def _at_most(count: int, path: Path) -> Iterator[None]:
         nonlocal left
         left -= 1
         if left < 0:
-            raise WeightsError(f"the header of '{path}' asks for more than {count} tensors, which it does not hold.")
+            raise WeightsError(f"the header of {where} asks for more than {count} tensors, which it does not hold.")
 
     handle = register_module_parameter_registration_hook(note)
     try:
@@ -164,18 +201,3 @@ def _header(path: Path, metadata: dict[str, str] | None) -> Header:
         return from_mapping(Header, values, f"the header of '{path}'")
     except UsageError as error:
         raise WeightsError(error.message, hint=error.hint) from None
-
-
-def _check_fit(path: Path, expected: dict[str, Tensor], found: dict[str, tuple[list[int], str]]) -> None:
-    """Compare names, shapes and types; the first difference is named."""
-    for name, tensor in expected.items():
-        if name not in found:
-            raise WeightsError(f"'{path}' lacks the tensor '{name}' that its header asks for.")
-        shape, dtype = found[name]
-        if list(tensor.shape) != list(shape):
-            raise WeightsError(f"'{path}': '{name}' has shape {list(shape)}, its header asks for {list(tensor.shape)}.")
-        if dtype not in _DTYPES:
-            raise WeightsError(f"'{path}': '{name}' has type {dtype}; it can be {', '.join(sorted(_DTYPES))}.")
-    for name in found:
-        if name not in expected:
-            raise WeightsError(f"'{path}' holds a tensor '{name}' that its header does not know.")

@@ -30,6 +30,7 @@ SAME_LINE = {
     ("restorer", "tiling"),
     ("restorer", "samplers"),
     ("training", "systems"),
+    ("conversions", "checkpoint"),
     ("__main__", "__init__"),
 }
 LIGHT = ("errors", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")

@@ -72,7 +72,10 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Go on with an incomplete data set.")] = False,
     lpips: Annotated[
-        Path | None, typer.Option(envvar="IRSDE_LPIPS", help="Weights of LPIPS (AlexNet); without them no LPIPS.")
+        Path | None,
+        typer.Option(
+            envvar="IRSDE_LPIPS", help="Weights of LPIPS (AlexNet); those of 'irsde download lpips' if not given."
+        ),
     ] = None,
     metrics: Annotated[
         list[str] | None,
@@ -105,7 +108,7 @@ def evaluate(
     from irsde_cli.degradations import DegradationConfig
     from irsde_cli.metrics.protocols import get_protocol
     from irsde_cli.tasks import get_task
-    from irsde_cli.weights import find_weights
+    from irsde_cli.weights import find_weights, stored_path
 
     if (dataset is None) == (clean is None):
         raise UsageError("--dataset or --gt, and not both.", hint="'irsde evaluate --list' names the data sets.")
@@ -134,6 +137,8 @@ def evaluate(
                 find_weights(one.model, task)
     if lpips is not None and not lpips.is_file():
         raise UsageError(f"no such file: '{lpips}'.")
+    if lpips is None and stored_path("lpips").is_file():
+        lpips = stored_path("lpips")
     config = None
     if degradation is not None:
         DEGRADATIONS.check(degradation)
@@ -166,7 +171,7 @@ def evaluate(
         save=save,
     )
     if lpips is None and not quiet:
-        typer.echo("LPIPS is left out: its weights are not named with --lpips or IRSDE_LPIPS.", err=True)
+        typer.echo("LPIPS is left out: run 'irsde download lpips', or name its weights with --lpips.", err=True)
     chosen = choose_device(device)
     if precision not in ("auto", "fp32", "bf16", "fp16"):
         raise UsageError(f"unknown precision '{precision}'.", hint="Known: auto, fp32, bf16, fp16.")

@@ -18,6 +18,7 @@ from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
+from irsde_cli.weights.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +80,7 @@ def _complete_sampler(incomplete: str) -> list[str]:
 
 
 def _complete_model(incomplete: str) -> list[str]:
-    return [name for name in SHIPPED if name.startswith(incomplete)]
+    return [name for name in (*SHIPPED, *CATALOGUE) if name.startswith(incomplete)]
 
 
 def _config(context: typer.Context, value: Path | None) -> Path | None:
@@ -105,7 +106,8 @@ def restore(
             "--model",
             "-n",
             panel="Model",
-            help="A shipped network or a .safetensors file; the task's own network if not given.",
+            help="A name of 'irsde download --list', a .safetensors file, a folder with one, or owner/name on the Hub; "
+            "the task's own network if not given.",
             autocompletion=_complete_model,
         ),
     ] = None,

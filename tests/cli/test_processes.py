@@ -64,7 +64,7 @@ def test_torch_is_not_loaded_to_say_something(words: list[str], code: int, tmp_p
         (["empty", "out", "--task", "denoise"], 2, "no pictures in 'empty'"),
         (["in", "out", "--task", "denoise", "--steps", "101"], 2, "from 1 to 100"),
         (["bad", "out", "--task", "denoise", "--steps", "1"], 3, "failed: bad.png: "),
-        (["in", "out", "--task", "denoise", "--model", "misfit.safetensors"], 4, "its header asks for"),
+        (["in", "out", "--task", "denoise", "--model", "misfit.safetensors"], 4, "its settings ask for"),
     ],
 )
 def test_errors_of_the_real_program(words: list[str], code: int, message: str, stub: Path, tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""`irsde download`."""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from irsde_cli.cli.reporting import as_json, complain, data, data_path, printable
+from irsde_cli.errors import UsageError
+from irsde_cli.tasks import TASKS, get_task
+from irsde_cli.weights import SHIPPED, shipped_path, stored_path
+from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [name for name in (*CATALOGUE, *METRIC_WEIGHTS) if name.startswith(incomplete)]
+
+
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Names of --list, or owner/name on the Hub.", autocompletion=_complete),
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Name all weights, and stop.")] = False,
+    task: Annotated[
+        str | None, typer.Option("--all-for", metavar="TASK", help="All weights of a task that can be fetched.")
+    ] = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="Take these files instead of fetching.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit of the Hub.")] = None,
+    local_dir: Annotated[Path | None, typer.Option(help="Put the results into this folder.")] = None,
+    max_sigma: Annotated[
+        float | None, typer.Option(min=0.1, max=255, help="Lambda, of 255, where the list does not know it.")
+    ] = None,
+    timesteps: Annotated[int | None, typer.Option(min=1, help="T, where the list does not know it.")] = None,
+    upsampling: Annotated[
+        Literal["nearest", "bicubic"] | None, typer.Option(help="How pictures are enlarged first.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check what is here, and fetch nothing.")] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Write weights as the reference's files: NAME OUT.pth.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="Print lines of JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")] = False,
+) -> None:
+    """Fetch, convert and check weights; prints the path of each.
+
+    HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to the Hub's own program; IRSDE_WEIGHTS names
+    the folder for what is converted.
+
+    Examples: irsde download someone/their-weights
+
+    irsde download rain100h --from rain100h_sde.pth
+    """
+    if show:
+        _list(json_lines)
+        return
+    wanted = list(names or [])
+    if task is not None:
+        get_task(task)
+        wanted += [name for name, row in CATALOGUE.items() if row.task == task and row.on_hub and not row.refused]
+        if not wanted and not quiet:
+            typer.echo(
+                f"none for {task} can be fetched; 'irsde download --list' says where to get some by hand.", err=True
+            )
+    if not wanted and task is None:
+        raise UsageError("nothing is named.", hint="'irsde download --list' names what there is.")
+    if export and len(wanted) < 2:
+        raise UsageError("--export takes a name and the files to write.", hint="irsde download --export NAME out.pth")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+
+    from irsde_cli.conversions.published import Decided
+    from irsde_cli.workflows import download as workflow
+    from irsde_cli.workflows.download import Intended, Ready, Refused, Wanted
+
+    if export:
+        outputs = [Path(name) for name in wanted[1:]]
+        workflow.export_official(wanted[0], outputs)
+        for path in outputs:
+            data_path(path)
+        return
+    asked = Wanted(
+        tuple(wanted), tuple(files or ()), revision, local_dir, Decided(max_sigma, timesteps, upsampling), dry_run
+    )
+    failed = False
+    for event in workflow.verify(wanted) if verify else workflow.obtain(asked):
+        if json_lines:
+            data(as_json(event))
+        match event:
+            case Ready(path=path, news=news):
+                if not json_lines:
+                    data_path(path)
+                if not quiet:
+                    told = "; ".join(part for part in (news, f"SHA-256 {event.sha256}") if part)
+                    typer.echo(f"{printable(event.name)}: {printable(told)}", err=True)
+            case Intended() if not json_lines:
+                data(printable(f"{event.name}: {event.action}"))
+            case Refused():
+                failed = True
+                complain(event.reason, event.hint)
+            case _:
+                pass
+    if failed:
+        raise typer.Exit(4)
+
+
+def _list(json_lines: bool) -> None:
+    for row in _rows():
+        if json_lines:
+            data(json.dumps(row))
+            continue
+        here = "here" if row["here"] else "no" if row["refused"] else "-"
+        cells = f"{row['name']:24} {row['task'] or '-':9} {row['system']:14} {row['mib']:7.1f} MiB  {here:4}"
+        about = [row["refused"], row["doubt"], f"{row['data']}; {row['licence']}", row["source"]]
+        data(f"{cells}  {row['title']}" + "".join(f"\n{'':24} {line}" for line in about if line))
+
+
+def _rows() -> list[dict[str, Any]]:
+    """All that `--list` knows, in the order of the tables."""
+    from irsde_cli import checkpoint
+
+    rows: list[dict[str, Any]] = []
+    for name in SHIPPED:
+        header = checkpoint.read_header(shipped_path(name))
+        rows.append(
+            {
+                "name": name,
+                "title": f"ours, {header.step} steps: {TASKS[header.task].summary}",
+                "task": header.task,
+                "system": header.system,
+                "mib": shipped_path(name).stat().st_size / 2**20,
+                "licence": header.licence,
+                "source": "",
+                "data": header.data,
+                "here": True,
+                "refused": "",
+                "doubt": "",
+            }
+        )
+    for name, row in CATALOGUE.items():
+        shown = {key: value for key, value in asdict(row).items() if key != "files"}
+        files = [{"name": file.name, "mib": file.mib, "sha256": file.sha256} for file in row.files]
+        rows.append({"name": name, **shown, "files": files, "mib": row.mib, "here": stored_path(name).is_file()})
+    for name, metric in METRIC_WEIGHTS.items():
+        rows.append(
+            {
+                "name": name,
+                "title": f"{metric.title}, for irsde evaluate",
+                "task": "",
+                "system": "metric",
+                "mib": metric.mib,
+                "licence": metric.licence,
+                "source": " ".join(web.url for web in metric.files),
+                "data": "ImageNet; human judgements of likeness",
+                "here": stored_path(name).is_file(),
+                "refused": "",
+                "doubt": "",
+            }
+        )
+    return rows

@@ -1,0 +1,105 @@
+"""Where weights are: names, files, folders and ids of the Hub to paths. No torch."""
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from irsde_cli.errors import WeightsError
+from irsde_cli.registry import unknown_name
+from irsde_cli.tasks import TASKS, get_task
+from irsde_cli.weights import hub
+from irsde_cli.weights.catalogue import CATALOGUE
+
+BETTER_WEIGHTS = "'irsde download --list'"
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weight file that can be loaded: its name for people, and its path."""
+
+    name: str
+    path: Path
+
+
+SHIPPED = (
+    "denoise-small",
+    "deblur-small",
+    "derain-small",
+    "dehaze-small",
+    "inpaint-small",
+    "sr4-small",
+    "jpeg-small",
+    "lowlight-small",
+)
+
+
+def shipped_path(name: str) -> Path:
+    """The file of a shipped network, inside the package."""
+    return Path(str(resources.files("irsde_cli"))) / "shipped" / f"{name}.safetensors"
+
+
+def store() -> Path:
+    """Where `irsde download` keeps what it converts: IRSDE_WEIGHTS, or `irsde` in the user's cache."""
+    named = os.environ.get("IRSDE_WEIGHTS")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "irsde"
+
+
+def stored_path(name: str) -> Path:
+    """Where the converted file of a row of the catalogue is, or would be."""
+    return store() / f"{name}.safetensors"
+
+
+def find_weights(model: str | None, task: str) -> Weights:
+    """The weights that `--model` and `--task` name; those of the Hub are fetched.
+
+    Args:
+        model: a shipped name, a name of `irsde download --list`, a `.safetensors` file, a folder with
+            `model.safetensors`, or `owner/name` on the Hub, with `@revision` if wanted; `None` takes the task's
+            shipped network.
+        task: a row of `irsde_cli.tasks.TASKS`.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    if model is None:
+        name = get_task(task).weights
+        if name is None:
+            known = ", ".join(task for task, row in TASKS.items() if row.weights)
+            raise WeightsError(
+                f"no weights ship for the task '{task}' (they do for {known}).",
+                hint="'irsde download --list' names others; or train some, and name them with --model.",
+            )
+        return Weights(name, shipped_path(name))
+    if model in SHIPPED:
+        return Weights(model, shipped_path(model))
+    if model in CATALOGUE:
+        path = stored_path(model)
+        if not path.is_file():
+            raise WeightsError(f"'{model}' is not here.", hint=f"Run 'irsde download {model}'.")
+        return Weights(model, path)
+    path = Path(model)
+    if path.is_dir():
+        if not (path / MODEL).is_file():
+            raise WeightsError(f"the folder '{model}' has no {MODEL}.")
+        return Weights(path.name, path / MODEL)
+    if path.is_file():
+        return Weights(path.name, path)
+    named = None if path.suffix in (".safetensors", ".pth", ".pt", ".ckpt") else hub.as_id(model)
+    if named is not None:
+        return _from_hub(*named)
+    if path.suffix or "/" in model:
+        raise WeightsError(f"no weight file '{model}'.", hint=f"Shipped names: {', '.join(SHIPPED)}.")
+    error = unknown_name("model", model, (*SHIPPED, *CATALOGUE))
+    raise WeightsError(error.message, hint=f"{error.hint} A .safetensors file, a folder and a Hub id work too.")
+
+
+def _from_hub(repo: str, revision: str | None) -> Weights:
+    try:
+        fetched = hub.fetch(repo, MODEL, revision=revision)
+    except WeightsError as error:
+        raise WeightsError(f"no file or folder '{repo}' here, and {error.message}", hint=error.hint) from None
+    return Weights(f"{repo}@{fetched.commit[:7]}", fetched.path)

@@ -1,0 +1,334 @@
+"""The released files of IR-SDE, Refusion, latent Refusion and DA-CLIP: one row each. No torch.
+
+A file of the reference holds tensors and nothing else: lambda, T, schedule and sampler come from here. They were read
+in the reference's settings and issues; `certainty` says how. What nobody can know for sure is `None`, and an option
+decides.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from irsde_cli.registry import unknown_name
+
+DRIVE = "https://drive.google.com/drive/folders/"
+IRSDE_FOLDER = DRIVE + "14SvJXvp0HPKFHpGaaHy7h2I2fkRnIXAG"
+REFUSION_FOLDER = DRIVE + "1T5_UL4BgOIftEEkAzoa-SYX49P7COVa6"
+REPOSITORY = "https://github.com/Algolzw/image-restoration-sde"
+DACLIP = "weblzw/daclip-uir-ViT-B-32-irsde"
+
+CODE = "the reference's settings and the authors' answers"
+NAME = "its name and size in third-party records"
+
+
+@dataclass(frozen=True)
+class File:
+    """A released file.
+
+    Attributes:
+        name: as its authors call it.
+        mib: its size in MiB, as published or by its parameters.
+        part: the part of the system that it fills.
+        sha256: of its bytes, where somebody published it.
+    """
+
+    name: str
+    mib: float
+    part: str = "network"
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A system whose weights were released.
+
+    Attributes:
+        title: what it is.
+        task: a row of `irsde_cli.tasks.TASKS`; empty where there is none.
+        files: what was released, all of it needed.
+        source: an id on the Hub, or an address where people fetch the files by hand.
+        data: what it was trained on.
+        certainty: how lambda, T and the network are known.
+        system: a row of `irsde_cli.systems.SYSTEMS`.
+        network: a row of `irsde_cli.networks.NETWORKS`.
+        options: the network's hyper-parameters; the tensors are asked, and must agree.
+        max_sigma: lambda, of 255.
+        num_timesteps: T.
+        schedule: shape of theta_t.
+        eps: alpha_T.
+        sampler: of the reference's test, with T steps.
+        scale: how many times larger the restored image is.
+        upsampling: how the degraded image is enlarged first.
+        protocol: the reference's way of measuring.
+        licence: of the weights.
+        doubt: what is not known about it, for people; there is one where a value is `None`.
+        refused: why it cannot be used here; empty where it can.
+    """
+
+    title: str
+    task: str
+    files: tuple[File, ...]
+    source: str
+    data: str
+    certainty: str
+    system: str = "mean-reverting"
+    network: str = "unet"
+    options: dict[str, Any] = field(default_factory=dict)
+    max_sigma: float | None = 10
+    num_timesteps: int = 100
+    schedule: str = "cosine"
+    eps: float = 0.005
+    sampler: str = "posterior"
+    scale: int = 1
+    upsampling: str | None = "bicubic"
+    protocol: str = "irsde"
+    licence: str = "MIT, as the repository; the files say nothing"
+    doubt: str = ""
+    refused: str = ""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether `irsde download` can fetch it."""
+        return "://" not in self.source and bool(self.source)
+
+    @property
+    def mib(self) -> float:
+        """Size of all files, in MiB."""
+        return sum(file.mib for file in self.files)
+
+
+NAF = {"width": 64, "enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1, 1, 1, 1)}
+LATENT_NAF = {**NAF, "img_channel": 8, "long_skip": True}
+UNET_64 = {"nf": 64, "depth": 4}
+STEREO = "it restores two views at once, which no system here does."
+BOKEH = "it needs lens data with each picture, which no system here takes."
+
+CATALOGUE = {
+    "rain100h": Published(
+        "IR-SDE on heavy rain",
+        "derain",
+        (File("rain100h_sde.pth", 523.2),),
+        IRSDE_FOLDER,
+        "Rain100H, 1,800 pairs",
+        CODE,
+        options=UNET_64,
+        protocol="irsde-y",
+    ),
+    "rain100l": Published(
+        "IR-SDE on light rain",
+        "derain",
+        (File("ir-sde-derainL100.pth", 523.2),),
+        IRSDE_FOLDER,
+        "Rain100L",
+        NAME,
+        options=UNET_64,
+        protocol="irsde-y",
+    ),
+    "gopro": Published(
+        "IR-SDE on motion blur",
+        "deblur",
+        (File("ir-sde-deblurring.pth", 523.2),),
+        IRSDE_FOLDER,
+        "GoPro",
+        NAME,
+        options=UNET_64,
+        sampler="euler-maruyama",
+    ),
+    "gaussian-noise": Published(
+        "Denoising-SDE on white noise up to 75 of 255",
+        "denoise",
+        (File("ir-sde-denoising.pth", 523.2),),
+        IRSDE_FOLDER,
+        "DIV2K, Flickr2K, BSD500, Waterloo",
+        f"{CODE}: lambda 75 and T 100, though the published training says 70 and 1000",
+        system="denoising",
+        options={**UNET_64, "conditional": False, "full_attention": True},
+        max_sigma=75,
+        eps=0.04,
+        sampler="euler-ode",
+        protocol="plain-rgb",
+    ),
+    "div2k-x4": Published(
+        "IR-SDE, four times larger",
+        "sr4",
+        (File("ir-sde-srx4.pth", 523.2),),
+        IRSDE_FOLDER,
+        "DIV2K and Flickr2K",
+        NAME,
+        options=UNET_64,
+        max_sigma=30,
+        sampler="euler-maruyama",
+        scale=4,
+        upsampling=None,
+        doubt="its authors say in one place that pictures are enlarged with 'nearest' first, in another with 'bicubic'",
+    ),
+    "celeba-hq": Published(
+        "IR-SDE on holes in faces",
+        "inpaint",
+        (File("ir-sde.pth", 132.8),),
+        IRSDE_FOLDER,
+        "CelebA-HQ 256, thin masks",
+        f"{CODE}: width 32, though the published settings say 64",
+        options={"nf": 32, "depth": 4},
+        max_sigma=30,
+        sampler="euler-maruyama",
+    ),
+    "ntire-shadow": Published(
+        "IR-SDE on shadows",
+        "deshadow",
+        (File("ir-sde.pth", 516.4),),
+        IRSDE_FOLDER,
+        "NTIRE 2023 shadow removal",
+        "two settings files that disagree",
+        options={"nf": 32, "depth": 5},
+        max_sigma=None,
+        sampler="euler-maruyama",
+        doubt="its test settings say lambda 30 with a network of width 32, its training settings 10 with one of 64",
+    ),
+    "refusion-gaussian-noise": Published(
+        "Refusion on white noise up to 70 of 255",
+        "denoise",
+        (File("refusion-denoising.pth", 292.5),),
+        REFUSION_FOLDER,
+        "DIV2K, Flickr2K, BSD500, Waterloo",
+        "both settings files, which agree; the file by its name",
+        system="denoising",
+        network="nafnet",
+        options={**NAF, "conditional": False},
+        max_sigma=70,
+        num_timesteps=1000,
+        eps=0.04,
+        sampler="euler-ode",
+        protocol="plain-rgb",
+    ),
+    "refusion-ntire-shadow": Published(
+        "Refusion on shadows",
+        "deshadow",
+        (File("refusion.pth", 292.5),),
+        REFUSION_FOLDER,
+        "NTIRE 2023 shadow removal",
+        CODE,
+        network="nafnet",
+        options=NAF,
+        max_sigma=50,
+        sampler="euler-maruyama",
+    ),
+    "latent-refusion-dehaze": Published(
+        "latent Refusion on haze in large pictures",
+        "dehaze",
+        (File("latent-dehazing.pth", 7.7, "autoencoder"), File("latent-reffusion-dehazing.pth", 292.5)),
+        f"{REPOSITORY}/tree/main/codes/config/latent-dehazing/pretrained_models (latent-dehazing.pth) and "
+        f"{REFUSION_FOLDER}",
+        "NTIRE 2023 HR dehazing",
+        CODE,
+        system="latent",
+        network="nafnet",
+        options=LATENT_NAF,
+        max_sigma=50,
+        sampler="euler-maruyama",
+    ),
+    "latent-refusion-bokeh": Published(
+        "latent Refusion for bokeh",
+        "",
+        (File("latent-bokeh.pth", 23.5, "autoencoder"), File("latent-reffusion-bokeh.pth", 501.5)),
+        REFUSION_FOLDER,
+        "pairs with lens data",
+        CODE,
+        system="latent",
+        network="nafnet",
+        max_sigma=50,
+        refused=BOKEH,
+    ),
+    "refusion-stereo": Published(
+        "Refusion, two views four times larger",
+        "",
+        (File("reffusion-ssr.pth", 427.4),),
+        REFUSION_FOLDER,
+        "stereo pairs",
+        CODE,
+        network="nafnet",
+        max_sigma=50,
+        refused=STEREO,
+    ),
+    "reside": Published(
+        "IR-SDE on haze",
+        "dehaze",
+        (),
+        "",
+        "RESIDE indoor",
+        CODE,
+        refused="its authors lost the weights (their issue 39).",
+    ),
+    "refusion-gopro": Published(
+        "Refusion on motion blur",
+        "deblur",
+        (),
+        "",
+        "GoPro",
+        CODE,
+        network="nafnet",
+        max_sigma=50,
+        refused="its authors never released the weights (their issue 85).",
+    ),
+}
+
+
+def get_published(name: str) -> Published:
+    """The row of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in CATALOGUE:
+        raise unknown_name("name", name, CATALOGUE)
+    return CATALOGUE[name]
+
+
+@dataclass(frozen=True)
+class Web:
+    """A file at an address, with the SHA-256 of its bytes, or the first digits of it that its name carries."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class MetricWeights:
+    """Weights of a metric.
+
+    Attributes:
+        title: what it is.
+        metric: a row of `irsde_cli.metrics.METRICS`.
+        files: what it is made of.
+        mib: what is fetched, in MiB.
+        licence: of the weights.
+    """
+
+    title: str
+    metric: str
+    files: tuple[Web, ...]
+    mib: float
+    licence: str = "BSD 2-Clause; ImageNet's terms may bear on the backbone"
+
+
+LPIPS_HEADS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+
+METRIC_WEIGHTS = {
+    "lpips": MetricWeights(
+        "LPIPS on AlexNet",
+        "lpips-alex",
+        (
+            Web("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
+            Web(f"{LPIPS_HEADS}alex.pth", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+        ),
+        233.1,
+    ),
+    "lpips-squeeze": MetricWeights(
+        "LPIPS on SqueezeNet",
+        "lpips-squeeze",
+        (
+            Web("https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", "b8a52dc0"),
+            Web(f"{LPIPS_HEADS}squeeze.pth", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
+        ),
+        4.7,
+    ),
+}

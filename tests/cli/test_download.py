@@ -1,0 +1,244 @@
+"""`irsde download` and its kin in real processes, against a server that plays the Hub on the loopback address."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from irsde_cli import checkpoint
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig
+from tests.cli.stub import picture, save_stub
+from tests.hub_server import COMMIT, Hub, Repo, served
+
+ROOT = Path(__file__).parents[2]
+MODEL = "model.safetensors"
+MIB = 1 << 20
+
+
+class Machine:
+    """A home of its own, whose Hub is the given server."""
+
+    def __init__(self, home: Path, hub: Hub) -> None:
+        self.home = home
+        self.hub = hub
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "IRSDE_"))}
+        ours = {
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "HF_HOME": str(self.home / "hf"),
+            "HF_ENDPOINT": self.hub.endpoint,
+            "HF_HUB_ETAG_TIMEOUT": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "IRSDE_WEIGHTS": str(self.home / "weights"),
+        }
+        return kept | ours | more
+
+    def start(self, *words: object, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "irsde_cli", *map(str, words)],
+            env=self.environment(**environment),
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words: object, code: int = 0, **environment: str) -> tuple[str, str]:
+        process = self.start(*words, **environment)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, f"{process.returncode}: {out}\n{err}"
+        assert "Traceback" not in err, err
+        return out, err
+
+    def cached(self) -> list[Path]:
+        """What the cache shows under final names."""
+        return sorted((self.home / "hf" / "hub").glob("models--*/snapshots/*/*"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return save_stub(tmp_path_factory.mktemp("hub") / MODEL).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """More than two of the pieces (10 MiB) in which the client reads."""
+    path = tmp_path_factory.mktemp("hub") / MODEL
+    torch.manual_seed(0)
+    network = NetworkConfig("unet", {"nf": 28, "depth": 4})
+    checkpoint.save(path, MeanReverting(MeanRevertingConfig(network)), task="derain")
+    assert path.stat().st_size > 24 * MIB
+    return path.read_bytes()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with served({}) as hub:
+        yield Machine(tmp_path, hub)
+
+
+def test_an_id_of_the_hub_works_wherever_a_name_does(machine: Machine, small: bytes) -> None:
+    """Fetched once, pinned by commit, checked, then found without a network; `restore` takes it as --model."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small})
+    out, err = machine("download", "me/good", HF_TOKEN="hf_secret")
+    path = Path(out.strip())
+    assert path.read_bytes() == small and [path] == machine.cached()
+    assert f"me/good@{COMMIT}" in err and hashlib.sha256(small).hexdigest() in err
+    sent = {path.split("/")[1]: headers.get("authorization") for _, path, headers in machine.hub.asked}
+    assert sent["me"] == "Bearer hf_secret" and sent["cdn"] is None
+    assert "hf_secret" not in out + err
+    machine("download", "me/good", "--revision", COMMIT)
+    assert machine.hub.transfers() == 1
+    picture(machine.home / "in" / "a.png")
+    words = ["restore", "in", "out", "--task", "denoise", "--model", f"me/good@{COMMIT}", "--steps", "1"]
+    _, err = machine(*words, HF_HUB_OFFLINE="1")
+    assert f"me/good@{COMMIT[:7]}" in err and (machine.home / "out" / "a.png").is_file()
+    out, _ = machine("download", "me/good", "--local-dir", "here", HF_HUB_OFFLINE="1")
+    copied = machine.home / out.strip()
+    assert copied.read_bytes() == small
+    noted = copied.with_suffix(".sha256").read_text()
+    assert noted == f"{hashlib.sha256(small).hexdigest()}  good.safetensors\n"
+
+
+def test_each_refusal_is_one_sentence(machine: Machine, small: bytes) -> None:
+    """401, gated, 404 of file and revision, 403, 500s, a proxy's page, contents that lie: named, exit 4, no file."""
+    page = b"<html>" * 20
+    machine.hub.repos |= {
+        "me/gated": Repo(status=403, error="GatedRepo"),
+        "me/empty": Repo({"README.md": b""}),
+        "me/proxy": Repo(html=True),
+        "me/forbidden": Repo(status=403),
+        "me/liar": Repo({MODEL: small}, lies=9),
+        "me/page": Repo({MODEL: page}),
+        "me/good": Repo({MODEL: small}),
+    }
+    names = ["nobody/nothing", *machine.hub.repos, "me/good@v9", "../x/y", "me/../good", "/etc/passwd"]
+    out, err = machine("download", *names, code=4)
+    told = [line.removeprefix("Error: ") for line in err.splitlines() if line.startswith("Error: ")]
+    expected = [
+        "the Hub has no repository 'nobody/nothing'",
+        "'me/gated' is gated",
+        f"'me/empty' has no file '{MODEL}'",
+        f"what answers at {machine.hub.endpoint} is not the Hub",
+        "the Hub has no repository 'me/forbidden'",
+        f"what came as '{MODEL}' of 'me/liar' has the SHA-256",
+        "is not a whole safetensors file",
+        "'me/good' has no revision 'v9'",
+        "no weight file '../x/y'",
+        "no weight file 'me/../good'",
+        "'/etc/passwd' is not a whole safetensors file",
+    ]
+    assert len(told) == len(expected), err
+    for line, words in zip(told, expected, strict=True):
+        assert words in line
+    assert len(out.splitlines()) == 1
+    assert {path.parts[-4] for path in machine.cached()} == {"models--me--page", "models--me--good"}
+    assert "HF_TOKEN" in err and "Accept its terms" in err
+
+
+def test_a_content_that_lied_once_is_fetched_again(machine: Machine, small: bytes) -> None:
+    """A wrong checksum with the right size is found, removed and replaced."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small}, lies=1)
+    out, _ = machine("download", "me/good")
+    assert Path(out.strip()).read_bytes() == small
+    assert machine.hub.transfers() == 2
+
+
+def test_a_cut_transfer_goes_on(machine: Machine, large: bytes) -> None:
+    """A connection that breaks is taken up at the last whole piece; what is whole already is not sent again."""
+    machine.hub.repos["me/good"] = Repo({MODEL: large}, cuts=2, cut_at=21 * MIB)
+    out, _ = machine("download", "me/good")
+    assert Path(out.strip()).read_bytes() == large
+    assert machine.hub.ranges() and set(machine.hub.ranges()) == {f"bytes={20 * MIB}-"}
+
+
+def test_a_busy_hub_is_asked_again(machine: Machine, small: bytes) -> None:
+    """429 a few times is waited for."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small}, busy=3)
+    out, _ = machine("download", "me/good")
+    assert Path(out.strip()).read_bytes() == small
+
+
+@pytest.mark.slow
+def test_patience_ends(machine: Machine, small: bytes) -> None:
+    """A Hub that stays busy, is silent or is not there ends in a sentence, within a minute or two."""
+    machine.hub.repos |= {"me/busy": Repo(busy=99), "me/silent": Repo(silent=True)}
+    _, err = machine("download", "me/busy", "me/silent", code=4)
+    assert "too many requests from here (429)" in err and f"'{MODEL}' did not come from" in err
+    _, err = machine("download", "me/busy", code=4, HF_ENDPOINT="http://127.0.0.1:9")
+    assert f"'{MODEL}' did not come from http://127.0.0.1:9" in err
+
+
+def test_without_a_network(machine: Machine, small: bytes) -> None:
+    """HF_HUB_OFFLINE: what is in the cache is taken, what is not is explained."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small})
+    machine("download", "me/good")
+    asked = len(machine.hub.asked)
+    out, err = machine("download", "me/good", "me/other", code=4, HF_HUB_OFFLINE="1")
+    assert Path(out.strip()).read_bytes() == small
+    assert "'me/other' is not in the cache" in err and "irsde download me/other" in err
+    assert len(machine.hub.asked) == asked
+
+
+def test_two_processes_at_once(machine: Machine, large: bytes) -> None:
+    """Both end with the right file."""
+    machine.hub.repos["me/good"] = Repo({MODEL: large}, pause=0.001)
+    both = [machine.start("download", "me/good") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert Path(out.strip()).read_bytes() == large
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_killed_at_any_instant(machine: Machine, large: bytes) -> None:
+    """The final name is whole or absent, the next run ends well, and SIGTERM leaves no temporary file."""
+    repo = machine.hub.repos["me/good"] = Repo({MODEL: large}, pause=0.003)
+    chance = random.Random(0)
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        before = machine.hub.transfers()
+        left = set((machine.home / "hf").rglob("*.incomplete"))
+        process = machine.start("download", "me/good")
+        while machine.hub.transfers() == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (-9, 143), err
+        assert "Traceback" not in err
+        assert all(path.read_bytes() == large for path in machine.cached())
+        assert number == signal.SIGKILL or set((machine.home / "hf").rglob("*.incomplete")) == left
+    repo.pause = 0
+    out, _ = machine("download", "me/good")
+    assert Path(out.strip()).read_bytes() == large
+
+
+def test_dry_run_and_list(machine: Machine, small: bytes) -> None:
+    """Sizes and commits without a transfer; the list as lines of JSON."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small})
+    out, _ = machine("download", "me/good", "denoise-small", "lpips", "--dry-run")
+    assert f"me/good: would be fetched, {len(small) / MIB:.1f} MiB, commit {COMMIT}" in out
+    assert "denoise-small: is here" in out and "lpips: 233 MiB would be fetched" in out
+    assert machine.hub.transfers() == 0
+    out, _ = machine("download", "--list", "--json")
+    rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
+    assert rows["denoise-small"]["here"] and not rows["rain100h"]["here"] and rows["refusion-stereo"]["refused"]
+    assert {"task", "system", "mib", "licence", "source", "data"} <= set(rows["rain100h"])
+
+
+def test_token_is_no_option(machine: Machine) -> None:
+    """A token on the command line would stand in the list of processes."""
+    _, err = machine("download", "me/good", "--token", "hf_secret", code=2)
+    assert "hf_secret" not in err
