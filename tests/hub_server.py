@@ -27,7 +27,7 @@ class Repo:
         lies: so many transfers have a byte changed.
         busy: so many requests are answered 429 first.
         html: answers with a proxy's page.
-        silent: never answers.
+        silent: so many requests are not answered for three seconds.
         pause: seconds between pieces of 64 KiB.
     """
 
@@ -39,7 +39,7 @@ class Repo:
     lies: int = 0
     busy: int = 0
     html: bool = False
-    silent: bool = False
+    silent: int = 0
     pause: float = 0.0
 
 
@@ -96,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None or repo is None:
             self._send(401, b"", {"X-Error-Message": "Invalid username or password."})
         elif repo.silent:
-            time.sleep(30)
+            repo.silent -= 1
+            time.sleep(3)
+            self.close_connection = True
         elif repo.busy:
             repo.busy -= 1
             self._send(429, b"", {"RateLimit": '"resolvers";r=0;t=0'})
