@@ -15,10 +15,10 @@ __all__ = ["load"]
 
 
 def load(model: str) -> "Restorer":
-    """The restorer of a task, a shipped network or a checkpoint file, on the CPU and ready to be called.
+    """The restorer of a task, a name, a file, a folder or an id on the Hub, on the CPU and ready to be called.
 
     Args:
-        model: "deblur", "deblur-small" or "path/to/model.safetensors".
+        model: "deblur", "deblur-small", "path/to/model.safetensors", "runs/mine", or "owner/name" with "@revision".
 
     Raises:
         WeightsError: there are no such weights, or they are damaged.

@@ -1,6 +1,7 @@
 """The reference's own files: pickles of tensors by name, opened without running anything in them."""
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         WeightsError: the file is missing, damaged, or holds anything but tensors.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols that torch.save does not write: refused or read
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise WeightsError(f"no weight file '{path}'.") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from irsde_cli import checkpoint
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from tests.cli.stub import picture, save_stub
+from tests.golden import load_golden
 from tests.hub_server import COMMIT, Hub, Repo, served
 
 ROOT = Path(__file__).parents[2]
@@ -236,6 +238,43 @@ def test_dry_run_and_list(machine: Machine, small: bytes) -> None:
     rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
     assert rows["denoise-small"]["here"] and not rows["rain100h"]["here"] and rows["refusion-stereo"]["refused"]
     assert {"task", "system", "mib", "licence", "source", "data"} <= set(rows["rain100h"])
+
+
+def test_an_official_file_by_hand(machine: Machine, shared: object) -> None:
+    """Where it is, how to take it, what is in doubt; then `restore` with its name, from Python, verified, and back."""
+    golden = load_golden(shared, "conditional_unet")
+    official = machine.home / "official.pth"
+    torch.save({f"module.{name}": value for name, value in golden.parameters().items()}, official)
+    _, err = machine("download", "rain100h", code=4)
+    assert "https://" in err and "irsde download rain100h --from rain100h_sde.pth" in err
+    _, err = machine("restore", "in", "out", "--task", "derain", "--model", "rain100h", code=2)
+    picture(machine.home / "in" / "a.png", 24, 20)
+    _, err = machine("restore", "in", "out", "--task", "derain", "--model", "rain100h", code=4)
+    assert "'rain100h' is not here" in err
+    _, err = machine("download", "rain100h", "--from", official, code=4)
+    assert "the network's nf is 8, that of 'rain100h' is 64" in err and "--max-sigma" in err
+    words = ["download", "rain100h", "--from", official, "--max-sigma", "10"]
+    out, _ = machine(*words, "--dry-run")
+    assert "would be taken from files" in out and not (machine.home / "weights").exists()
+    out, err = machine(*words)
+    path = Path(out.strip())
+    assert path == machine.home / "weights" / "rain100h.safetensors"
+    assert checkpoint.read_header(path).origin == f"official.pth {hashlib.sha256(official.read_bytes()).hexdigest()}"
+    machine("restore", "in", "out", "--task", "derain", "--model", "rain100h", "--steps", "2")
+    restored = checkpoint.load(path).restorer
+    assert not torch.isnan(restored(torch.rand(3, 24, 20), sampling=Sampling(steps=2))).any()
+    machine("download", "rain100h", "--verify")
+    machine("download", "--export", "rain100h", "back.pth")
+    back = torch.load(machine.home / "back.pth", weights_only=True)
+    assert back.keys() == golden.parameters().keys()
+    assert all(torch.equal(back[name], value) for name, value in golden.parameters().items())
+    _, err = machine("download", "--export", "rain100h", "back.pth", code=2)
+    assert "exists" in err
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    _, err = machine("download", "rain100h", "denoise-small", "--verify", code=4)
+    assert "when it came it was" in err and "denoise-small" in err
 
 
 def test_token_is_no_option(machine: Machine) -> None:

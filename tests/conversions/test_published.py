@@ -1,0 +1,296 @@
+"""Files of the reference become checkpoints that give the reference's numbers, and go back."""
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli import checkpoint
+from irsde_cli.config import to_mapping
+from irsde_cli.conversions.networks import recognise
+from irsde_cli.conversions.published import Converted, Decided, convert, export
+from irsde_cli.errors import WeightsError
+from irsde_cli.metrics.protocols import PROTOCOLS
+from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.nafnet import NAFNet
+from irsde_cli.restorer import Restorer, last
+from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems import SYSTEMS
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights.catalogue import CATALOGUE, File, Published
+from tests.golden import Golden, load_golden
+
+USABLE = {name: row for name, row in CATALOGUE.items() if not row.refused}
+GOLDEN = {
+    "conditional_unet": ("rain100h", {}),
+    "conditional_nafnet": ("refusion-ntire-shadow", {}),
+    "denoising_unet": ("gaussian-noise", {"conditional": False, "full_attention": True}),
+}
+AS_SAVED: dict[str, Callable[[dict[str, Tensor]], Any]] = {
+    "bare": lambda state: state,
+    "module": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "ema": lambda state: {
+        **{f"online_model.module.{name}": value + 1 for name, value in state.items()},
+        **{f"ema_model.module.{name}": value for name, value in state.items()},
+        "initted": torch.tensor(True),
+        "step": torch.tensor(7),
+    },
+    "params": lambda state: {"params": {name: value.double() for name, value in state.items()}, "iter": 3},
+}
+
+
+def options(golden: Golden) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(golden.metadata.get("config") or golden.metadata["network"])
+    return {name: value for name, value in config.items() if name not in ("variant", "kind")}
+
+
+def saved(path: Path, state: dict[str, Tensor], how: str = "bare") -> Path:
+    torch.save(AS_SAVED[how](state), path)
+    return path
+
+
+def small(name: str, **changes: Any) -> Published:
+    """A row of the catalogue whose network has another size."""
+    return replace(CATALOGUE[name], **changes)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_rows_are_complete(name: str) -> None:
+    """Every row names what exists, and says what is in doubt where a value is missing."""
+    row = CATALOGUE[name]
+    assert row.task in TASKS or row.refused
+    assert row.system in SYSTEMS and row.sampler in SAMPLERS and row.protocol in PROTOCOLS
+    assert row.refused or (row.files and row.source and row.data and row.certainty)
+    assert bool(row.doubt) == (row.max_sigma is None or row.upsampling is None)
+    assert all(file.sha256 is None or len(file.sha256) == 64 for file in row.files)
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_the_network_is_recognised_from_names_and_shapes(name: str) -> None:
+    """Of the published size; and the size of the file is that of its tensors."""
+    row = USABLE[name]
+    with torch.device("meta"):
+        network = NETWORKS.load(row.network)(**row.options)
+    state = network.state_dict()
+    found = recognise(state, name)
+    assert found.name == row.network
+    assert row.options.items() <= found.options.items()
+    file = next(file for file in row.files if file.part == "network")
+    assert file.mib == pytest.approx(4 * sum(value.numel() for value in state.values()) / 2**20, rel=2e-3)
+
+
+@pytest.mark.parametrize("how", AS_SAVED)
+@pytest.mark.parametrize("golden_name", GOLDEN)
+def test_a_converted_network_gives_the_references_numbers(
+    shared: object, tmp_path: Path, golden_name: str, how: str
+) -> None:
+    """Bare, from several devices, averaged, or beside other things: the same network, through a file of ours."""
+    name, extra = GOLDEN[golden_name]
+    golden = load_golden(shared, golden_name)
+    row = small(name, options=options(golden) | extra)
+    converted = convert(name, row, [saved(tmp_path / "official.pth", golden.parameters(), how)], Decided())
+    checkpoint.save(tmp_path / "ours.safetensors", converted.restorer, **converted.fields)
+    loaded = checkpoint.load(tmp_path / "ours.safetensors")
+    assert loaded.header.task == row.task and "official.pth" in loaded.header.origin
+    x = golden["in.xt"] if "in.xt" in golden else golden["in.x"]
+    network = loaded.restorer.get_submodule("network")
+    with torch.no_grad():
+        out = network(x, golden.get("in.cond", x), golden["in.time"])
+    torch.testing.assert_close(out, golden["out.0"], atol=1e-4, rtol=0)
+
+
+class Draws:
+    """Recorded noise, draw by draw."""
+
+    def __init__(self, *draws: Tensor) -> None:
+        self.draws = iter(draws)
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        draw: Tensor = next(self.draws)
+        return draw
+
+
+@pytest.mark.parametrize(
+    ("sampler", "key"),
+    [("euler-maruyama", "reverse_sde"), ("euler-ode", "reverse_ode"), ("posterior", "reverse_posterior")],
+)
+def test_a_converted_system_runs_as_the_reference(shared: object, tmp_path: Path, sampler: str, key: str) -> None:
+    """Start, steps and end equal the recorded run; lambda and T come from the row."""
+    golden = load_golden(shared, "irsde_trajectories")
+    row = small("rain100h", options=options(golden), num_timesteps=20, sampler=sampler)
+    path = saved(tmp_path / "official.pth", golden.parameters())
+    restorer = convert("rain100h", row, [path], Decided()).restorer
+    mu = golden["mu"]
+    start = (golden["xT"] - mu) / (10 / 255)
+    sampling = restorer.resolve(Sampling(clip=False))
+    assert (sampling.sampler, sampling.steps) == (sampler, 20)
+    with torch.inference_mode():
+        x = last(restorer.steps(mu, Draws(start, *golden["noises"]), sampling))
+    torch.testing.assert_close(x, golden[key], atol=1e-4, rtol=0)
+
+
+def test_a_converted_denoiser_runs_as_the_reference(shared: object, tmp_path: Path) -> None:
+    """The Denoising-ODE from the time of the picture's own noise."""
+    golden = load_golden(shared, "denoising_trajectories")
+    row = small("gaussian-noise", options=options(golden) | {"conditional": False, "full_attention": True})
+    path = saved(tmp_path / "official.pth", golden.parameters())
+    restorer = convert("gaussian-noise", row, [path], Decided()).restorer
+    sampling = restorer.resolve(Sampling(noise_level=25, clip=False))
+    with torch.inference_mode():
+        x = last(restorer.steps(golden["x_noisy"], Draws(), sampling))
+    torch.testing.assert_close(x, golden["reverse_ode"], atol=1e-4, rtol=0)
+
+
+def latent(shared: object, folder: Path) -> tuple[Published, list[Path]]:
+    golden = load_golden(shared, "latent_unet")
+    torch.manual_seed(0)
+    naf: dict[str, Any] = {"img_channel": 8, "width": 8, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1)}
+    network = NAFNet(**naf, long_skip=True)
+    state = golden.parameters()
+    # The golden autoencoder has a latent of 4 channels; the published one has 8, by which its NAFNet is known.
+    state["latent_conv.weight"] = state["latent_conv.weight"].repeat(2, 1, 1, 1)
+    state["post_latent_conv.weight"] = state["post_latent_conv.weight"].repeat(1, 2, 1, 1)
+    paths = [saved(folder / "refusion.pth", network.state_dict()), saved(folder / "unet.pth", state)]
+    return small("latent-refusion-dehaze", options=naf | {"long_skip": True}), paths
+
+
+def test_latent_refusion_is_two_files(shared: object, tmp_path: Path) -> None:
+    """In any order, both needed; the system restores."""
+    row, paths = latent(shared, tmp_path)
+    restorer = convert("latent-refusion-dehaze", row, paths[::-1], Decided()).restorer
+    assert restorer(torch.rand(3, 32, 40), sampling=Sampling(steps=2)).shape == (3, 32, 40)
+    with pytest.raises(WeightsError, match=r"needs 'latent-dehazing\.pth'"):
+        convert("latent-refusion-dehaze", row, paths[:1], Decided())
+    with pytest.raises(WeightsError, match="both hold the network"):
+        convert("latent-refusion-dehaze", row, [paths[0], paths[0]], Decided())
+
+
+@pytest.mark.parametrize("kind", ["one", "latent"])
+def test_there_and_back(shared: object, tmp_path: Path, kind: str) -> None:
+    """What is exported has the reference's names and the very same bits, and converts to the same checkpoint."""
+    if kind == "latent":
+        row, paths = latent(shared, tmp_path)
+    else:
+        golden = load_golden(shared, "conditional_unet")
+        row = small("rain100h", options=options(golden))
+        paths = [saved(tmp_path / "in.pth", golden.parameters())]
+    first = convert("rain100h", row, paths, Decided())
+    back = [tmp_path / f"out-{index}.pth" for index in range(len(paths))]
+    export(first.restorer, back)
+    for old, new in zip(paths, back, strict=True):
+        before, after = torch.load(old, weights_only=True), torch.load(new, weights_only=True)
+        assert set(before) == set(after)
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    second = convert("rain100h", row, back, Decided())
+    assert same(first.restorer, second.restorer)
+    with pytest.raises(WeightsError, match="files are named"):
+        export(first.restorer, [*back, tmp_path / "more.pth"])
+
+
+def same(one: Restorer, other: Restorer) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return (
+        to_mapping(one.config) == to_mapping(other.config)
+        and ours.keys() == theirs.keys()
+        and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    )
+
+
+@pytest.fixture
+def unet(shared: object) -> tuple[Published, dict[str, Tensor]]:
+    golden = load_golden(shared, "conditional_unet")
+    return small("rain100h", options=options(golden)), golden.parameters()
+
+
+def converted(row: Published, state: dict[str, Tensor], folder: Path, **decided: Any) -> Converted:
+    return convert("a-name", row, [saved(folder / "file.pth", state)], Decided(**decided))
+
+
+def test_what_does_not_fit_is_named(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+    """The first difference, before anything is computed."""
+    row, state = unet
+    name = "downs.1.0.block1.proj.weight"
+    changes: list[tuple[dict[str, Tensor | None], str]] = [
+        ({name: None}, f"lacks the tensor 'network.{name}'"),
+        ({"surplus": torch.zeros(1)}, "holds a tensor 'network.surplus'"),
+        ({name: torch.zeros(4, 4)}, "has shape"),
+        ({name: state[name] * float("nan")}, "not finite"),
+        ({"final_conv.weight": None}, "part of a network only"),
+        ({"x.cam_mlp.0.weight": torch.zeros(1)}, "bokeh"),
+        ({"encoders.0.0.fusion.beta": torch.zeros(1)}, "two views"),
+    ]
+    for change, words in changes:
+        changed = {key: value for key, value in (state | change).items() if value is not None}
+        with pytest.raises(WeightsError, match=words):
+            converted(row, changed, tmp_path)
+    with pytest.raises(WeightsError, match="no network of the reference"):
+        converted(row, {"a": torch.zeros(1)}, tmp_path)
+
+
+def test_doubt_ends_with_the_option_that_decides(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+    """Lambda, the enlargement, or a network that is not the row's."""
+    row, state = unet
+    other = replace(row, options={"nf": 64, "depth": 4})
+    for doubtful, option in [
+        (replace(row, max_sigma=None, doubt="nobody knows"), "--max-sigma"),
+        (replace(row, upsampling=None, scale=4, doubt="nobody knows"), "--upsampling"),
+        (other, "--max-sigma"),
+    ]:
+        with pytest.raises(WeightsError) as error:
+            converted(doubtful, state, tmp_path)
+        assert option in error.value.hint
+    decided = converted(other, state, tmp_path, max_sigma=30, num_timesteps=50, upsampling="nearest").restorer
+    config = to_mapping(decided.config)
+    assert (config["stationary_std"], config["num_timesteps"], config["upsampling"]) == (30 / 255, 50, "nearest")
+    assert config["sampling"]["steps"] == 50
+
+
+def test_another_rows_file_is_refused(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+    """A U-Net is no NAFNet, a conditional network no denoiser, a changed file no release; no option helps."""
+    row, state = unet
+    for wrong, words in [
+        (replace(row, network="nafnet", options={}), "holds a unet"),
+        (replace(row, options={**row.options, "conditional": False}), "belongs to something else"),
+        (replace(row, files=(File("file.pth", 1.0, sha256="0" * 64),)), "is not the published 'file.pth'"),
+        (replace(row, files=(File("file.pth", 1.0, "autoencoder"),)), "has none of"),
+    ]:
+        with pytest.raises(WeightsError, match=words):
+            converted(wrong, state, tmp_path, max_sigma=10)
+
+
+class Payload:
+    """What a hostile file would run."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.canary,))
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle", "cut", "empty", "text", "absent", "tensor"])
+def test_no_code_of_a_file_runs(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path, kind: str) -> None:
+    """Payloads, torn files and other things end in one sentence."""
+    row, state = unet
+    path, canary = tmp_path / "hostile.pth", tmp_path / "canary"
+    if kind == "zip":
+        torch.save({**state, "x": Payload(canary)}, path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps({"x": Payload(canary)}))
+    elif kind == "cut":
+        saved(path, state)
+        path.write_bytes(path.read_bytes()[:-3000])
+    elif kind == "tensor":
+        torch.save(torch.zeros(3), path)
+    elif kind != "absent":
+        path.write_bytes(b"" if kind == "empty" else b"<html>no weights</html>")
+    with pytest.raises(WeightsError, match=r"hostile\.pth"):
+        convert("a-name", row, [path], Decided())
+    assert not canary.exists()
