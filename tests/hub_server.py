@@ -161,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             known = repo in hub.repos
             hub.repos.setdefault(repo, Repo())
             self._json({"url": f"{hub.endpoint}/{repo}", "name": repo}, 409 if known else 200)
+        elif self.path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
             files = json.loads(body)["files"]
             modes = [

@@ -13,7 +13,7 @@ from irsde_cli.training import OBJECTIVES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
-COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["evaluate"], ["train"], ["download"], ["env"])
+COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["evaluate"], ["train"], ["download"], ["push"], ["env"])
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from irsde_cli import __version__
-from irsde_cli.cli import download, environment, evaluate, restore, train
+from irsde_cli.cli import download, environment, evaluate, push, restore, train
 from irsde_cli.cli.reporting import reported
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("restore", no_args_is_help=True)(reported(restore.restore))
 app.command("evaluate", no_args_is_help=True)(reported(evaluate.evaluate))
 app.command("train")(reported(train.train))
 app.command("download", no_args_is_help=True)(reported(download.download))
+app.command("push", no_args_is_help=True)(reported(push.push))
 app.command("env")(reported(environment.environment))
 
 

@@ -179,8 +179,9 @@ def _explained(
     if status is not None:
         return WeightsError(f"the Hub answers {status} for '{filename or repo}'.", hint="Try again later.")
     reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    way = "go to" if writing else "come from"
     return WeightsError(
-        f"'{filename or repo}' did not come from {endpoint}: {type(error).__name__}: {reason}.",
+        f"'{filename or repo}' did not {way} {endpoint}: {type(error).__name__}: {reason}.",
         hint="Look at the connection and try again; HF_ENDPOINT names a mirror.",
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from irsde_cli import checkpoint
 from irsde_cli.samplers.settings import Sampling
@@ -281,3 +282,31 @@ def test_token_is_no_option(machine: Machine) -> None:
     """A token on the command line would stand in the list of processes."""
     _, err = machine("download", "me/good", "--token", "hf_secret", code=2)
     assert "hf_secret" not in err
+
+
+def test_a_run_goes_to_the_hub_and_comes_back(machine: Machine, small: bytes) -> None:
+    """One commit with weights, card and config.json; the id then works in `restore` and in Python."""
+    (machine.home / "run").mkdir()
+    (machine.home / "run" / MODEL).write_bytes(small)
+    _, err = machine("push", "run", "me/mine", code=4)
+    assert "lets nobody here write to 'me/mine' (401)" in err and "HF_TOKEN" in err
+    machine.hub.asked.clear()
+    _, err = machine("push", "run", "mine", code=2)
+    assert "owner/name" in err
+    card, _ = machine("push", "run", "me/mine", "--dry-run")
+    assert "irsde restore photos/ restored/ --task denoise --model me/mine" in card and not machine.hub.asked
+    out, _ = machine("push", "run", "me/mine", HF_TOKEN="hf_secret")
+    assert out.strip() == f"{machine.hub.endpoint}/me/mine/commit/{COMMIT}"
+    files = machine.hub.repos["me/mine"].files
+    assert files.keys() == {MODEL, "config.json", "README.md"} and files[MODEL] == small
+    config = json.loads(files["config.json"])
+    assert (config["model_type"], config["system"], config["task"]) == ("irsde", "mean-reverting", "denoise")
+    card = files["README.md"].decode()
+    told = ModelCard(card).data.to_dict()
+    assert (told["library_name"], told["pipeline_tag"]) == ("irsde", "image-to-image") and "denoise" in told["tags"]
+    assert hashlib.sha256(small).hexdigest() in card
+    script = "import irsde_cli, torch; print(tuple(irsde_cli.load('me/mine')(torch.rand(3, 9, 8)).shape))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=machine.environment(), capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.strip() == "(3, 9, 8)", result.stderr
