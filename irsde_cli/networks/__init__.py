@@ -9,6 +9,8 @@ NETWORKS = Registry(
         "nafnet": "irsde_cli.networks.nafnet:NAFNet",
         "latent-unet": "irsde_cli.networks.latent_unet:LatentUNet",
         "pocket-unet": "irsde_cli.networks.pocket_unet:PocketUNet",
+        "daclip-unet": "irsde_cli.networks.daclip_unet:DaClipUNet",
+        "daclip": "irsde_cli.networks.daclip:DaClip",
         "dncnn": "irsde_cli.networks.dncnn:DnCNN",
         "ffdnet": "irsde_cli.networks.ffdnet:FFDNet",
         "aod-net": "irsde_cli.networks.aod_net:AODNet",

@@ -151,7 +151,9 @@ class Attention(nn.Module):
         return attended
 
 
-class _PreNorm(nn.Module):
+class PreNorm(nn.Module):
+    """A layer and the normalisation before it, named as in official checkpoints; whoever holds it calls both."""
+
     def __init__(self, dim: int, fn: nn.Module) -> None:
         super().__init__()
         self.norm = ChannelLayerNorm(dim)
@@ -163,7 +165,7 @@ class ResidualAttention(nn.Module):
 
     def __init__(self, dim: int, *, full: bool = False) -> None:
         super().__init__()
-        self.fn = _PreNorm(dim, Attention(dim) if full else LinearAttention(dim))
+        self.fn = PreNorm(dim, Attention(dim) if full else LinearAttention(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""

@@ -4,7 +4,7 @@ The output is the prediction itself; there is no global residual. Linear attenti
 what a tile predicts depends a little on the size of the tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,14 @@ from irsde_cli.networks.layers import (
     upsampling,
 )
 from irsde_cli.networks.network import Network
+
+Attend = Callable[[nn.Module, Tensor], Tensor]
+
+
+def alone(attention: nn.Module, h: Tensor) -> Tensor:
+    """An attention that sees nothing besides its input (B, C, H, W)."""
+    attended: Tensor = attention(h)
+    return attended
 
 
 class UNet(Network):
@@ -93,20 +101,24 @@ class UNet(Network):
         """See `Network.forward`; the unconditional network does not look at `mu`."""
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
-        first = h = self.init_conv(self.padded(image))
+        first = self.init_conv(self.padded(image))
         time = self.time_mlp(t)
+        h = self.final_res_block(torch.cat((self.trunk(first, time), first), dim=1), time)
+        prediction: Tensor = self.final_conv(h)
+        return prediction[..., :height, :width]
+
+    def trunk(self, h: Tensor, time: Tensor, attend: Attend = alone) -> Tensor:
+        """Down, middle and up again: features (B, nf, H, W) to the same shape; `attend` calls the attentions."""
         skips: list[Tensor] = []
         for block1, block2, attention, down in levels(self.downs):
             h = block1(h, time)
             skips.append(h)
-            h = attention(block2(h, time))
+            h = attend(attention, block2(h, time))
             skips.append(h)
             h = down(h)
-        h = self.mid_block2(self.mid_attn(self.mid_block1(h, time)), time)
+        h = self.mid_block2(attend(self.mid_attn, self.mid_block1(h, time)), time)
         for block1, block2, attention, up in levels(self.ups):
             h = block1(torch.cat((h, skips.pop()), dim=1), time)
             h = block2(torch.cat((h, skips.pop()), dim=1), time)
-            h = up(attention(h))
-        h = self.final_res_block(torch.cat((h, first), dim=1), time)
-        prediction: Tensor = self.final_conv(h)
-        return prediction[..., :height, :width]
+            h = up(attend(attention, h))
+        return h

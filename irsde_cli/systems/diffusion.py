@@ -58,10 +58,14 @@ class Diffusion(Restorer):
         ends = (t == self.clock.num_timesteps).to(x0.device)[:, None, None, None]
         return Gaussian(torch.where(ends, mu, x.mean), x.std)
 
+    def conditioned(self, mu: Tensor) -> Network:
+        """The network for these degraded images (B, C, H, W), where it is told something about them besides."""
+        return self.network
+
     def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""
         m, s = self.clock.alpha(t, x), self.clock.std(t, x)
-        output = self.network(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
+        output = self.conditioned(mu)(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
         parameterisation = self.parameterisation
         return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.daclip import DaClip
+from irsde_cli.networks.daclip_unet import DaClipUNet
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.nafnet import NAFNet
 from irsde_cli.networks.unet import UNet
@@ -184,3 +186,50 @@ def test_golden_latent_unet(shared: object) -> None:
     for index, skip in enumerate(skips):
         torch.testing.assert_close(skip, golden[f"out.skip.{index}"], atol=1e-4, rtol=0)
     torch.testing.assert_close(decoded, golden["out.decoded"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["daclip_unet", "wild_ir_unet"])
+def test_golden_daclip_unet(shared: object, name: str) -> None:
+    """With both embeddings, or with one at half the resolution, the output is the reference's."""
+    golden = load_golden(shared, name)
+    config = json.loads(golden.metadata["config"])
+    assert config.pop("use_image_context")
+    network = DaClipUNet(
+        degradation_context=config.pop("use_degra_context"), halved=config.pop("scale", 1) == 0.5, **config
+    )
+    network.load_state_dict(golden.parameters(), strict=True)
+    with torch.no_grad():
+        out = network(
+            golden["in.xt"], golden["in.cond"], golden["in.time"], golden["in.image_context"], golden["in.text_context"]
+        )
+    torch.testing.assert_close(out, golden["out.0"], atol=1e-4, rtol=0)
+
+
+def test_golden_daclip_controller(shared: object) -> None:
+    """Both embeddings of pictures, that without control, and those of texts are the reference's."""
+    golden = load_golden(shared, "daclip_controller")
+    config = json.loads(golden.metadata["config"])
+    text = {name.replace("width", "text_width"): value for name, value in config["text_cfg"].items()}
+    text = {f"text_{name}" if name in ("heads", "layers") else name: value for name, value in text.items()}
+    network = DaClip(embed_dim=config["embed_dim"], **config["vision_cfg"], **text)
+    state = {name: value for name, value in golden.parameters().items() if not name.startswith("visual.")}
+    network.load_state_dict(state, strict=True)
+    with torch.no_grad():
+        shown, damage = network(golden["in.image"])
+        plain, texts = network.encode_image(golden["in.image"]), network.encode_text(golden["in.tokens"])
+    for found, key in (
+        (shown, "image_features"),
+        (damage, "degradation_features"),
+        (plain, "image_features_without_control"),
+        (texts, "text_features"),
+    ):
+        torch.testing.assert_close(found, golden[f"out.{key}"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, 48_975_747), ({"context_dim": 768, "degradation_context": False, "halved": True}, 49_470_467)],
+)
+def test_daclip_unets_have_the_published_size(options: dict[str, Any], count: int) -> None:
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in DaClipUNet(**options).parameters()) == count
