@@ -52,6 +52,13 @@ class Restorer(nn.Module, ABC):
             evaluate: how the network is applied to a canvas.
         """
 
+    def seen(self, degraded: Tensor) -> dict[str, float]:
+        """What is wrong with an image (3, H, W) in [0, 1], the likeliest first, by probability.
+
+        Empty where the system does not look first.
+        """
+        return {}
+
     @property
     def learnt(self) -> nn.Module:
         """The part whose weights training changes."""

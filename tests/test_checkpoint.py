@@ -37,7 +37,7 @@ def header_of(path: Path) -> dict[str, Any]:
     return vars(checkpoint.read_header(path))
 
 
-@pytest.mark.parametrize("system", ["mean-reverting", "denoising", "latent"])
+@pytest.mark.parametrize("system", ["mean-reverting", "denoising", "latent", "daclip"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_checkpoint_rebuilds_its_restorer(tmp_path: Path, system: str, dtype: torch.dtype) -> None:
     """One file holds all that is needed; in half precision the weights are rounded once and computed in float32."""

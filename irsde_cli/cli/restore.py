@@ -298,7 +298,7 @@ def restore(
     from irsde_cli.cli.progress import display
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.workflows.journal import settings_id
-    from irsde_cli.workflows.request import Done, Failed, Intended, Skipped, Warned
+    from irsde_cli.workflows.request import Done, Failed, Intended, Seen, Skipped, Warned
     from irsde_cli.workflows.restore import Restoration, describe, preview
 
     chosen = choose_device(device)
@@ -344,6 +344,9 @@ def restore(
                     for path in (event.output, *event.extra):
                         if path is not None:
                             data_path(path)
+                case Seen() if not quiet:
+                    likely = [f"{word} {share:.0%}" for word, share in event.damage.items() if share >= 0.05]
+                    shown.note(f"{printable(event.name)}: {', '.join(likely)}")
                 case Skipped() if verbose:
                     shown.note(f"up to date: {printable(event.name)}")
                 case Warned() if not quiet:

@@ -1,5 +1,6 @@
 """Which network a file of the reference holds, read from names and shapes; nothing else in it says so."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,8 @@ STRANGERS = {
     ".fusion.": "Refusion's network for two views",
     "patch_embed": "a transformer (DiT), which no release uses",
 }
+CONTEXT = "mid_attn.fn.fn.transformer_blocks.0.attn2"
+CLIP_HEAD = 64
 
 
 def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
@@ -28,10 +31,14 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
         if any(mark in name for name in tensors):
             raise WeightsError(f"{where} holds {what}; it is not supported.")
     try:
+        if "visual_control.conv1.weight" in tensors:
+            return NetworkConfig("daclip", _daclip(tensors))
         if "latent_conv.weight" in tensors:
             return NetworkConfig("latent-unet", _latent_unet(tensors))
         if "intro.weight" in tensors:
             return NetworkConfig("nafnet", _nafnet(tensors))
+        if "init_conv.weight" in tensors and f"{CONTEXT}.to_k.weight" in tensors:
+            return NetworkConfig("daclip-unet", _daclip_unet(tensors))
         if "init_conv.weight" in tensors:
             return NetworkConfig("unet", _unet(tensors))
     except (KeyError, IndexError, ValueError) as error:
@@ -54,6 +61,40 @@ def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         **({"depth": depth} if widths == powers else {"ch_mult": tuple(width // nf for width in widths)}),
         "conditional": channels == 2 * out,
         "full_attention": "mid_attn.fn.fn.to_out.weight" in tensors,
+    }
+
+
+def _daclip_unet(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    plain = _unet(tensors)
+    nf, depth = plain["nf"], _count(tensors, "downs")
+    return {
+        "in_nc": plain["in_nc"],
+        "out_nc": plain["out_nc"],
+        "nf": nf,
+        "ch_mult": tuple(tensors[f"downs.{level}.3.weight"].shape[0] // nf for level in range(depth)),
+        "context_dim": tensors[f"{CONTEXT}.to_k.weight"].shape[1],
+        "degradation_context": "prompt" in tensors,
+        "halved": "downsample.weight" in tensors,
+    }
+
+
+def _daclip(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Numbers of heads leave no trace: all released ones are 64 wide."""
+    width, _, patch_size, _ = tensors["visual_control.conv1.weight"].shape
+    patches = tensors["visual_control.positional_embedding"].shape[0] - 1
+    context_length, text_width = tensors["clip.positional_embedding"].shape
+    return {
+        "embed_dim": tensors["visual_control.proj"].shape[1],
+        "image_size": patch_size * math.isqrt(patches),
+        "patch_size": patch_size,
+        "width": width,
+        "layers": _count(tensors, "clip.visual.transformer.resblocks"),
+        "head_width": CLIP_HEAD,
+        "context_length": context_length,
+        "vocab_size": tensors["clip.token_embedding.weight"].shape[0],
+        "text_width": text_width,
+        "text_heads": max(text_width // CLIP_HEAD, 1),
+        "text_layers": _count(tensors, "clip.transformer.resblocks"),
     }
 
 

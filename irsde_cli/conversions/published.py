@@ -19,7 +19,8 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import File, Published
 
-PARTS = {"latent-unet": "autoencoder"}
+PARTS = {"latent-unet": "autoencoder", "daclip": "clip"}
+TWIN = "visual."  # of "clip.visual.": DA-CLIP's files hold the picture tower under both names
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,12 @@ def export(restorer: Restorer, paths: Sequence[Path]) -> None:
             hint="Name one file for each part, in this order.",
         )
     for name, path in zip(order, paths, strict=True):
-        torch.save({key: value.float().contiguous() for key, value in parts[name].state_dict().items()}, path)
+        state = {key: value.float().contiguous() for key, value in parts[name].state_dict().items()}
+        if name == "clip":
+            state |= {
+                key.removeprefix("clip."): value for key, value in state.items() if key.startswith(f"clip.{TWIN}")
+            }
+        torch.save(state, path)
 
 
 def _parts(
@@ -101,7 +107,18 @@ def _parts(
             raise WeightsError(f"'{path}' and '{seen[part]}' both hold the {part} of '{name}'.")
         _check_published(files[part], path)
         seen[part] = path
+        if part == "clip":
+            state = _without_twin(state, path)
         yield part, (path, network, state)
+
+
+def _without_twin(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    for name, value in state.items():
+        if name.startswith(TWIN):
+            twin = state.get(f"clip.{name}")
+            if twin is None or not torch.equal(twin, value):
+                raise WeightsError(f"'{path}': '{name}' and 'clip.{name}' should be the same tensor.")
+    return {name: value for name, value in state.items() if not name.startswith(TWIN)}
 
 
 def _check_published(file: File, path: Path) -> None:
@@ -150,6 +167,7 @@ def _config(name: str, row: Published, networks: Mapping[str, NetworkConfig], de
         "eps": row.eps,
         "sampling": {"sampler": row.sampler, "steps": num_timesteps},
         **({"scale": row.scale, "upsampling": upsampling} if row.system == "mean-reverting" else {}),
+        **row.settings,
     }
 
 

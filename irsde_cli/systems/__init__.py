@@ -15,6 +15,7 @@ SYSTEMS = Registry(
         "mean-reverting": "irsde_cli.systems.mean_reverting:MeanReverting",
         "denoising": "irsde_cli.systems.denoising:Denoising",
         "latent": "irsde_cli.systems.latent:Latent",
+        "daclip": "irsde_cli.systems.daclip:DaClipRestorer",
         "autoencoder": "irsde_cli.systems.autoencoder:Autoencoder",
         "direct": "irsde_cli.systems.direct:Direct",
     },

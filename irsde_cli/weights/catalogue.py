@@ -58,6 +58,7 @@ class Published:
         sampler: of the reference's test, with T steps.
         scale: how many times larger the restored image is.
         upsampling: how the degraded image is enlarged first.
+        settings: of the system, besides.
         protocol: the reference's way of measuring.
         licence: of the weights.
         doubt: what is not known about it, for people; there is one where a value is `None`.
@@ -80,6 +81,7 @@ class Published:
     sampler: str = "posterior"
     scale: int = 1
     upsampling: str | None = "bicubic"
+    settings: dict[str, Any] = field(default_factory=dict)
     protocol: str = "irsde"
     licence: str = "MIT, as the repository; the files say nothing"
     doubt: str = ""
@@ -100,6 +102,8 @@ NAF = {"width": 64, "enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk
 LATENT_NAF = {**NAF, "img_channel": 8, "long_skip": True}
 UNET_64 = {"nf": 64, "depth": 4}
 STEREO = "it restores two views at once, which no system here does."
+TEN = "GoPro, RESIDE-6k, DIV2K and Flickr2K, LOL, RainDrop, Rain100H, SRD, Snow100K, CelebA-HQ"
+DACLIP_UNET = {"nf": 64, "ch_mult": (1, 2, 4, 8), "context_dim": 512}
 BOKEH = "it needs lens data with each picture, which no system here takes."
 
 CATALOGUE = {
@@ -225,6 +229,70 @@ CATALOGUE = {
         options=LATENT_NAF,
         max_sigma=50,
         sampler="euler-maruyama",
+    ),
+    "universal": Published(
+        "IR-SDE told by DA-CLIP which of ten kinds of damage it is",
+        "auto",
+        (
+            File(
+                "universal-ir.pth",
+                186.9,
+                sha256="87575b2559ca122d27b56fe7f24fe63d8099795cdd5b16af2bab41ecc2bb02a8",
+            ),
+            File(
+                "daclip_ViT-B-32.pt",
+                1663.9,
+                "clip",
+                sha256="ea948854d4293f2d222ead043fd5b4090fba984c8e2db8656934d768dc4f8230",
+            ),
+        ),
+        DACLIP,
+        TEN,
+        CODE,
+        system="daclip",
+        network="daclip-unet",
+        options=DACLIP_UNET,
+        max_sigma=50,
+        licence="MIT",
+    ),
+    "universal-mix": Published(
+        "the same, taught mixtures of damage too",
+        "auto",
+        (File("universal-ir-mix.pth", 186.9), File("daclip_ViT-B-32_mix.pt", 1663.9, "clip")),
+        DACLIP,
+        TEN,
+        f"{CODE}; nobody published the SHA-256",
+        system="daclip",
+        network="daclip-unet",
+        options=DACLIP_UNET,
+        max_sigma=50,
+        licence="MIT",
+    ),
+    "wild": Published(
+        "IR-SDE told by DA-CLIP, for damage of unknown kinds",
+        "auto",
+        (
+            File(
+                "wild-ir.pth",
+                188.8,
+                sha256="a8eea3b6945904de174123bc8220214990b67e85eac7214ad425f6b6ef46fdc5",
+            ),
+            File(
+                "wild-daclip_ViT-L-14.pt",
+                5398.8,
+                "clip",
+                sha256="35db86f3cf74a42360b7346a124d3484605d24bcbdc33057e74449eab65fe246",
+            ),
+        ),
+        DACLIP,
+        "photographs damaged as for Real-ESRGAN",
+        CODE,
+        system="daclip",
+        network="daclip-unet",
+        options={**DACLIP_UNET, "context_dim": 768, "degradation_context": False, "halved": True},
+        max_sigma=50,
+        settings={"names_damage": False},
+        licence="MIT",
     ),
     "latent-refusion-bokeh": Published(
         "latent Refusion for bokeh",

@@ -105,6 +105,14 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a system that looks first took the damage of a picture to be: words and their probability."""
+
+    name: str
+    damage: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A picture is up to date."""
 
@@ -139,7 +147,7 @@ class Intended:
     reason: str = ""
 
 
-Event = Planned | Step | Done | Skipped | Failed | Warned | Intended
+Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
 
 
 @dataclass(frozen=True)

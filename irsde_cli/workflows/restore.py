@@ -47,6 +47,7 @@ from irsde_cli.workflows.request import (
     Options,
     Plan,
     Planned,
+    Seen,
     Skipped,
     Step,
     Warned,
@@ -174,6 +175,7 @@ class Output:
 
     images: dict[str, Tensor] = field(default_factory=dict)
     states: list[Tensor] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)
 
 
 class Restoration:
@@ -283,7 +285,10 @@ class Restoration:
         names = tuple(loaded.name for loaded in batch)
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
-        outputs = [Output() for _ in batch]
+        outputs = [
+            Output(seen=self.restorer.seen(image[:, :height, :width]))
+            for image, (height, width) in zip(canvas, sizes, strict=True)
+        ]
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -457,6 +462,8 @@ class _Pipeline:
                         yield event
                         continue
                     for loaded, output in zip(batch, event, strict=True):
+                        if output.seen:
+                            yield Seen(loaded.name, output.seen)
                         self.writing.append((loaded, self.writers.submit(_encode, loaded, output, self.options)))
         except InputError as error:
             if len(batch) > 1:  # find out which of them it was

@@ -18,6 +18,8 @@ from irsde_cli.conversions.published import Converted, Decided, convert, export
 from irsde_cli.errors import WeightsError
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.daclip import DaClip
+from irsde_cli.networks.daclip_unet import DaClipUNet
 from irsde_cli.networks.nafnet import NAFNet
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
@@ -192,6 +194,55 @@ def test_there_and_back(shared: object, tmp_path: Path, kind: str) -> None:
     assert same(first.restorer, second.restorer)
     with pytest.raises(WeightsError, match="files are named"):
         export(first.restorer, [*back, tmp_path / "more.pth"])
+
+
+CLIP_B = {"embed_dim": 512, "patch_size": 32, "width": 768, "layers": 12, "text_width": 512, "text_heads": 8}
+CLIP_L = {"embed_dim": 768, "patch_size": 14, "width": 1024, "layers": 24, "text_width": 768, "text_heads": 12}
+
+
+@pytest.mark.parametrize(("options", "name"), [(CLIP_B, "universal"), (CLIP_L, "wild")])
+def test_daclip_is_recognised(options: dict[str, Any], name: str) -> None:
+    """ViT-B/32 and ViT-L/14; with their twins and Adam's two moments of the controller, the files have their size."""
+    with torch.device("meta"):
+        clip = DaClip(**options)
+    found = recognise(clip.state_dict(), "file")
+    assert found.name == "daclip" and options.items() <= found.options.items()
+    with torch.device("meta"):
+        assert DaClip(**found.options).state_dict().keys() == clip.state_dict().keys()
+    learnt = [value for key, value in clip.named_parameters() if key.startswith("visual_control")]
+    mib = 4 * (sum(v.numel() for v in clip.parameters()) + 2 * sum(v.numel() for v in learnt)) / 2**20
+    file = next(file for file in CATALOGUE[name].files if file.part == "clip")
+    assert file.mib == pytest.approx(mib, rel=2e-3)
+
+
+def test_daclip_there_and_back(tmp_path: Path) -> None:
+    """A training state of DA-CLIP and its U-Net become one checkpoint; the twin of the picture tower comes back."""
+    torch.manual_seed(0)
+    clip = DaClip(
+        embed_dim=32, image_size=16, patch_size=8, width=64, layers=2, text_width=64, text_heads=1, text_layers=1
+    )
+    unet: dict[str, Any] = {"nf": 32, "ch_mult": (1, 1), "context_dim": 32}
+    tensors = {name: value.detach() for name, value in clip.state_dict().items()}
+    twins = {name.removeprefix("clip."): value for name, value in tensors.items() if name.startswith("clip.visual.")}
+    held = {f"module.{name}": value for name, value in (tensors | twins).items()}
+    moments = {"state": {0: {"step": torch.tensor(7.0), "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 2e-5}]}
+    torch.save({"epoch": 50, "name": "daclip", "state_dict": held, "optimizer": moments}, tmp_path / "daclip.pt")
+    network = saved(tmp_path / "unet.pth", DaClipUNet(**unet).state_dict())
+    files = (File("u.pth", 1.0), File("d.pt", 1.0, "clip"))
+    row = small("universal", files=files, options=unet)
+    first = convert("universal", row, [tmp_path / "daclip.pt", network], Decided())
+    assert first.restorer(torch.rand(3, 20, 24), sampling=Sampling(steps=2)).shape == (3, 20, 24)
+    back = [tmp_path / "back-unet.pth", tmp_path / "back-daclip.pt"]
+    export(first.restorer, back)
+    written = torch.load(back[1], weights_only=True)
+    assert written.keys() == (tensors | twins).keys()
+    assert all(torch.equal(written[name], value) for name, value in (tensors | twins).items())
+    assert same(first.restorer, convert("universal", row, back, Decided()).restorer)
+    torch.save(written | {"visual.proj": written["visual.proj"] + 1}, back[1])
+    with pytest.raises(WeightsError, match="should be the same tensor"):
+        convert("universal", row, back, Decided())
+    with pytest.raises(WeightsError, match=r"needs 'd\.pt' \(clip\)"):
+        convert("universal", row, [network], Decided())
 
 
 def same(one: Restorer, other: Restorer) -> bool:

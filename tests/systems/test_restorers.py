@@ -14,6 +14,7 @@ from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
+from irsde_cli.systems.daclip import DaClipConfig, DaClipRestorer
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.latent import Latent, LatentConfig
@@ -26,10 +27,25 @@ NOISE_ONLY = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False, "
 LATENT_NET = NetworkConfig(
     "nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,), "long_skip": True}
 )
+DACLIP_NET = NetworkConfig("daclip-unet", {"nf": 32, "ch_mult": (1, 1), "context_dim": 8})
+DACLIP = NetworkConfig(
+    "daclip",
+    {
+        "embed_dim": 8,
+        "image_size": 16,
+        "patch_size": 8,
+        "width": 16,
+        "layers": 2,
+        "head_width": 8,
+        "text_width": 8,
+        "text_heads": 1,
+        "text_layers": 2,
+    },
+)
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 
 
-DIFFUSIONS = ("mean-reverting", "denoising", "latent")
+DIFFUSIONS = ("mean-reverting", "denoising", "latent", "daclip")
 
 
 def build(name: str, **settings: Any) -> Restorer:
@@ -39,6 +55,8 @@ def build(name: str, **settings: Any) -> Restorer:
         restorer = MeanReverting(MeanRevertingConfig(network=POCKET, **{"prediction": "clean", **settings}))
     elif name == "denoising":
         restorer = Denoising(DenoisingConfig(network=NOISE_ONLY, **settings))
+    elif name == "daclip":
+        restorer = DaClipRestorer(DaClipConfig(DACLIP_NET, DACLIP, **settings))
     elif name == "autoencoder":
         restorer = Autoencoder(AutoencoderConfig(AUTOENCODER))
     elif name == "direct":

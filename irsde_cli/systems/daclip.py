@@ -1,0 +1,160 @@
+"""Universal IR-SDE: one network for many kinds of damage, told by DA-CLIP what the picture shows and what it suffers.
+
+Luo et al., ICLR 2024 (ten kinds of damage) and CVPRW 2024 (in the wild, at half the resolution).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
+from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
+from irsde_cli.diffusion.schedules import ScheduleName
+from irsde_cli.networks.daclip import DaClip
+from irsde_cli.networks.daclip_unet import DaClipUNet, Told
+from irsde_cli.randomness import RandnLike
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.parts import (
+    NetworkConfig,
+    PublishedSampling,
+    build_network,
+    clean_predictor,
+    resolve_sampling,
+    sample,
+)
+from irsde_cli.tiling import Evaluate, whole
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+# The words that DA-CLIP was taught, as CLIP's byte pairs between its marks of begin and end.
+WORDS = {
+    "motion-blurry": (49406, 7860, 268, 21977, 49407),
+    "hazy": (49406, 32655, 49407),
+    "jpeg-compressed": (49406, 73, 11207, 268, 42359, 49407),
+    "low-light": (49406, 1042, 268, 1395, 49407),
+    "noisy": (49406, 33495, 49407),
+    "raindrop": (49406, 3128, 3387, 49407),
+    "rainy": (49406, 10222, 49407),
+    "shadowed": (49406, 15243, 538, 49407),
+    "snowy": (49406, 14191, 49407),
+    "uncompleted": (49406, 569, 5976, 49407),
+}
+
+
+@dataclass(frozen=True)
+class DaClipConfig:
+    """Everything that must be the same in training and in sampling.
+
+    Attributes:
+        network: a `daclip-unet`.
+        clip: a `daclip`.
+        names_damage: whether its embedding of damage can be compared with `WORDS`.
+        stationary_std: lambda for [0, 1] images.
+        num_timesteps: T.
+        schedule: shape of theta_t.
+        eps: alpha_T.
+        prediction: what the network predicts.
+        residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
+        sampling: the sampler that goes with the weights.
+    """
+
+    network: NetworkConfig
+    clip: NetworkConfig
+    names_damage: bool = True
+    stationary_std: float = 50 / 255
+    num_timesteps: int = 100
+    schedule: ScheduleName = "cosine"
+    eps: float = 0.005
+    prediction: Prediction = "noise"
+    residual_std: float = 0.15
+    sampling: PublishedSampling = PublishedSampling()
+
+
+class DaClipRestorer(Diffusion):
+    """Looks at the whole picture once, small, and then samples; tiles are told what the whole picture is."""
+
+    config: DaClipConfig
+    max_batch = 1  # pictures of unequal size share a canvas, which is not what should be looked at
+
+    def __init__(self, config: DaClipConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network: DaClipUNet = build_network(config.network)
+        self.clip: DaClip = build_network(config.clip)
+        self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
+        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.multiple = self.network.multiple
+        self.working_bytes = self.network.working_bytes
+
+    @property
+    def learnt(self) -> nn.Module:
+        """See `Restorer.learnt`; DA-CLIP was trained before and stays as it is."""
+        return self.network
+
+    @property
+    def clock(self) -> MeanRevertingSDE:
+        """See `Diffusion.clock`."""
+        return self.sde
+
+    def conditioned(self, mu: Tensor) -> Told:
+        """See `Diffusion.conditioned`."""
+        with torch.no_grad():
+            content, degradation = self.clip(self.looked_at(mu))
+        return Told(self.network, content, degradation)
+
+    def resolve(self, asked: Sampling) -> Sampling:
+        """See `Restorer.resolve`."""
+        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
+
+    def steps(
+        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> Iterator[Tensor]:
+        """See `Restorer.steps`."""
+        path = self.sde.path(degraded)
+
+        predict_clean = clean_predictor(
+            self.conditioned(degraded), self.parameterisation, path, degraded, evaluate, clip=bool(sampling.clip)
+        )
+
+        def start(t: int) -> Tensor:
+            return self.sde.start(degraded, t, randn_like)
+
+        yield from sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps)
+
+    def seen(self, degraded: Tensor) -> dict[str, float]:
+        """See `Restorer.seen`: the words of `WORDS` by their likeness to the embedding of the damage."""
+        if not self.config.names_damage:
+            return {}
+        tokens = torch.zeros(len(WORDS), self.clip.context_length, dtype=torch.long, device=degraded.device)
+        for row, word in zip(tokens, WORDS.values(), strict=True):
+            row[: len(word)] = torch.tensor(word)
+        with torch.inference_mode():
+            texts = nn.functional.normalize(self.clip.encode_text(tokens), dim=-1)
+            damage = nn.functional.normalize(self.clip(self.looked_at(degraded[None]))[1], dim=-1)
+            likely = (100 * damage @ texts.T).softmax(dim=-1)[0].tolist()
+        return dict(sorted(zip(WORDS, likely, strict=True), key=lambda pair: -pair[1]))
+
+    def looked_at(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] as DA-CLIP looks at them: (B, 3, S, S), the middle of a bicubic reduction.
+
+        Pillow reduces them in 8 bits, as in training. The reference cuts decimals off before; we round.
+        """
+        from PIL import Image
+
+        side = self.clip.image_size
+        height, width = images.shape[-2:]
+        # The shorter side becomes S; what is too long is cut on both ends.
+        size = (max(side, side * width // min(height, width)), max(side, side * height // min(height, width)))
+        left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+        small = []
+        for image in (255 * images.detach().float().cpu().clamp(0, 1)).round().byte():
+            picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+            picture = picture.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+            small.append(torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(side, side, 3))
+        pixels = torch.stack(small).permute(0, 3, 1, 2).to(images.device).float() / 255
+        mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+        return (pixels - mean) / std
