@@ -30,6 +30,23 @@ class Pairing:
     degraded_alone: tuple[Path, ...]
 
 
+def pictures_of(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder, at any depth, by relative path without suffix, sorted.
+
+    Raises:
+        UsageError: the folder is missing, or two files have one key.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: '{folder}'.")
+    files: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file()):
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if key in files:
+            raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
+        files[key] = path
+    return files
+
+
 def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_template: str = "{stem}") -> Pairing:
     """Match the pictures of two folders, at any depth.
 
@@ -47,7 +64,7 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_te
     for text in (template, clean_template):
         if text.count("{stem}") != 1:
             raise UsageError(f"the pair template '{text}' must hold {{stem}} once.", hint='For example "{stem}x4".')
-    clean_files, degraded_files = _unwrapped(_by_key(clean), clean_template), _by_key(degraded)
+    clean_files, degraded_files = _unwrapped(pictures_of(clean), clean_template), pictures_of(degraded)
     if clean == degraded and (template, clean_template) != ("{stem}", "{stem}"):
         of_clean = set(clean_files.values())
         degraded_files = {key: path for key, path in degraded_files.items() if path not in of_clean}
@@ -75,7 +92,7 @@ def find_masks(place: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
     """
     if not place.is_dir():
         return {pair.key: place for pair in pairs}
-    masks = _by_key(place)
+    masks = pictures_of(place)
     if any(pair.key in masks for pair in pairs):
         return {pair.key: masks[pair.key] for pair in pairs if pair.key in masks}
     numbered = {int(key): path for key, path in masks.items() if key.isascii() and key.isdigit()}
@@ -87,18 +104,6 @@ def find_pair_folders(root: Path) -> tuple[Path, Path] | None:
     clean = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
     degraded = next((root / name for name in DEGRADED_FOLDERS if (root / name).is_dir()), None)
     return (clean, degraded) if clean is not None and degraded is not None else None
-
-
-def _by_key(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: '{folder}'.")
-    files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file()):
-        key = path.relative_to(folder).with_suffix("").as_posix()
-        if key in files:
-            raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
-        files[key] = path
-    return files
 
 
 def _unwrapped(files: dict[str, Path], template: str) -> dict[str, Path]:

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 from irsde_cli import __version__, checkpoint
 from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import clean_alone, locate, mask_folder
-from irsde_cli.datasets.pairing import Pair, Pairing, find_masks, pair_folders
+from irsde_cli.datasets.pairing import Pair, Pairing, find_masks, pair_folders, pictures_of
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
-from irsde_cli.images import SUFFIXES, read_picture, to_tensor
+from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
@@ -107,8 +107,7 @@ class _Restored:
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
         self.scale: int | None = None
         if contender.folder is not None:
-            if not contender.folder.is_dir():
-                raise UsageError(f"no such folder: '{contender.folder}'.")
+            self.files = pictures_of(contender.folder)
             return
         weights = find_weights(contender.model, task)
         loaded = checkpoint.load(weights.path)
@@ -150,13 +149,9 @@ class _Restored:
         return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
 
     def _read(self, pair: Pair) -> Tensor:
-        assert self.contender.folder is not None
-        inner = self.contender.folder / pair.key
-        found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
-        path = next((path for path in found if path.is_file()), None)
-        if path is None:
+        if pair.key not in self.files:
             raise InputError(f"'{self.contender.folder}' has no picture of that name.")
-        return _tensor(path)
+        return _tensor(self.files[pair.key])
 
 
 def evaluate(

@@ -350,6 +350,15 @@ def test_what_is_wrong_is_named_and_the_rest_counts(place: Path) -> None:
     assert re.search(r"ours +36\.09 \[.*?\] \(3 of 6\)", shown), "no mean over fewer pictures in silence"
 
 
+def test_folders_of_other_tools(place: Path) -> None:
+    """Suffixes in capitals are suffixes; two files for one picture are refused rather than chosen from."""
+    (place / "ours" / "0.png").rename(place / "ours" / "0.PNG")
+    assert report("--gt", place / "GT", "--from", place / "ours")["measured"] == 3
+    photo(place / "ours" / "1.webp")
+    refused = evaluate("--gt", place / "GT", "--from", place / "ours")
+    assert refused.exit_code == 2 and "1.png' and '" in refused.stderr and "keep one" in refused.stderr
+
+
 def test_sizes_that_differ(place: Path, stub: Path) -> None:
     """By the scale: said so. By a few pixels: not measured, rather than stretched."""
     photo(place / "LQ" / "0.png", 12, 16)
