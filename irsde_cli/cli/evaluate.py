@@ -74,7 +74,8 @@ def evaluate(
     lpips: Annotated[
         Path | None,
         typer.Option(
-            envvar="IRSDE_LPIPS", help="Weights of LPIPS (AlexNet); those of 'irsde download lpips' if not given."
+            envvar="IRSDE_LPIPS",
+            help="Weights of LPIPS, on AlexNet or SqueezeNet; those of 'irsde download lpips' if not given.",
         ),
     ] = None,
     metrics: Annotated[
