@@ -3,7 +3,6 @@
 Luo et al., ICLR 2024 (ten kinds of damage) and CVPRW 2024 (in the wild, at half the resolution).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +19,12 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NetworkConfig,
     PublishedSampling,
+    Reverse,
     build_network,
     clean_predictor,
     resolve_sampling,
-    sample,
 )
-from irsde_cli.tiling import Evaluate, whole
+from irsde_cli.tiling import Evaluate
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -110,10 +109,8 @@ class DaClipRestorer(Diffusion):
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
 
-    def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
-    ) -> Iterator[Tensor]:
-        """See `Restorer.steps`."""
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """See `Diffusion.reverse`."""
         path = self.sde.path(degraded)
 
         predict_clean = clean_predictor(
@@ -123,7 +120,7 @@ class DaClipRestorer(Diffusion):
         def start(t: int) -> Tensor:
             return self.sde.start(degraded, t, randn_like)
 
-        yield from sample(predict_clean, start, path, randn_like, sampling, self.config.num_timesteps)
+        return Reverse(predict_clean, start, path, self.config.num_timesteps)
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """See `Restorer.seen`: the words of `WORDS` by their likeness to the embedding of the damage."""

@@ -26,7 +26,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
     "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE}",),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
-    "inpaint-small": (f"--steps 7000 {MIXED} {DENOISE}", f"--steps 5000 {PURE}"),
+    "inpaint-small": (
+        f"--steps 7000 {MIXED} {DENOISE}",
+        f"--steps 5000 {PURE}",
+        "--steps 16000 --learning-rate 0.0008 --seed 3",
+    ),
     "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
 }
 
