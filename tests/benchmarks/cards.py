@@ -4,7 +4,8 @@
 
 A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
 table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA. Where many ways
-are compared, differences and intervals are left out.
+are compared, differences and intervals are left out. Between `<!-- overview -->` and `<!-- end overview -->` comes one
+table of all of the page.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 SEVERAL = 6
+BEGIN, END = "<!-- overview -->", "<!-- end overview -->"
 BLOCK = re.compile(r"<!-- (evaluate .*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -34,6 +36,20 @@ def filled(command: str) -> str:
     return f"<!-- {command} -->\n\n```sh\nirsde {command}\n```\n\n{table}\n\n<!-- end -->"
 
 
+def overview(text: str) -> str:
+    """One table of all tables of a page: the test, who was measured, and the first three figures without intervals."""
+    rows = ["| test | | PSNR (dB) | SSIM | LPIPS |", "|---|---|---|---|---|"]
+    for block in BLOCK.finditer(text):
+        heading = text[: block.start()].rpartition("\n## ")[2].partition("\n")[0]
+        caption = re.search(r"^(.*?), protocol", block[0], re.MULTILINE)
+        lines = [line for line in block[0].splitlines() if line.startswith("| ") and " - " not in line.split("|")[1]]
+        for number, line in enumerate(lines):
+            label, *figures = (re.sub(r" \[.*?\]", "", cell).strip() for cell in line.split("|")[1:-1])
+            test = f"{heading}: {caption[1]}" if caption is not None and number == 0 else ""
+            rows.append(f"| {test} | {label} | " + " | ".join(figures[:3]) + " |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     """Rewrite the pages that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,6 +65,10 @@ def main() -> None:
                 end = text.index("<!-- end -->", start) + len("<!-- end -->")
                 page.write_text(text[:start] + block + text[end:], encoding="utf-8")
                 print(page, command, flush=True)
+        text = page.read_text(encoding="utf-8")
+        if BEGIN in text:
+            before, _, rest = text.partition(BEGIN)
+            page.write_text(f"{before}{BEGIN}\n\n{overview(text)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
