@@ -129,6 +129,7 @@ def _describe(event: "Progress", *, validation: bool = True) -> str:
     text = f"loss {event.loss:.5f}, rate {event.rate:.3g}, {event.images_per_second:.1f} images/s"
     if event.waiting >= 0.05:
         text += f", waiting for data {event.waiting:.0%} of the time"
+    text += "".join(f", {name} {value:.3g}" for name, value in event.facts.items())
     if validation and event.psnr is not None:
         text += f", validation {event.input_psnr:.2f} -> {event.psnr:.2f} dB{' (best)' if event.best else ''}"
     return text

@@ -3,6 +3,8 @@
 An objective is `(system, x0, mu, t, noise) -> losses`: the two ends that `Restorer.endpoints` makes of a pair, each
 (B, C, H, W), indices t (B,) in 1..T, standard normal noise like x0; a loss for each image, (B,), to be lowered.
 Objectives of systems without a process leave t and noise alone.
+
+A row may also be a `irsde_cli.training.strategy.Strategy`, which has a state and, in `Config`, settings of its own.
 """
 
 from irsde_cli.registry import Registry
@@ -16,5 +18,8 @@ OBJECTIVES = Registry(
         "clean-matching": "irsde_cli.training.clean_matching:clean_matching",
         "direct-regression": "irsde_cli.training.direct_regression:direct_regression",
         "reconstruction": "irsde_cli.training.reconstruction:reconstruction",
+        "reinforce": "irsde_cli.training.reinforce:Reinforce",
+        "distill": "irsde_cli.training.distill:Distill",
+        "consistency": "irsde_cli.training.consistency:Consistency",
     },
 )

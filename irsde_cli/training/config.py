@@ -28,6 +28,7 @@ class TrainConfig:
         validation: the degradation of the validation pictures; the training one if `None`.
         validation_sampling: how they are restored.
         objective: a row of `irsde_cli.training.OBJECTIVES`.
+        objective_options: its settings, where it has any.
         steps: optimiser steps.
         crop: side of a training crop, in pixels of the clean picture.
         batch_size: crops a step, over all devices.
@@ -66,6 +67,7 @@ class TrainConfig:
     validation: DegradationConfig | None = None
     validation_sampling: ValidationSampling = field(default_factory=ValidationSampling)
     objective: str = "maximum-likelihood"
+    objective_options: dict[str, Any] = field(default_factory=dict)
     steps: int = 100_000
     crop: int = 64
     batch_size: int = 16

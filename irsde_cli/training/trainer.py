@@ -4,13 +4,14 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
 from irsde_cli.randomness import ImageNoise
 from irsde_cli.restorer import Restorer, last
@@ -21,6 +22,7 @@ from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source, batches
 from irsde_cli.training.ranks import Ranks
+from irsde_cli.training.strategy import Strategy
 
 MIN_SNR = 5.0
 
@@ -35,6 +37,7 @@ class Step:
         norm: of the gradient, before clipping.
         waited: seconds in which the device waited for data.
         seconds: that the step took in all.
+        facts: other figures of an objective's, of this process's share of the batch.
     """
 
     loss: float
@@ -42,6 +45,7 @@ class Step:
     norm: float
     waited: float
     seconds: float
+    facts: dict[str, float] = field(default_factory=dict)
 
     @property
     def finite(self) -> bool:
@@ -69,8 +73,10 @@ class Lesson(nn.Module):
         self.system = system
         self.objective = objective
 
-    def forward(self, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, weight: Tensor) -> Tensor:
-        """The weighted mean of the losses."""
+    def forward(self, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, weight: Tensor, seeds: Tensor) -> Tensor:
+        """The weighted mean of the losses; strategies weigh for themselves."""
+        if isinstance(self.objective, Strategy):
+            return self.objective(self.system, x0, mu, t, noise, seeds).mean()  # type: ignore[no-any-return]
         losses: Tensor = self.objective(self.system, x0, mu, t, noise)
         return (losses * weight).mean()
 
@@ -97,7 +103,8 @@ class Trainer:
         self.system.learnt.requires_grad_(True)
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))
         self.optimiser = _optimiser(config, self.system.learnt)
-        self.lesson = ranks.wrap(Lesson(self.system, OBJECTIVES.load(config.objective)))
+        self.objective = _objective(config, self.system)
+        self.lesson = ranks.wrap(Lesson(self.system, self.objective))
         self.step = 0
         self.returns = 0
         self.best_psnr = -math.inf
@@ -123,6 +130,7 @@ class Trainer:
             "system": self.system.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "objective": self.objective.state_dict() if isinstance(self.objective, Strategy) else None,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -134,6 +142,8 @@ class Trainer:
         self.system.load_state_dict(state["system"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if isinstance(self.objective, Strategy):
+            self.objective.load_state_dict(state["objective"])
 
     def train(self, source: Source, *, workers: int = 1) -> Iterator[Step]:
         """Train until `config.steps`, yielding each step; one that is not finite changes no weight and is the last."""
@@ -152,7 +162,8 @@ class Trainer:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 x0, mu, t, noise = self._states(clean, degraded, generators)
             weight = self._weights(t).to(device)
-            for part in zip(*(x.chunk(config.accumulate) for x in (x0, mu, t, noise, weight)), strict=True):
+            seeds = torch.tensor([int(torch.randint(2**62, (), generator=one)) for one in generators])
+            for part in zip(*(x.chunk(config.accumulate) for x in (x0, mu, t, noise, weight, seeds)), strict=True):
                 with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     share = self.lesson(*part) / config.accumulate
                 share.backward()
@@ -160,7 +171,8 @@ class Trainer:
             limit = config.clip_norm or math.inf
             norm = float(nn.utils.clip_grad_norm_(parameters, limit))
             loss = self.ranks.total([loss])[0] / self.ranks.world
-            step = Step(loss, rate, norm, waited, time.monotonic() - since)
+            facts = self.objective.facts if isinstance(self.objective, Strategy) else {}
+            step = Step(loss, rate, norm, waited, time.monotonic() - since, facts)
             if step.finite:
                 self.optimiser.step()
                 self.averaged.update_parameters(self.system)
@@ -243,6 +255,26 @@ def parameter_count(config: TrainConfig) -> int:
     with torch.device("meta"):
         system = build_restorer(config.system, config.model, "'model'")
     return sum(parameter.numel() for parameter in system.learnt.parameters())
+
+
+def _objective(config: TrainConfig, system: Restorer) -> Any:
+    """The function, or the strategy with its settings.
+
+    Raises:
+        UsageError: a setting is unknown or impossible, or the system has no process to sample.
+    """
+    loaded = OBJECTIVES.load(config.objective)
+    if not isinstance(loaded, type):
+        if config.objective_options:
+            raise UsageError(f"the objective '{config.objective}' has no settings, but 'objective_options' holds some.")
+        return loaded
+    if not isinstance(system, Diffusion):
+        raise UsageError(f"the objective '{config.objective}' needs a system that samples, not '{config.system}'.")
+    settings = from_mapping(loaded.Config, config.objective_options, "'objective_options'")  # type: ignore[attr-defined]
+    try:
+        return loaded(system, settings)
+    except ValueError as error:
+        raise UsageError(f"'objective_options': {error}.") from None
 
 
 def _half_log_snr(system: Diffusion) -> Tensor:

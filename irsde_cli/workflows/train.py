@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Progress:
     """The state of a run at a step; means since the last one.
 
     `waiting` is the share of the time in which the device waited for data; `psnr` is that of the validation pictures,
-    where it was just measured, and `best` whether no earlier one was better.
+    where it was just measured, and `best` whether no earlier one was better; `facts` are an objective's own figures.
     """
 
     step: int
@@ -111,6 +111,7 @@ class Progress:
     input_psnr: float | None = None
     psnr: float | None = None
     best: bool = False
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,7 @@ def _until_lost(
     """Train until the end or a signal, and return `None`; or return what went wrong."""
     config, ranks = trainer.config, trainer.ranks
     losses: list[float] = []
+    facts: dict[str, float] = {}
     waited = worked = 0.0
     steps = trainer.train(source, workers=run.workers)
     with contextlib.closing(steps):  # type: ignore[type-var]
@@ -251,6 +253,7 @@ def _until_lost(
             if not step.finite:
                 return f"the loss is {step.loss:g} and the gradient's norm {step.norm:g}"
             losses.append(step.loss)
+            facts = {name: facts.get(name, 0.0) + value for name, value in step.facts.items()}
             waited, worked = waited + step.waited, worked + step.seconds
             ended = trainer.step == config.steps
             stop = ranks.total([float(stopped())])[0] > 0
@@ -277,9 +280,10 @@ def _until_lost(
                     input_psnr=before,
                     psnr=after,
                     best=best,
+                    facts={name: value / len(losses) for name, value in facts.items()},
                 )
                 states.log(event)  # before the step is saved, so that no step lacks its line
-                losses, waited, worked = [], 0.0, 0.0
+                losses, facts, waited, worked = [], {}, 0.0, 0.0
             if trainer.step % run.save_every == 0 or ended or stop or best:
                 states.save(trainer)
             if due:
@@ -451,8 +455,8 @@ class States:
         if self._board is None:
             self._board = _board(self._folder / "tensorboard")
         if self._board:
-            for name in ("loss", "rate", "norm", "images_per_second", "waiting", "psnr"):
-                value = getattr(event, name)
+            names = ("loss", "rate", "norm", "images_per_second", "waiting", "psnr")
+            for name, value in ({name: getattr(event, name) for name in names} | event.facts).items():
                 if value is not None:
                     self._board.add_scalar(name, value, event.step)
             self._board.flush()

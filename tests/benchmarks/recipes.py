@@ -19,12 +19,13 @@ LICENCE = "BSDS500: non-commercial research and education"
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 PURE = "--learning-rate 0.0007 --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
 MIXED = "--set pure_start=false"
+COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
-    "deblur-small": (f"--steps 70000 {MIXED}",),
+    "deblur-small": (f"--steps 70000 {MIXED} --degradation motion-blur",),
     "derain-small": (f"--steps 14000 {MIXED} {DENOISE}",),
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
-    "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE}",),
+    "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE} --degradation jpeg {COARSE}",),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
     "inpaint-small": (
         f"--steps 7000 {MIXED} {DENOISE}",

@@ -1,0 +1,245 @@
+"""Trajectory learning: what is explored, what is learnt from it, and what is left alone."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli.degradations import DegradationConfig
+from irsde_cli.errors import UsageError
+from irsde_cli.samplers.multistep import multistep
+from irsde_cli.samplers.nodes import times_from
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
+from irsde_cli.training.clean_matching import clean_matching
+from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.consistency import Consistency, ConsistencyConfig
+from irsde_cli.training.distill import Distill, DistillConfig
+from irsde_cli.training.ranks import Ranks
+from irsde_cli.training.reinforce import Reinforce, ReinforceConfig
+from irsde_cli.training.strategy import predictor
+from irsde_cli.training.trainer import Trainer
+
+NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
+
+
+def tiny(**settings: Any) -> MeanReverting:
+    torch.manual_seed(0)
+    system = MeanReverting(MeanRevertingConfig(NETWORK, 10 / 255, prediction="clean", **settings))
+    for parameter in system.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    return system
+
+
+def batch(count: int = 3, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x0 = torch.rand(count, 3, 16, 16, generator=generator) * 0.8 + 0.1
+    mu = (x0 + 0.1 * torch.randn(x0.shape, generator=generator)).clamp(0, 1)
+    t = torch.randint(1, 101, (count,), generator=generator)
+    return x0, mu, t, torch.randn(x0.shape, generator=generator)
+
+
+SEEDS = torch.tensor([3, 4, 5])
+
+
+def gradient(strategy: Any, system: MeanReverting, seeds: Tensor = SEEDS) -> Tensor:
+    system.zero_grad()
+    strategy(system, *batch(), seeds).mean().backward()
+    return torch.cat([p.grad.flatten() for p in system.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("rollout", ["step", "path"])
+@pytest.mark.parametrize("change", [{"paths": 0}, {"margin": math.inf}])
+def test_without_improvement_only_the_base_is_learnt(rollout: Any, change: dict[str, Any]) -> None:
+    system = tiny()
+    found = gradient(Reinforce(system, ReinforceConfig(steps=4, base_weight=0.7, rollout=rollout, **change)), system)
+    system.zero_grad()
+    (0.7 * clean_matching(system, *batch()).mean()).backward()  # type: ignore[no-untyped-call]
+    expected = torch.cat([p.grad.flatten() for p in system.parameters() if p.grad is not None])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rollout", ["step", "path"])
+def test_more_paths_are_never_worse(rollout: Any) -> None:
+    """The best of the first paths stays among those of more; the ODE is the same; rewards are in decibels."""
+    system = tiny()
+    facts = []
+    for paths in (1, 4, 8):
+        strategy = Reinforce(system, ReinforceConfig(steps=5, paths=paths, rollout=rollout))
+        strategy(system, *batch(), SEEDS)
+        facts.append(strategy.facts)
+    assert len({one["reward"] for one in facts}) == 1
+    assert facts[0]["gap"] <= facts[1]["gap"] <= facts[2]["gap"] and facts[2]["gap"] > 0
+    assert all(one["best"] == pytest.approx(one["reward"] + one["gap"], rel=1e-5) for one in facts)
+
+
+def test_the_reward_is_that_of_the_sampler() -> None:
+    """The deterministic path starts from the batch's noise and ends where the sampler does."""
+    system = tiny()
+    x0, mu, t, noise = batch()
+    strategy = Reinforce(system, ReinforceConfig(nodes=(100, 60, 30), paths=1))
+    strategy(system, x0, mu, t, noise, SEEDS)
+    start = mu + system.config.stationary_std * noise
+    with torch.no_grad():
+        *_, end = multistep(
+            predictor(system, mu), start, system.sde.path(mu), times_from((100, 60, 30)), torch.randn_like, order=1
+        )
+    error = (end.clamp(0, 1) - x0).square().flatten(1).mean(1)
+    assert strategy.facts["reward"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("rollout", ["step", "path"])
+@pytest.mark.parametrize("block", [0, 8])
+def test_reinforcing_raises_the_reward(rollout: Any, block: int) -> None:
+    """On one batch, the deterministic path's end gets closer to the clean image."""
+    system = tiny()
+    config = ReinforceConfig(steps=4, paths=4, base_weight=0.0, refresh=5, decay=0.0, rollout=rollout, block=block)
+    strategy = Reinforce(system, config)
+    optimiser = torch.optim.Adam(system.parameters(), 1e-3)
+    rewards = []
+    for step in range(40):
+        optimiser.zero_grad()
+        strategy(system, *batch(), SEEDS + 3 * step).mean().backward()
+        optimiser.step()
+        rewards.append(strategy.facts["reward"])
+    assert rewards[-1] > rewards[0] + 0.2
+
+
+def test_the_exploring_copy_is_refreshed_from_the_average() -> None:
+    system = tiny()
+    strategy = Reinforce(system, ReinforceConfig(steps=4, paths=1, refresh=2, decay=0.5))
+    first = [p.detach().clone() for p in system.parameters()]
+    moved = []
+    for _ in range(3):
+        for parameter in system.parameters():
+            parameter.data.add_(1e-3)
+        strategy(system, *batch(), SEEDS)
+        moved.append(float((next(iter(strategy.reference.system.parameters())) - first[0]).mean()))
+    # The average goes 1, 1.5, 2.25 steps; the copy begins as the first batch is seen, and takes it over at the third.
+    assert moved == pytest.approx([1e-3, 1e-3, 2.25e-3], rel=1e-3)
+
+
+def test_a_student_begins_on_its_teacher_s_path() -> None:
+    """With the teacher's nodes and no update, its states are those of the teacher's first-order path, bit for bit."""
+    system = tiny()
+    nodes = (100, 70, 35)
+    strategy = Distill(system, DistillConfig(nodes=nodes, teacher_steps=1, truth_weight=0.0))
+    assert strategy.walked == nodes
+    x0, mu, t, noise = batch()
+    strategy(system, x0, mu, t, noise, SEEDS)
+    start = system.sde.start(mu, 100, lambda x: noise)
+    path = system.sde.path(mu)
+    with torch.no_grad():
+        first = list(multistep(predictor(system, mu), start, path, times_from(nodes), torch.randn_like, order=1))
+        teacher = predictor(strategy.reference.system, mu)
+        again = list(multistep(teacher, start, path, times_from(nodes), torch.randn_like, order=1))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    taught = strategy.teach(start, mu)
+    torch.testing.assert_close(taught[70], first[0])  # the second order begins with the second step
+
+
+def test_distilling_brings_the_student_to_its_teacher() -> None:
+    """The one-jump student's end comes closer to that of the teacher, which stays as it was."""
+    system = tiny()
+    strategy = Distill(system, DistillConfig(nodes=(100, 40), teacher_steps=8, truth_weight=0.0))
+    optimiser = torch.optim.Adam(system.parameters(), 1e-3)
+    ends = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        strategy(system, *batch(), SEEDS).mean().backward()
+        optimiser.step()
+        ends.append(strategy.facts["end"])
+    assert ends[-1] < 0.8 * ends[0]
+    torch.testing.assert_close(
+        torch.cat([p.flatten() for p in strategy.reference.system.parameters()]),
+        torch.cat([p.flatten() for p in tiny().parameters()]),
+    )
+
+
+def test_the_student_s_nodes_come_from_the_model() -> None:
+    """Nodes of the settings, else those of the sampler that the checkpoint will have; neither is refused."""
+    assert Distill(tiny(sampling=PublishedSampling("ode-1", 2, (100, 30))), DistillConfig()).nodes == (100, 30)
+    system = tiny()
+    with pytest.raises(ValueError, match="nodes must fall"):
+        Distill(system, DistillConfig())
+    for nodes in ((30, 60), (101, 2), (50, 0)):
+        with pytest.raises(ValueError, match="nodes must fall"):
+            Distill(system, DistillConfig(nodes=nodes))
+
+
+def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
+    """With one node the student is its teacher, and has nothing to learn; with more, and the truth, it learns."""
+    system = tiny()
+    strategy = Consistency(system, ConsistencyConfig(steps=1))
+    x0, mu, t, noise = batch()
+    assert float(strategy(system, x0, mu, t, noise, SEEDS).abs().max()) < 1e-4
+    moved = Consistency(system, ConsistencyConfig(steps=10, truth_weight=1.0))
+    optimiser = torch.optim.Adam(system.parameters(), 1e-3)
+    losses = []
+    for step in range(40):
+        optimiser.zero_grad()
+        loss = moved(system, x0, mu, t, noise, SEEDS + step % 4).mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+
+
+def config(objective: str, **options: Any) -> TrainConfig:
+    model = {"network": {"name": "pocket-unet", "options": dict(NETWORK.options)}, "prediction": "clean"}
+    return TrainConfig(
+        task="denoise", model=model, degradation=DegradationConfig("gaussian-noise"), objective=objective,
+        objective_options=options, steps=4, crop=16, batch_size=2, warm_up=1, accumulate=2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [
+        ("reinforce", {"steps": 4, "paths": 2}),
+        ("distill", {"nodes": [100, 50], "teacher_steps": 4}),
+        ("consistency", {"steps": 4}),
+    ],
+)
+def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, Any]) -> None:
+    """A strategy's copies and count are part of a run's state."""
+
+    class Photos:
+        def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            x0, mu, *_ = batch(1, seed=int(torch.randint(4, (), generator=generator)))
+            return x0, mu
+
+    def run(trainer: Trainer, steps: int) -> list[float]:
+        found = []
+        for step in trainer.train(Photos(), workers=1):  # type: ignore[arg-type]
+            found.append(step.loss)
+            if len(found) == steps:
+                break
+        return found
+
+    whole = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    losses = run(whole, 4)
+    broken = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    begun = run(broken, 2)
+    other = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    other.load_state(broken.state())
+    assert begun + run(other, 2) == losses
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "message"),
+    [
+        ("clean-matching", {"paths": 2}, "has no settings"),
+        ("reinforce", {"pats": 2}, "pats"),
+        ("reinforce", {"eta_min": 2.0}, "eta must rise"),
+        ("reinforce", {"nodes": [10, 20, 5]}, "nodes must fall"),
+        ("reinforce", {"perceptual_weight": 1.0}, "needs the weights of LPIPS"),
+        ("distill", {}, "nodes must fall"),
+        ("consistency", {"decay": 1.0}, "'decay'"),
+    ],
+)
+def test_bad_settings(objective: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Trainer(config(objective, **options), Ranks(torch.device("cpu")))
