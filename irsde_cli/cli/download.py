@@ -71,6 +71,8 @@ def download(
             )
     if not wanted and task is None:
         raise UsageError("nothing is named.", hint="'irsde download --list' names what there is.")
+    if verify and export:
+        raise UsageError("--verify and --export are two things.")
     if export and len(wanted) < 2:
         raise UsageError("--export takes a name and the files to write.", hint="irsde download --export NAME out.pth")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed

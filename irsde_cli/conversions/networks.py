@@ -89,7 +89,7 @@ def _daclip(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "patch_size": patch_size,
         "width": width,
         "layers": _count(tensors, "clip.visual.transformer.resblocks"),
-        "head_width": CLIP_HEAD,
+        "head_width": min(CLIP_HEAD, width),
         "context_length": context_length,
         "vocab_size": tensors["clip.token_embedding.weight"].shape[0],
         "text_width": text_width,

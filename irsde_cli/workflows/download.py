@@ -21,7 +21,7 @@ from irsde_cli.conversions.published import Decided, convert, export
 from irsde_cli.errors import IrsdeError, MachineError, UsageError, WeightsError
 from irsde_cli.metrics import METRICS
 from irsde_cli.registry import unknown_name
-from irsde_cli.weights import MODEL, SHIPPED, Weights, find_weights, hub, stored_path
+from irsde_cli.weights import MODEL, SHIPPED, Weights, find_weights, hub, store, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights, Published
 from irsde_cli.workflows.files import refusal, sweep, sync_folder, temporary_prefix
 
@@ -83,8 +83,7 @@ def obtain(wanted: Wanted) -> Iterator[Ready | Intended | Refused]:
         UsageError: options do not go together.
         MachineError: the disk is full or a folder cannot be written.
     """
-    if wanted.files and len(wanted.names) != 1:
-        raise UsageError(f"--from belongs to one name, not to {len(wanted.names)}.")
+    _check_options(wanted)
     for name in wanted.names:
         try:
             yield _one(name, wanted)
@@ -132,6 +131,22 @@ def export_official(name: str, paths: Sequence[Path]) -> None:
     finally:
         for source in aside:
             source.unlink(missing_ok=True)
+
+
+def _check_options(wanted: Wanted) -> None:
+    """Refuse what would mean nothing."""
+    if wanted.files and len(wanted.names) != 1:
+        raise UsageError(f"--from belongs to one name, not to {len(wanted.names)}.")
+    for name in wanted.names:
+        row = CATALOGUE.get(name)
+        if wanted.decided != Decided() and row is None:
+            raise UsageError(
+                f"--max-sigma, --timesteps and --upsampling mean nothing to '{name}'.",
+                hint="They decide what the authors' files do not say; weights of ours know it.",
+            )
+        on_hub = row.on_hub if row is not None else hub.as_id(name) is not None and not Path(name).exists()
+        if wanted.revision is not None and not on_hub:
+            raise UsageError(f"--revision belongs to the Hub, where '{name}' is not.")
 
 
 def _one(name: str, wanted: Wanted) -> Ready | Intended:
@@ -270,6 +285,9 @@ def _settled(aside: Path, path: Path) -> None:
     """Force the file to the disk and give it its name."""
 
     def settle() -> None:
+        mask = os.umask(0)
+        os.umask(mask)
+        aside.chmod(0o666 & ~mask)  # writers of tensors keep it to its owner
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(path)
@@ -280,6 +298,8 @@ def _settled(aside: Path, path: Path) -> None:
 
 def _kept(name: str, aside: Path, path: Path, news: str) -> Ready:
     """Give the file its name, and write its SHA-256 beside it, as `sha256sum -c` reads it."""
+    if path.parent != store() and path.exists() and _noted(path) is None:
+        raise WeightsError(f"'{path}' exists, and 'irsde download' did not write it.", hint="Move it away.")
     digest = _sha256(aside)
     note = path.with_suffix(".sha256")
     # Without a note a file is only less known; with an older one it would seem damaged.

@@ -16,12 +16,16 @@ import torch
 from huggingface_hub import ModelCard
 
 from irsde_cli import checkpoint
+from irsde_cli.conversions.published import export
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.daclip import DaClipRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.weights.catalogue import DACLIP
 from tests.cli.stub import picture, save_stub
 from tests.golden import load_golden
 from tests.hub_server import COMMIT, Hub, Repo, served
+from tests.systems.test_restorers import build
 
 ROOT = Path(__file__).parents[2]
 MODEL = "model.safetensors"
@@ -276,6 +280,43 @@ def test_an_official_file_by_hand(machine: Machine, shared: object) -> None:
     path.write_bytes(content)
     _, err = machine("download", "rain100h", "denoise-small", "--verify", code=4)
     assert "when it came it was" in err and "denoise-small" in err
+
+
+def test_rows_of_the_hub(machine: Machine, tmp_path: Path) -> None:
+    """Both files of a DA-CLIP are fetched and converted; a file that is not the published one is removed."""
+    restorer = build("daclip")
+    assert isinstance(restorer, DaClipRestorer)
+    parts = {"universal-ir-mix.pth": tmp_path / "unet.pth", "daclip_ViT-B-32_mix.pt": tmp_path / "clip.pt"}
+    export(restorer, list(parts.values()))
+    contents = {name: path.read_bytes() for name, path in parts.items()}
+    contents |= {"universal-ir.pth": contents["universal-ir-mix.pth"], "daclip_ViT-B-32.pt": b"no weights"}
+    machine.hub.repos[DACLIP] = Repo(contents)
+    _, err = machine("download", "universal", "universal-mix", code=4)
+    assert "what came as 'universal-ir.pth'" in err and "--max-sigma" in err
+    assert [path.name for path in machine.cached()] == ["daclip_ViT-B-32_mix.pt", "universal-ir-mix.pth"]
+    out, _ = machine("download", "--all-for", "auto", "--dry-run", "--max-sigma", "50")
+    assert [line.split(":")[0] for line in out.splitlines()] == ["universal", "universal-mix", "wild"]
+    out, _ = machine("download", "universal-mix", "--max-sigma", "50")
+    ours = checkpoint.load(Path(out.strip())).restorer.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in restorer.state_dict().items())
+
+
+def test_options_that_mean_nothing(machine: Machine, small: bytes) -> None:
+    """They are refused before anything is fetched; a file of somebody else is never replaced."""
+    machine.hub.repos["me/good"] = Repo({MODEL: small})
+    for words in (
+        ["me/good", "--max-sigma", "10"],
+        ["rain100h", "--revision", "v1"],
+        ["rain100h", "gopro", "--from", "file.pth"],
+        ["--verify", "--export", "denoise-small", "out.pth"],
+        ["--export", "denoise-small"],
+        [],
+    ):
+        machine("download", *words, code=2)
+    assert machine.hub.asked == []
+    (machine.home / "good.safetensors").write_bytes(b"mine")
+    _, err = machine("download", "me/good", "--local-dir", machine.home, code=4)
+    assert "did not write it" in err and (machine.home / "good.safetensors").read_bytes() == b"mine"
 
 
 def test_token_is_no_option(machine: Machine) -> None:
