@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from irsde_cli import __version__
@@ -122,7 +122,8 @@ def assemble(system: str, config: dict[str, Any], tensors: Mapping[str, Tensor],
         with torch.device("meta"), _at_most(2 * len(tensors) + SPARE_TENSORS, where):
             expected = build_restorer(system, config, where).state_dict()
         check_fit(where, expected, tensors)
-        restorer = build_restorer(system, config, where)
+        with _without_values():
+            restorer = build_restorer(system, config, where)
         restorer.resolve(Sampling())
     except UsageError as error:
         raise WeightsError(error.message, hint=error.hint) from None
@@ -167,6 +168,21 @@ def _at_most(count: int, where: str) -> Iterator[None]:
             raise WeightsError(f"the header of {where} asks for more than {count} tensors, which it does not hold.")
 
     handle = register_module_parameter_registration_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Modules that are built meanwhile have parameters without memory and without fresh values; tables stay real."""
+
+    def emptied(_: nn.Module, __: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        return None if parameter is None else nn.Parameter(parameter.to("meta"))
+
+    # torch's annotation leaves out that a hook may return another parameter, as its documentation says.
+    handle = register_module_parameter_registration_hook(emptied)  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -137,6 +137,13 @@ def test_headers_that_are_no_headers(saved: Path) -> None:
         checkpoint.load(saved.with_name("absent.safetensors"))
 
 
+def test_loading_makes_no_fresh_weights(saved: Path) -> None:
+    """Values that the file replaces are never drawn: it would take longer than reading, and the memory twice."""
+    before = torch.get_rng_state()
+    checkpoint.load(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.slow
 def test_loading_is_reading(tmp_path: Path) -> None:
     """The U-Net of 137 million parameters takes less than 1.5 times the time and 1.2 times the memory of its file."""
