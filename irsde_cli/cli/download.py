@@ -2,10 +2,11 @@
 
 import json
 import signal
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +15,9 @@ from irsde_cli.errors import UsageError
 from irsde_cli.tasks import TASKS, get_task
 from irsde_cli.weights import SHIPPED, shipped_path, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS
+
+if TYPE_CHECKING:
+    from irsde_cli.workflows.download import Intended, Ready, Refused
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -75,23 +79,48 @@ def download(
         raise UsageError("--verify and --export are two things.")
     if export and len(wanted) < 2:
         raise UsageError("--export takes a name and the files to write.", hint="irsde download --export NAME out.pth")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+    with _interruptible():
+        from irsde_cli.conversions.published import Decided
+        from irsde_cli.workflows import download as workflow
+        from irsde_cli.workflows.download import Wanted
 
-    from irsde_cli.conversions.published import Decided
-    from irsde_cli.workflows import download as workflow
-    from irsde_cli.workflows.download import Intended, Ready, Refused, Wanted
+        if export:
+            outputs = [Path(name) for name in wanted[1:]]
+            workflow.export_official(wanted[0], outputs)
+            for path in outputs:
+                data_path(path)
+            return
+        decided = Decided(max_sigma, timesteps, upsampling)
+        asked = Wanted(tuple(wanted), tuple(files or ()), revision, local_dir, decided, dry_run)
+        _show(workflow.verify(wanted) if verify else workflow.obtain(asked), json_lines=json_lines, quiet=quiet)
 
-    if export:
-        outputs = [Path(name) for name in wanted[1:]]
-        workflow.export_official(wanted[0], outputs)
-        for path in outputs:
-            data_path(path)
-        return
-    asked = Wanted(
-        tuple(wanted), tuple(files or ()), revision, local_dir, Decided(max_sigma, timesteps, upsampling), dry_run
-    )
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Signals unwind what runs, so that it removes its temporary files."""
+    code = 130
+
+    def stop(number: int, _: object) -> None:
+        nonlocal code
+        code = 128 + number
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain("interrupted.", "The same command goes on with what is not there yet.")
+        raise typer.Exit(code) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(events: "Iterator[Ready | Intended | Refused]", *, json_lines: bool, quiet: bool) -> None:
+    from irsde_cli.workflows.download import Intended, Ready, Refused
+
     failed = False
-    for event in workflow.verify(wanted) if verify else workflow.obtain(asked):
+    for event in events:
         if json_lines:
             data(as_json(event))
         match event:

@@ -16,9 +16,10 @@ from typing import Any
 from irsde_cli import __version__
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 
-ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w][\w./-]*))?")
+ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>(?!.*\.\.)\w[\w./-]*))?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LIBRARY = "irsde"
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _explained(
     error = cause if isinstance(cause, Exception) else error
     status = getattr(getattr(error, "response", None), "status_code", None)
     token = "Set HF_TOKEN to a token that may read it."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return MachineError(
             f"cannot write to the cache '{constants.HF_HUB_CACHE}': {error.strerror}.",
             hint="Make room, or let HF_HOME name another folder.",

@@ -89,7 +89,7 @@ def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
     header = loaded.header
     config = header.config
     yield "system", f"`{header.system}`"
-    for part in ("network", "autoencoder"):
+    for part in ("network", "autoencoder", "clip"):
         if part in config:
             yield part, f"`{config[part]['name']}` {config[part].get('options', {})}"
     yield "parameters", f"{sum(tensor.numel() for tensor in loaded.restorer.state_dict().values()):,}"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,7 @@ class Machine:
     def __init__(self, home: Path, hub: Hub) -> None:
         self.home = home
         self.hub = hub
+        self.before: Callable[[], None] | None = None
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "IRSDE_"))}
@@ -55,6 +56,7 @@ class Machine:
     def start(self, *words: object, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "irsde_cli", *map(str, words)],
+            preexec_fn=self.before,
             env=self.environment(**environment),
             cwd=self.home,
             stdout=subprocess.PIPE,
@@ -131,7 +133,7 @@ def test_each_refusal_is_one_sentence(machine: Machine, small: bytes) -> None:
         "me/page": Repo({MODEL: page}),
         "me/good": Repo({MODEL: small}),
     }
-    names = ["nobody/nothing", *machine.hub.repos, "me/good@v9", "../x/y", "me/../good", "/etc/passwd"]
+    names = ["nobody/nothing", *machine.hub.repos, "me/good@v9", "../x/y", "me/../good", "me/good@../x", "/etc/passwd"]
     out, err = machine("download", *names, code=4)
     told = [line.removeprefix("Error: ") for line in err.splitlines() if line.startswith("Error: ")]
     expected = [
@@ -145,6 +147,7 @@ def test_each_refusal_is_one_sentence(machine: Machine, small: bytes) -> None:
         "'me/good' has no revision 'v9'",
         "no weight file '../x/y'",
         "no weight file 'me/../good'",
+        "no weight file 'me/good@../x'",
         "'/etc/passwd' is not a whole safetensors file",
     ]
     assert len(told) == len(expected), err
@@ -214,7 +217,7 @@ def test_killed_at_any_instant(machine: Machine, large: bytes) -> None:
     """The final name is whole or absent, the next run ends well, and SIGTERM leaves no temporary file."""
     repo = machine.hub.repos["me/good"] = Repo({MODEL: large}, pause=0.003)
     chance = random.Random(0)
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
         before = machine.hub.transfers()
         left = set((machine.home / "hf").rglob("*.incomplete"))
         process = machine.start("download", "me/good")
@@ -223,13 +226,33 @@ def test_killed_at_any_instant(machine: Machine, large: bytes) -> None:
         time.sleep(chance.uniform(0, 1))
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
-        assert process.returncode in (-9, 143), err
+        assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), err
+        assert number == signal.SIGKILL or "interrupted" in err
         assert "Traceback" not in err
         assert all(path.read_bytes() == large for path in machine.cached())
         assert number == signal.SIGKILL or set((machine.home / "hf").rglob("*.incomplete")) == left
     repo.pause = 0
     out, _ = machine("download", "me/good")
     assert Path(out.strip()).read_bytes() == large
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
+def test_a_full_disk(machine: Machine, small: bytes, large: bytes) -> None:
+    """The cache or the folder of results cannot be written: exit 5, a sentence, and nothing torn under a final name."""
+    import resource
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    machine.hub.repos |= {"me/good": Repo({MODEL: large}), "me/small": Repo({MODEL: small})}
+    (machine.home / "big.safetensors").write_bytes(large)
+    machine.before = limited
+    _, err = machine("download", "me/small", "me/good", code=5)
+    assert "cannot write to the cache" in err and "HF_HOME" in err
+    assert [path.read_bytes() for path in machine.cached()] == [small]
+    _, err = machine("download", machine.home / "big.safetensors", "--local-dir", machine.home / "there", code=5)
+    assert "cannot write" in err and list((machine.home / "there").iterdir()) == []
 
 
 def test_dry_run_and_list(machine: Machine, small: bytes) -> None:
