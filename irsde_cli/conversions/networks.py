@@ -41,8 +41,10 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
             return NetworkConfig("daclip-unet", _daclip_unet(tensors))
         if "init_conv.weight" in tensors:
             return NetworkConfig("unet", _unet(tensors))
-    except (KeyError, IndexError, ValueError) as error:
+    except KeyError as error:
         raise WeightsError(f"{where} holds a part of a network only: {error} is missing.") from None
+    except (ValueError, ZeroDivisionError, IndexError):
+        raise WeightsError(f"{where} holds tensors whose shapes are those of no network of the reference.") from None
     first = ", ".join(f"'{name}'" for name in list(tensors)[:3])
     raise WeightsError(f"{where} holds no network of the reference; its first tensors are {first}.")
 
@@ -131,5 +133,5 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
         int(found[1]) for name in tensors if (found := re.match(rf"{re.escape(prefix)}\.(\d+)\.", name)) is not None
     }
     if numbers != set(range(len(numbers))) or not numbers:
-        raise ValueError(f"'{prefix}.{min(set(range(len(numbers) + 1)) - numbers)}'")
+        raise KeyError(f"{prefix}.{min(set(range(len(numbers) + 1)) - numbers)}")
     return len(numbers)

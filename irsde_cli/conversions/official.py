@@ -12,6 +12,8 @@ from torch import Tensor
 from irsde_cli.errors import WeightsError
 
 SUFFIXES = {".pth", ".pt", ".ckpt"}
+# Tensors may share their memory in such a file, and may even repeat one number; more than this is no set of weights.
+MOST_SHARED = 8
 PREFIXES = ("module.", "online_model.", "ema_model.", "model.")
 
 
@@ -37,6 +39,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     tensors = {name: value for name, value in _flat(held).items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"'{path}' holds no tensors by name.")
+    claimed = sum(value.numel() * value.element_size() for value in tensors.values())
+    if claimed > MOST_SHARED * path.stat().st_size:
+        raise WeightsError(f"'{path}' claims {claimed / 2**20:.0f} MiB of tensors, which it does not hold.")
     averaged = {name: value for name, value in tensors.items() if name.startswith("ema_model.")}
     return {_bare(name): value.float() for name, value in (averaged or tensors).items()}
 

@@ -62,7 +62,7 @@ def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str 
         expected = sha256 or (blob.name if SHA256.fullmatch(blob.name) else None)
         found = _sha256(path)
         if expected in (None, found):
-            return Fetched(path, path.parts[path.parts.index("snapshots") + 1], found)
+            return Fetched(path, path.parent.name, found)
         blob.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     raise WeightsError(
@@ -167,6 +167,8 @@ def _explained(
                 f"'{filename}' of '{repo}' is not in the cache '{constants.HF_HUB_CACHE}', and HF_HUB_OFFLINE is set.",
                 hint=f"Where there is a network, run 'irsde download {repo}'; then copy the folder or unset it.",
             )
+        case errors.HFValidationError():
+            return WeightsError(f"'{repo}' is no name of a repository.", hint="It is owner/name.")
         case errors.FileMetadataError():
             return WeightsError(
                 f"what answers at {endpoint} is not the Hub.", hint="A proxy's page may be in the way; see HF_ENDPOINT."

@@ -133,7 +133,16 @@ def test_each_refusal_is_one_sentence(machine: Machine, small: bytes) -> None:
         "me/page": Repo({MODEL: page}),
         "me/good": Repo({MODEL: small}),
     }
-    names = ["nobody/nothing", *machine.hub.repos, "me/good@v9", "../x/y", "me/../good", "me/good@../x", "/etc/passwd"]
+    names = [
+        "nobody/nothing",
+        *machine.hub.repos,
+        "me/good@v9",
+        "../x/y",
+        "me/../good",
+        "me/good@../x",
+        "me/a--b",
+        "/etc/passwd",
+    ]
     out, err = machine("download", *names, code=4)
     told = [line.removeprefix("Error: ") for line in err.splitlines() if line.startswith("Error: ")]
     expected = [
@@ -148,6 +157,7 @@ def test_each_refusal_is_one_sentence(machine: Machine, small: bytes) -> None:
         "no weight file '../x/y'",
         "no weight file 'me/../good'",
         "no weight file 'me/good@../x'",
+        "'me/a--b' is no name of a repository",
         "'/etc/passwd' is not a whole safetensors file",
     ]
     assert len(told) == len(expected), err

@@ -281,6 +281,9 @@ def test_what_does_not_fit_is_named(unet: tuple[Published, dict[str, Tensor]], t
         changed = {key: value for key, value in (state | change).items() if value is not None}
         with pytest.raises(WeightsError, match=words):
             converted(row, changed, tmp_path)
+    for strange in (torch.zeros(()), torch.zeros(0, 6, 7, 7), torch.zeros(3)):
+        with pytest.raises(WeightsError, match="shapes are those of no network"):
+            converted(row, state | {"init_conv.weight": strange}, tmp_path)
     with pytest.raises(WeightsError, match="no network of the reference"):
         converted(row, {"a": torch.zeros(1)}, tmp_path)
 
@@ -314,6 +317,14 @@ def test_another_rows_file_is_refused(unet: tuple[Published, dict[str, Tensor]],
     ]:
         with pytest.raises(WeightsError, match=words):
             converted(wrong, state, tmp_path, max_sigma=10)
+
+
+def test_a_small_file_cannot_ask_for_all_memory(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+    """A tensor may repeat one stored number a billion times; it is refused before anybody looks at it."""
+    row, state = unet
+    huge = torch.zeros(1).expand(1 << 20, 1 << 20, 7, 7)
+    with pytest.raises(WeightsError, match="which it does not hold"):
+        converted(row, state | {"init_conv.weight": huge}, tmp_path)
 
 
 class Payload:
