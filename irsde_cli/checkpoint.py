@@ -197,7 +197,7 @@ def _opened(path: Path) -> Any:
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"'{path}' is not a whole safetensors file: {error}.",
-            hint="Checkpoints of other programs are converted first; pickles are never opened.",
+            hint="Official .pth files are converted first: irsde download NAME --from FILE.",
         ) from None
 
 

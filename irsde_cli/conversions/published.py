@@ -165,7 +165,7 @@ def _config(name: str, row: Published, networks: Mapping[str, NetworkConfig], de
         "num_timesteps": num_timesteps,
         "schedule": row.schedule,
         "eps": row.eps,
-        "sampling": {"sampler": row.sampler, "steps": num_timesteps},
+        "sampling": {"sampler": row.sampler, "steps": num_timesteps, "clip": False},
         **({"scale": row.scale, "upsampling": upsampling} if row.system == "mean-reverting" else {}),
         **row.settings,
     }

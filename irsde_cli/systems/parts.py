@@ -61,11 +61,20 @@ def build_network(config: NetworkConfig) -> Any:
 
 @dataclass(frozen=True)
 class PublishedSampling:
-    """How a checkpoint samples when nobody asks for anything else."""
+    """How a checkpoint samples when nobody asks for anything else.
+
+    Attributes:
+        sampler: a row of `irsde_cli.samplers.SAMPLERS`.
+        steps: network evaluations.
+        nodes: the time indices of these, if they were chosen.
+        clip: whether clean estimates of pixels are kept in [0, 1]. The reference does not, so its own weights with
+            their own sampler and steps do not either; any other sampler or number of steps does.
+    """
 
     sampler: str = "posterior"
     steps: int = 100
     nodes: tuple[int, ...] | None = None
+    clip: bool = True
 
 
 def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timesteps: int, *, clip: bool) -> Sampling:
@@ -92,6 +101,8 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
                 f"the sampler '{sampler}' has no eta.",
                 hint=f"Samplers with one: {', '.join(name for name in SAMPLERS if takes_eta(name))}.",
             )
+    as_published = (sampler, steps, nodes) == (published.sampler, published.steps, published.nodes)
+    clip = clip and (published.clip or not as_published)
     return replace(asked, sampler=sampler, steps=steps, nodes=nodes, clip=clip if asked.clip is None else asked.clip)
 
 

@@ -131,8 +131,9 @@ def test_a_converted_system_runs_as_the_reference(shared: object, tmp_path: Path
     restorer = convert("rain100h", row, [path], Decided()).restorer
     mu = golden["mu"]
     start = (golden["xT"] - mu) / (10 / 255)
-    sampling = restorer.resolve(Sampling(clip=False))
-    assert (sampling.sampler, sampling.steps) == (sampler, 20)
+    sampling = restorer.resolve(Sampling())
+    assert (sampling.sampler, sampling.steps, sampling.clip) == (sampler, 20, False)
+    assert restorer.resolve(Sampling(steps=4)).clip and restorer.resolve(Sampling(sampler="ode-2")).clip
     with torch.inference_mode():
         x = last(restorer.steps(mu, Draws(start, *golden["noises"]), sampling))
     torch.testing.assert_close(x, golden[key], atol=1e-4, rtol=0)
@@ -144,7 +145,7 @@ def test_a_converted_denoiser_runs_as_the_reference(shared: object, tmp_path: Pa
     row = small("gaussian-noise", options=options(golden) | {"conditional": False, "full_attention": True})
     path = saved(tmp_path / "official.pth", golden.parameters())
     restorer = convert("gaussian-noise", row, [path], Decided()).restorer
-    sampling = restorer.resolve(Sampling(noise_level=25, clip=False))
+    sampling = restorer.resolve(Sampling(noise_level=25))
     with torch.inference_mode():
         x = last(restorer.steps(golden["x_noisy"], Draws(), sampling))
     torch.testing.assert_close(x, golden["reverse_ode"], atol=1e-4, rtol=0)
