@@ -27,6 +27,7 @@ from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer, parameter_count
 from irsde_cli.workflows import presets
 from irsde_cli.workflows import train as workflow
+from tests.systems.test_restorers import build
 
 POCKET = {"name": "pocket-unet", "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8}}
 TINY = TrainConfig(
@@ -267,7 +268,11 @@ LATENT = {
 
 
 def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Path) -> None:
-    """The autoencoder comes first and stays as it is; the checkpoints restore."""
+    """The autoencoder and DA-CLIP come first and stay as they are; the checkpoints restore."""
+    looking = build("daclip")
+    (tmp_path / "clip").mkdir()
+    checkpoint.save(tmp_path / "clip" / "model.safetensors", looking)
+    teachers = {"latent": "autoencoder", "daclip": "clip"}
     models: dict[str, tuple[dict[str, Any], str]] = {
         "mean-reverting": (TINY.model, "clean-matching"),
         "denoising": (
@@ -277,19 +282,23 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         "direct": ({"network": POCKET}, "direct-regression"),
         "autoencoder": ({"autoencoder": LATENT["autoencoder"]}, "reconstruction"),
         "latent": (LATENT, "maximum-likelihood"),
+        "daclip": (to_mapping(looking.config), "noise-matching"),
     }
     assert set(models) == set(SYSTEMS)
     for system, (model, objective) in models.items():
         config = replace(TINY, system=system, model=model, objective=objective, steps=4, swap_share=0.5)
-        init = str(tmp_path / "autoencoder" / "model.safetensors") if system == "latent" else None
+        init = str(tmp_path / teachers[system] / "model.safetensors") if system in teachers else None
         run(config, photos, tmp_path / system, init=init, validation=str(photos))
         restorer = checkpoint.load(tmp_path / system / "model.safetensors").restorer
         assert restorer(torch.rand(3, 16, 16)).shape == (3, 16, 16)
-    before, after = (
-        checkpoint.load(tmp_path / name / "model.safetensors").restorer.state_dict()
-        for name in ("autoencoder", "latent")
-    )
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    for system, teacher in teachers.items():
+        before, after = (
+            checkpoint.load(tmp_path / name / "model.safetensors").restorer.state_dict() for name in (teacher, system)
+        )
+        kept = {name: tensor for name, tensor in before.items() if not name.startswith("network.")}
+        assert kept and all(torch.equal(tensor, after[name]) for name, tensor in kept.items())
+        learnt = before.keys() - kept.keys()
+        assert not learnt or any(not torch.equal(after[name], before[name]) for name in learnt)
 
 
 def test_accumulation_is_the_whole_batch(photos: Path, tmp_path: Path) -> None:
