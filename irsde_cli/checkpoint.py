@@ -209,7 +209,7 @@ def _header(path: Path, metadata: dict[str, str] | None) -> Header:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("not a table")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"the header of '{path}' is not JSON: {error}.") from None
     if isinstance(values.get("format"), int) and values["format"] > FORMAT:
         raise WeightsError(f"'{path}' was written by a newer irsde (format {values['format']}).", hint="Update irsde.")

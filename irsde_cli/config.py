@@ -25,7 +25,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError among them
         raise UsageError(f"'{path}' is not valid TOML: {error}.") from None
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror}.") from None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from irsde_cli.workflows.request import Options
 
 T = TypeVar("T")
+MOST_DIGITS = 18
 
 
 class Precision(StrEnum):
@@ -424,7 +425,7 @@ def _nodes(text: str | None) -> tuple[int, ...] | None:
 
 
 def _whole(text: str, option: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise UsageError(f"{option} takes whole numbers, not '{text}'.")
     return int(text)
 

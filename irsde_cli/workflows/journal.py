@@ -173,7 +173,7 @@ def _read(path: Path) -> Iterator[tuple[bytes, Entry]]:
                     made = Identity(int(values["output_size"]), int(values["output_mtime_ns"]))
                     settings = str(values["settings"])
                     yield _digest(output), Entry(_digest(source), before, made, settings, event == "pending")
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
 
 

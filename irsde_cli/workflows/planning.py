@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture, suffix_for
 
+MOST_DIGITS = 40
+
 
 @dataclass(frozen=True)
 class Item:
@@ -49,7 +51,8 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """From "i/n"."""
         index, slash, count = text.partition("/")
-        if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+        digits = index + count
+        if not (slash and index and count and digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
             raise UsageError(f"'{text}' is no shard.", hint="Write it as i/n, for instance --shard 2/8.")
         return cls(int(index), int(count))
 
