@@ -7,6 +7,7 @@ is known as ours, and a file of anybody else is not.
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ SCHEMA = 1
 FOLDER = ".irsde"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A file as far as it can be known without reading it."""
 
@@ -34,7 +35,7 @@ class Identity:
         return cls(status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What the last line about an output says; while it is pending nobody knows whether it got its name."""
 
@@ -171,7 +172,7 @@ def _read(path: Path) -> Iterator[tuple[bytes, Entry]]:
                 if event in ("pending", "done"):
                     before = Identity(int(values["input_size"]), int(values["input_mtime_ns"]))
                     made = Identity(int(values["output_size"]), int(values["output_mtime_ns"]))
-                    settings = str(values["settings"])
+                    settings = sys.intern(str(values["settings"]))
                     yield _digest(output), Entry(_digest(source), before, made, settings, event == "pending")
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
