@@ -107,6 +107,18 @@ def test_where_results_go(place: Path, stub: Path) -> None:
         assert ended.code == 2 and "is a file, not a folder" in ended.complaint
 
 
+def test_names_that_differ_in_case_alone(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system takes them for one they are refused together; no such file system can be had here."""
+    import irsde_cli.workflows.request as request
+
+    for name in ("A.png", "a.png"):
+        picture(place / "in" / name)
+    monkeypatch.setattr(request, "_probe", lambda folder: True)
+    result = Program(stub)(place / "in", place / "out", code=2)
+    assert "'A.png' and 'a.png' would both become 'a.png'" in result.stderr
+    assert not (place / "out").exists()
+
+
 def test_entries_that_are_no_files(place: Path, stub: Path) -> None:
     """Links to folders are not followed, links to files are; what waits or is a device is named and never opened."""
     folder = place / "in"
@@ -338,6 +350,17 @@ def test_control_c_on_a_terminal(place: Path, stub: Path) -> None:
     ended = running.wait()
     assert ended.code == 130 and b"interrupted" in terminal.shown and b"done" in terminal.shown
     assert b"Traceback" not in terminal.shown
+    assert not list((place / "out").glob("*.part"))
+    check_left(place, stub, ended)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal(place: Path, stub: Path, number: int) -> None:
+    """From a scheduler or a shell that ends: 128 and the signal, a summary, and no temporary file."""
+    running = started(place, stub)
+    running.signal(number)
+    ended = running.wait()
+    assert ended.code == 128 + number and "interrupted" in ended.stderr and "0 failed" in ended.stderr
     assert not list((place / "out").glob("*.part"))
     check_left(place, stub, ended)
 
