@@ -5,6 +5,7 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -189,11 +190,25 @@ def _without_values() -> Iterator[None]:
         handle.remove()
 
 
+def check_regular(path: Path) -> None:
+    """Whether a weight file can be opened: a pipe would be waited for.
+
+    Raises:
+        WeightsError: it is missing, out of reach, or no regular file.
+    """
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise WeightsError(f"no weight file '{path}'." if missing else f"'{path}': {error.strerror}.") from None
+    if not regular:
+        raise WeightsError(f"'{path}' is no regular file.")
+
+
 def _opened(path: Path) -> Any:
+    check_regular(path)
     try:
         return safe_open(path, "pt")
-    except FileNotFoundError:
-        raise WeightsError(f"no weight file '{path}'.") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"'{path}' is not a whole safetensors file: {error}.",

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
-from irsde_cli.errors import IrsdeError
+from irsde_cli.errors import IrsdeError, MachineError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,6 +81,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                 raise typer.Exit(BROKEN_PIPE) from None
             if isinstance(error, typer.Exit | typer.Abort) or os.environ.get("IRSDE_DEBUG"):
                 raise
+            if isinstance(error, OSError) and error.filename is not None:
+                complain(f"cannot use '{error.filename}': {error.strerror}.", "IRSDE_DEBUG=1 shows where.")
+                raise typer.Exit(MachineError.exit_code) from None
             complain(f"this is a bug: {type(error).__name__}: {error}.", "IRSDE_DEBUG=1 shows where; please report it.")
             raise typer.Exit(1) from None
 

@@ -1,6 +1,5 @@
 """The reference's own files: pickles of tensors by name, opened without running anything in them."""
 
-import pickle
 import warnings
 import zipfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irsde_cli.checkpoint import check_regular
 from irsde_cli.errors import WeightsError
 
 SUFFIXES = {".pth", ".pt", ".ckpt"}
@@ -25,13 +25,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, damaged, or holds anything but tensors.
     """
+    check_regular(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols that torch.save does not write: refused or read
             held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except FileNotFoundError:
-        raise WeightsError(f"no weight file '{path}'.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's unpickler has no errors of its own for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"'{path}' is not a file of weights alone: {reason}.", hint="Nothing in it was run."

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -94,7 +95,7 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
             hint=f"Give --steps a number from 1 to {num_timesteps}.",
         )
     if asked.eta is not None:
-        if asked.eta < 0:
+        if not 0 <= asked.eta < math.inf:
             raise UsageError(f"eta must be at least 0, not {asked.eta}.")
         if not takes_eta(sampler):
             raise UsageError(

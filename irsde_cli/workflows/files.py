@@ -90,6 +90,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something; one that is too long or out of reach does not, and raises nothing."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def sweep(folder: Path, owner: str) -> None:
     """Remove what an interrupted run of the same owner left, and what any run left more than a day ago."""
     for path in folder.glob(".irsde-*.part"):

@@ -189,6 +189,8 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         raise UsageError("a pipe takes one picture, without --trajectory.", hint="Name a file as OUTPUT.")
     if options.mask is not None and not options.mask.exists():
         raise UsageError(f"no such mask: '{options.mask}'.")
+    if set(options.suffix) & {"/", "\\", "\0"}:
+        raise UsageError(f"the suffix {options.suffix!r} cannot be a part of a name.")
     if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
         raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
     wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]

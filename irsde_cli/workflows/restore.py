@@ -36,7 +36,7 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.runtime import free_memory, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
-from irsde_cli.workflows.files import sweep, write_whole
+from irsde_cli.workflows.files import is_there, sweep, write_whole
 from irsde_cli.workflows.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
@@ -587,7 +587,7 @@ def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> 
 
 def _check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
     """An output may be written if it is not there, if it came from the same input, or if it may be overwritten."""
-    if options.overwrite or options.in_place or not path.exists():
+    if options.overwrite or options.in_place or not is_there(path):
         return
     entry = journal.entry(relative)
     if entry is None or not journal.came_from(entry, source):
@@ -700,6 +700,7 @@ def _film(states: Sequence[Tensor], kind: str) -> bytes:
 
 def _evenly(steps: int, count: int) -> set[int]:
     """`count` of the numbers 1 to `steps`, evenly spread, with the first and the last; one is the last."""
+    count = min(count, steps)
     if count < 2:
         return {steps} if count else set()
     return {1 + round(index * (steps - 1) / (count - 1)) for index in range(count)}

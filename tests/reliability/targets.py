@@ -1,6 +1,7 @@
 """The parsers of what nobody should trust, as functions of bytes from which only declared errors may come."""
 
 import functools
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -8,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, read_toml
+from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import InputError, UsageError, WeightsError
 from irsde_cli.images import Limits, read_picture
 from irsde_cli.systems.direct import DirectConfig
@@ -109,6 +112,24 @@ def _weights() -> list[bytes]:
     return [save_stub(_folder() / "seed.safetensors").read_bytes()]
 
 
+def pickle(data: bytes) -> None:
+    """A file of the reference, of which tensors alone are taken."""
+    path = _folder() / "model.pth"
+    path.write_bytes(data)
+    with suppress(WeightsError):
+        read_state(path)
+
+
+def _pickles() -> list[bytes]:
+    state = {"state_dict": {"module.a": torch.zeros(3), "b": torch.ones(2, 2)}}
+    found = []
+    for zipped in (True, False):
+        buffer = io.BytesIO()
+        torch.save(state, buffer, _use_new_zipfile_serialization=zipped)
+        found.append(buffer.getvalue())
+    return found
+
+
 SETTINGS = b"""task = "denoise"
 steps = 40
 betas = [0.9, 0.99]
@@ -145,6 +166,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "shard": lambda: [b"1/2", b"10/100"],
     "weights": _weights,
     "header": _headers,
+    "pickle": _pickles,
 }
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "picture": picture,
@@ -153,4 +175,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "shard": shard,
     "weights": weights,
     "header": header,
+    "pickle": pickle,
 }

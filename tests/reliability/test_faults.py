@@ -119,6 +119,51 @@ def test_names_that_differ_in_case_alone(place: Path, stub: Path, monkeypatch: p
     assert not (place / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--suffix", "/../up"], 2, "cannot be a part of a name"),
+        (["--suffix", "x" * 300], 3, "failed: a.png: cannot write"),
+        (["--trajectory", 10**9], 0, ""),
+        (["--eta", "nan", "--sampler", "ode-1"], 2, "eta must be at least 0"),
+        (["--model", "closed/x.safetensors"], 5, "Permission denied"),
+        (["--report", "closed/x"], 5, "Permission denied"),
+        (["--files-from", "closed/x"], 2, "Permission denied"),
+        (["--mask", "pipe.png", "--task", "inpaint"], 3, "'pipe.png' is not a regular file"),
+    ],
+)
+def test_options_that_lead_nowhere(place: Path, stub: Path, more: list[object], code: int, message: str) -> None:
+    """A sentence and an exit code, and no wait for what never comes."""
+    picture(place / "in" / "a.png")
+    (place / "closed").mkdir(0)
+    os.mkfifo(place / "pipe.png")
+    ended = irsde(*words(place, stub), *more, cwd=place, prepare=[without_privileges])
+    assert ended.code == code and message in ended.complaint, ended.stderr
+    assert "Traceback" not in ended.stderr and "bug" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("closed/x.png", "out"), ("in", "closed/x"), ("in", "o" * 300), ("o" * 300, "out")]
+)
+def test_places_that_lead_nowhere(place: Path, stub: Path, source: str, target: str) -> None:
+    """Out of reach, or too long for the system: one sentence, and 5."""
+    picture(place / "in" / "a.png")
+    (place / "closed").mkdir(0)
+    ended = irsde("restore", source, target, *words(place, stub)[3:], cwd=place, prepare=[without_privileges])
+    assert ended.code == 5 and "cannot use '" in ended.complaint, ended.stderr
+
+
+def test_weights_that_are_a_pipe(place: Path, stub: Path) -> None:
+    """Neither waited for nor opened."""
+    picture(place / "in" / "a.png")
+    for name in ("model.safetensors", "model.pth"):
+        os.mkfifo(place / name)
+        train = ["train", "--preset", "denoise-small", "--data", "in", "--out", "run", "--init", name]
+        for command in (train, words(place, place / name)):
+            ended = irsde(*command, cwd=place)
+            assert ended.code == 4 and name in ended.complaint, ended.stderr
+
+
 def test_entries_that_are_no_files(place: Path, stub: Path) -> None:
     """Links to folders are not followed, links to files are; what waits or is a device is named and never opened."""
     folder = place / "in"
