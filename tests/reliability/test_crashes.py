@@ -146,7 +146,7 @@ def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Loop:
     return Loop(COMMANDS[request.param], tmp_path / "loop", stub)
 
 
-@pytest.mark.parametrize(("loop", "kills"), [("restore", 9), ("draws", 3), ("in-place", 5)], indirect=["loop"])
+@pytest.mark.parametrize(("loop", "kills"), [("restore", 13), ("draws", 4), ("in-place", 7)], indirect=["loop"])
 def test_killed_at_points(loop: Loop, kills: int) -> None:
     """Before, within and after writes, fsyncs, renames and lines of the manifest, evenly spread over the run."""
     for index in range(kills):
