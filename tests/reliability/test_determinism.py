@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.cli.stub import picture, pixels, tree
+from tests.cli.test_train import SETTINGS
 from tests.reliability.processes import irsde, start
 
 SIZES = ((40, 56), (40, 56), (39, 55), (17, 64), (1, 1), (64, 64))
@@ -115,3 +116,14 @@ def test_the_same_image(place: Path, stub: Path, make: Make, sampler: str) -> No
         allowed = 1 if name.endswith(".png") else 4
         difference = np.abs(pixels(place / "whole" / name) - pixels(place / "out" / name))
         assert difference.max() <= allowed, name
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+def test_the_same_weights(place: Path) -> None:
+    """What is learnt does not depend on how many threads make the batches."""
+    (place / "mine.toml").write_text(SETTINGS + f'data = "{place / "in"}"\n')
+    for count in (1, 3):
+        words = ["train", place / "mine.toml", "--out", place / str(count), "--skip-bad", "--workers", count]
+        assert irsde(*words, cwd=place).code == 0
+    one, three = ((place / count / "model.safetensors").read_bytes() for count in ("1", "3"))
+    assert one == three

@@ -19,6 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tests.cli.stub import Program, picture, tree
+from tests.cli.test_download import Machine
+from tests.hub_server import Repo, served
 from tests.reliability.processes import Ended, Running, irsde, limited, little_memory, start, without_privileges
 
 pytestmark = pytest.mark.skipif(os.uname().sysname != "Linux", reason="provoked with what Linux has")
@@ -504,6 +506,13 @@ def test_terminals_without_colour(place: Path, stub: Path, environment: dict[str
     terminal = Terminal()
     ended = irsde(*words(place, stub), cwd=place, environment=environment, terminal=terminal.name)
     assert ended.code == 0 and b"1 done" in terminal.shown and b"\x1b[" not in terminal.shown
+
+
+def test_a_cache_that_may_not_be_written(place: Path, stub: Path) -> None:
+    """What a Hub sends finds no place: one sentence that names it."""
+    with served({"me/good": Repo({"model.safetensors": stub.read_bytes()})}) as hub:
+        _, complaint = Machine(place, hub)("download", "me/good", code=4, HF_HOME="/proc/nowhere")
+    assert "/proc/nowhere" in complaint
 
 
 def test_clocks_that_jump(place: Path, stub: Path) -> None:
