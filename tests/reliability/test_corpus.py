@@ -80,3 +80,61 @@ def test_one_run_over_all_of_them(tmp_path: Path, stub: Path) -> None:
     assert len(done) > 200 and len(failed) > 100
     memory = f"{(peak - first) >> 20} MiB more at the peak"
     print(f"{len(odds)} files, {len(done)} restored, {len(failed)} failed, {longest:.1f} s, {memory}")  # noqa: T201
+
+
+def numbered(folder: Path) -> int:
+    """The corpus, but for its longest pictures, under names that differ in more than the suffix; how many they are."""
+    folder.mkdir()
+    odds = [odd for odd in corpus() if not odd.name.startswith("long-")]
+    for index, odd in enumerate(odds):
+        (folder / f"{index}{Path(odd.name).suffix}").write_bytes(odd.data)
+    return len(odds)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--gt", "in", "--from", "in"],
+        ["train", "--preset", "denoise-small", "--data", "in", "--out", "run"],
+    ],
+    ids=["evaluate", "train"],
+)
+def test_other_commands_over_all_of_them(tmp_path: Path, words: list[str]) -> None:
+    """What cannot be used is named, and counts neither for nor against the rest."""
+    (tmp_path / "place").mkdir()
+    numbered(tmp_path / "place" / "in")
+    ended = start(*words, cwd=tmp_path / "place").wait()
+    assert ended.code == 3, ended.stderr[-2000:]
+    assert "has no pixels" in ended.complaint or "cannot be used" in ended.complaint
+    assert "Traceback" not in ended.stderr and "unexpected" not in ended.stderr and "bug" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--allow-truncated"],
+        ["--strict"],
+        ["--depth", 8],
+        ["--depth", 16],
+        *(["--format", form] for form in ("jpeg", "png", "webp", "tiff", "bmp")),
+        ["--metadata", "strip", "--samples", 2, "--spread"],
+        ["--batch-size", 4],
+        ["--trajectory", 2, "--trajectory-format", "gif"],
+        ["--report", "page"],
+        ["--in-place"],
+    ],
+    ids=lambda more: "-".join(map(str, more)).strip("-"),
+)
+def test_every_way_over_all_of_them(tmp_path: Path, stub: Path, more: list[object]) -> None:
+    """Each picture is restored or named, whatever is asked for."""
+    place = tmp_path / "place"
+    place.mkdir()
+    count = numbered(place / "in")
+    out = [] if "--in-place" in more else ["out"]
+    words = ["restore", "in", *out, "--task", "denoise", "--model", stub, "--steps", 1, "--json", *more]
+    ended = start(*words, cwd=place).wait(300)
+    assert ended.code == 3, ended.stderr[-2000:]
+    assert "Traceback" not in ended.stderr and "unexpected" not in ended.stderr
+    summary = json.loads(ended.stdout.splitlines()[-1])
+    assert summary["done"] + summary["failed"] == count and summary["done"] > 100
