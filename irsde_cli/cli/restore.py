@@ -126,7 +126,12 @@ def restore(
         ),
     ] = None,
     nodes: Annotated[
-        str | None, _panel("--nodes", panel="Model", help="Time indices to evaluate at, for instance 100,80,59,30,9.")
+        str | None,
+        _panel(
+            "--nodes",
+            panel="Model",
+            help="Times to evaluate at, like 100,80,59,30,9; auto: chosen on the pictures.",
+        ),
     ] = None,
     eta: Annotated[
         float | None, _panel("--eta", panel="Model", help="From 0, the ODE, to 1, the SDE, for the multistep samplers.")
@@ -305,6 +310,11 @@ def restore(
     chosen = choose_device(device)
     dtype = choose_precision(precision.value, chosen)
     loaded = checkpoint.load(weights.path)
+    if nodes == "auto":
+        from irsde_cli.workflows.calibrate import calibrated
+
+        planned = calibrated(planned, loaded.restorer, chosen, dtype)
+        asked = planned.options
     restoration = Restoration(loaded, asked, chosen, dtype)
     settings = describe(planned, loaded, restoration.sampling, dtype)
     if print_config:
@@ -314,10 +324,12 @@ def restore(
         return
     if not quiet:
         resolved = restoration.sampling
+        at = f" at {','.join(map(str, resolved.nodes))}" if nodes == "auto" and resolved.nodes else ""
         seen = f", trained for {loaded.header.task}" if loaded.header.task != task else ""
         typer.echo(
             f"{weights.name} ({loaded.header.step} training steps{seen}) on {chosen}, "
-            f"{resolved.sampler}, {resolved.steps} steps, seed {seed}. Other weights: {BETTER_WEIGHTS}",
+            f"{resolved.sampler}, {resolved.steps} step{'s' if resolved.steps != 1 else ''}{at}, seed {seed}. "
+            f"Other weights: {BETTER_WEIGHTS}",
             err=True,
         )
     _log(verbose, quiet)
@@ -421,7 +433,9 @@ def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:
 
 
 def _nodes(text: str | None) -> tuple[int, ...] | None:
-    return None if text is None else tuple(_whole(part.strip(), "--nodes") for part in text.split(","))
+    if text is None or text == "auto":
+        return None
+    return tuple(_whole(part.strip(), "--nodes") for part in text.split(","))
 
 
 def _whole(text: str, option: str) -> int:

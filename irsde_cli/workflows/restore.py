@@ -620,6 +620,16 @@ def _load(item: Item, options: Options, settings: str) -> _Loaded:
     return _Loaded(item, picture, before, mask, wanted, since)
 
 
+def loaded_images(plan: Plan) -> Iterator[tuple[bytes, Tensor]]:
+    """The pictures of a plan as the network gets them, (3, H, W), by key; those that cannot be read are left out."""
+    for item in plan.items():
+        try:
+            loaded = _load(item, plan.options, "")
+        except InputError:
+            continue
+        yield loaded.key, loaded.degraded()
+
+
 def _format(item: Item, options: Options) -> str | None:
     """The format to write: as asked; a single output file's own; else the input's."""
     if options.format is not None or item.output is None or options.outputs is None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -560,3 +561,18 @@ def test_stale_temporary_files_go(restore: Program, photos: Path, tmp_path: Path
         os.utime(left, (time.time() - age, time.time() - age))
     restore(photos, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").glob("*.part")] == [".irsde-1-of-2-1.part"]
+
+
+def test_nodes_chosen_on_the_pictures(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """They are said, count in resuming, and given by hand restore the same; shards would each choose their own."""
+    first = restore(photos, tmp_path / "auto", "--nodes", "auto", steps=3)
+    found = re.search(r"3 steps at (100,\d+,\d+), seed 0", first.stderr)
+    assert found is not None
+    again = restore(photos, tmp_path / "auto", "--nodes", "auto", steps=3)
+    assert "0 done, 0 failed, 6 up to date" in again.stderr
+    restore(photos, tmp_path / "hand", "--nodes", found[1], steps=3)
+    assert tree(tmp_path / "auto") == tree(tmp_path / "hand")
+    assert "up to date" in restore(photos, tmp_path / "auto", "--nodes", found[1], steps=3).stderr
+    assert "shards would choose" in restore(
+        photos, tmp_path / "shard", "--nodes", "auto", "--shard", "1/2", code=2
+    ).stderr  # fmt: skip
