@@ -155,7 +155,7 @@ def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     if settings is not None and settings.suffix == ".json":
         try:
             values = json.loads(settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"cannot read '{settings}': {error}.") from None
     elif settings is not None:
         values = read_toml(settings)

@@ -1,5 +1,6 @@
 """All that decides what is learnt, as a settings file says it."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,10 +96,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "crop", "batch_size", "accumulate", "learning_rate", "gamma", "collapse_db"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"'{name}' must be positive, not {getattr(self, name)}")
         for name in ("weight_decay", "clip_norm", "warm_up", "final_rate"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"'{name}' must be at least 0, not {getattr(self, name)}")
         for name in ("decay", "terminal_share", "swap_share"):
             if not 0 <= getattr(self, name) <= 1:

@@ -1,6 +1,7 @@
 """Training as an iterable of events: a run folder that resumes, validation, a guard, and the checkpoints."""
 
 import contextlib
+import filecmp
 import json
 import logging
 import os
@@ -27,7 +28,7 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source, load_clean, load_pairs
 from irsde_cli.training.ranks import Ranks, join
 from irsde_cli.training.trainer import Measured, Trainer
-from irsde_cli.workflows.files import sync_folder
+from irsde_cli.workflows.files import make_folder, sync_folder
 
 logger = logging.getLogger(__name__)
 SETTINGS = "settings.json"
@@ -201,9 +202,11 @@ def _train(
         )
     yield from map(Warned, warnings)
     states = States(folder, run, config, ranks)
+    states.tidy()
     newest = states.newest()
     if newest is not None:
         trainer.load_state(states.read(newest))
+        states.publish(newest, trainer.best_step)
     else:
         _begin(trainer, run)
         _write_settings(folder, config, ranks)
@@ -422,10 +425,32 @@ class States:
         if self._ranks.rank == 0:
             for path in self._whole():
                 if int(path.name.removeprefix("step-")) > step:
-                    shutil.rmtree(path, ignore_errors=True)
-            aside = self._folder / f".{LOST}.part"
-            aside.write_text(str(returns), encoding="utf-8")
-            aside.replace(self._folder / LOST)
+                    _remove(path)
+            _write_aside(self._folder / LOST, str(returns))
+        self._ranks.wait()
+
+    def tidy(self) -> None:
+        """Remove what a killed run left half done: folders, files, and the last line of the log."""
+        if self._ranks.rank == 0:
+            for path in self._folder.glob("*.part"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            log = self._folder / LOG
+            if log.exists():
+                os.truncate(log, log.read_bytes().rfind(b"\n") + 1)
+        self._ranks.wait()
+
+    def publish(self, newest: Path, best_step: int) -> None:
+        """Copy the newest and the best checkpoint to the top, which a killed run may not have come to."""
+        if self._ranks.rank == 0:
+            best = self._folder / f"step-{best_step:08d}"
+            for source, name in ((newest / NEWEST, NEWEST), (best / NEWEST, BEST)):
+                copy = self._folder / name
+                if source.exists() and not (copy.exists() and filecmp.cmp(source, copy, shallow=False)):
+                    try:
+                        _copy(source, copy)
+                    except OSError as error:
+                        _aside(copy).unlink(missing_ok=True)
+                        raise self._refusal(error) from None
         self._ranks.wait()
 
     def save(self, trainer: Trainer) -> None:
@@ -440,7 +465,7 @@ class States:
                 raise self._refusal(error) from None
             kept = {*sorted(self._whole())[-self._run.keep :], self._folder / f"step-{trainer.best_step:08d}"}
             for old in set(self._whole()) - kept:
-                shutil.rmtree(old, ignore_errors=True)
+                _remove(old)
         self._ranks.wait()
 
     def log(self, event: Progress) -> None:
@@ -450,6 +475,8 @@ class States:
         try:
             with (self._folder / LOG).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(event)) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
         except OSError as error:
             raise self._refusal(error) from None
         if self._board is None:
@@ -487,14 +514,12 @@ class States:
         fields: dict[str, Any] = {"task": self._config.task, "data": self._run.data_name, "licence": self._run.licence}
         checkpoint.save(aside / NEWEST, trainer.kept, step=trainer.step, **fields)
         for path in aside.iterdir():
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())
+            _sync(path)
+        sync_folder(aside)
         aside.rename(final)
         sync_folder(self._folder)
         for name in (NEWEST, BEST) if trainer.best_step == trainer.step else (NEWEST,):
-            copy = self._folder / f".{name}.part"
-            shutil.copyfile(final / NEWEST, copy)
-            copy.replace(self._folder / name)
+            _copy(final / NEWEST, self._folder / name)
 
     def _refusal(self, error: Exception) -> MachineError:
         reason = (error.strerror if isinstance(error, OSError) else None) or "the disk refuses to take it"
@@ -509,6 +534,43 @@ class States:
     def _best(self) -> int:
         newest = self.newest()
         return int(self.read(newest)["best_step"]) if newest is not None else -1
+
+
+def _copy(source: Path, path: Path) -> None:
+    aside = _aside(path)
+    shutil.copyfile(source, aside)
+    _name(aside, path)
+
+
+def _write_aside(path: Path, text: str) -> None:
+    aside = _aside(path)
+    aside.write_text(text, encoding="utf-8")
+    _name(aside, path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _name(aside: Path, path: Path) -> None:
+    """Force a file to the disk, and then give it its name."""
+    _sync(aside)
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a step folder; its name goes first, so that none is ever there in part."""
+    aside = folder.with_suffix(".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rename(aside)
+        shutil.rmtree(aside)
 
 
 def _board(folder: Path) -> Any:
@@ -528,7 +590,7 @@ def _held(folder: Path, ranks: Ranks) -> Iterator[None]:
         yield
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with FileLock(folder / ".lock", timeout=0):
             ranks.wait()
             yield
@@ -563,6 +625,4 @@ def _check_settings(folder: Path, config: TrainConfig) -> None:
 def _write_settings(folder: Path, config: TrainConfig, ranks: Ranks) -> None:
     """Remember the settings of a run that is about to take its first step."""
     if ranks.rank == 0:
-        aside = folder / f".{SETTINGS}.part"
-        aside.write_text(json.dumps(to_mapping(config), indent=1), encoding="utf-8")
-        aside.replace(folder / SETTINGS)
+        _write_aside(folder / SETTINGS, json.dumps(to_mapping(config), indent=1))

@@ -3,20 +3,44 @@
 The long mode is `pytest tests/reliability/test_crashes.py --slow`.
 """
 
+import io
+import json
 import random
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.cli.stub import picture, tree
 from tests.reliability import points
 from tests.reliability.power import Disk, Ordering
 from tests.reliability.processes import Ended, irsde, start
 
+SETTINGS = """
+task = "denoise"
+objective = "clean-matching"
+steps = 6
+crop = 16
+batch_size = 2
+warm_up = 2
+[model]
+prediction = "clean"
+[model.network]
+name = "pocket-unet"
+options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }
+[degradation]
+name = "gaussian-noise"
+[run]
+report_every = 1
+save_every = 2
+validate_every = 3
+keep = 2
+"""
 Files = dict[str, bytes]
 
 
@@ -72,10 +96,60 @@ def _old_or_new(name: str, before: Files, after: Files) -> set[bytes]:
     return {before[name], after[name]}
 
 
+def _photos_and_settings(place: Path) -> None:
+    for index in range(2):
+        picture(place / "clean" / f"{index}.png", 24, 20)
+    (place / "mine.toml").write_text(SETTINGS)
+
+
+def _train(place: Path, _: Path) -> list[object]:
+    folder = place / "clean"
+    return ["train", place / "mine.toml", "--data", folder, "--validation", folder, "--out", place / "run"]
+
+
+def _state(data: bytes) -> bytes:
+    """The values of a saved state; its bytes depend on which of its strings are one object."""
+    return repr(_plain(torch.load(io.BytesIO(data), weights_only=True))).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _checkpoints(folder: Path) -> Files:
+    """Checkpoints, states and settings, without the log, pictures and displays."""
+    found = {
+        name: data
+        for name, data in tree(folder).items()
+        if name.split("/")[0] not in (".lock", "log.jsonl", "validation", "tensorboard") and ".part" not in name
+    }
+    return {name: _state(data) if name.endswith(".pt") else data for name, data in found.items()}
+
+
+def _trained(folder: Path) -> Files:
+    """The checkpoints at the top, the last step, the settings and the losses."""
+    found = {name: data for name, data in _checkpoints(folder).items() if not name.startswith("step-0000000")}
+    found |= {name: data for name, data in _checkpoints(folder).items() if name.startswith("step-00000006/")}
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return found | {"losses": json.dumps({line["step"]: line["loss"] for line in lines}).encode()}
+
+
+def _steps(name: str, before: Files, after: Files) -> set[bytes]:
+    """Checkpoints at the top may be those of any step."""
+    if name in ("model.safetensors", "best.safetensors"):
+        return {data for other, data in after.items() if other.endswith("/model.safetensors")}
+    return {after[name]}
+
+
 COMMANDS = {
     "restore": Command(_photos, _restore, "out", _restored, _restored, _new),
     "draws": Command(_photos, _draws, "out", _restored, _restored, _new),
     "in-place": Command(_photos, _in_place, "in", _restored, _restored, _old_or_new),
+    "train": Command(_photos_and_settings, _train, "run", _checkpoints, _trained, _steps),
 }
 
 
@@ -90,6 +164,10 @@ class Loop:
         self.points, self.seconds = self._unbroken(place)
         self.results = command.results(place / command.changed)
         history = command.files(place / command.changed)
+        if "train" in self._words(place):
+            place = self.place()
+            assert self.run(place, "--keep", 100).code == 0
+            history = command.files(place / command.changed)
         self._before, self._after = before, history
 
     def place(self) -> Path:
@@ -146,7 +224,9 @@ def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Loop:
     return Loop(COMMANDS[request.param], tmp_path / "loop", stub)
 
 
-@pytest.mark.parametrize(("loop", "kills"), [("restore", 13), ("draws", 4), ("in-place", 7)], indirect=["loop"])
+@pytest.mark.parametrize(
+    ("loop", "kills"), [("restore", 12), ("draws", 3), ("in-place", 6), ("train", 7)], indirect=["loop"]
+)
 def test_killed_at_points(loop: Loop, kills: int) -> None:
     """Before, within and after writes, fsyncs, renames and lines of the manifest, evenly spread over the run."""
     for index in range(kills):
@@ -156,7 +236,7 @@ def test_killed_at_points(loop: Loop, kills: int) -> None:
     assert loop.kills == kills
 
 
-@pytest.mark.parametrize("loop", ["restore", "in-place"], indirect=True)
+@pytest.mark.parametrize("loop", ["restore", "in-place", "train"], indirect=True)
 def test_killed_again_and_again_at_any_instant(loop: Loop) -> None:
     """kill -9 at random instants of one run, and of those that go on with it."""
     draw, place = random.Random(0), loop.place()
@@ -186,7 +266,7 @@ def test_killed_at_every_point(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("ordering", ["names first", "names late"])
-@pytest.mark.parametrize("loop", ["restore"], indirect=True)
+@pytest.mark.parametrize("loop", ["restore", "train"], indirect=True)
 def test_power_fails(loop: Loop, ordering: Ordering, request: pytest.FixtureRequest) -> None:
     """Of what was not forced to the disk half the data are there, or none of the names; the rest is enough to go on."""
     recorded = loop.place()

@@ -464,6 +464,8 @@ def test_what_is_not_built_says_so(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"learning_rate": float("nan")}, "'learning_rate' must be positive"),
+        ({"clip_norm": float("inf")}, "'clip_norm' must be at least 0"),
         ({"leraning_rate": 1}, "Did you mean 'learning_rate'"),
         ({"steps": "many"}, "'steps' must be int"),
         ({"steps": 0}, "'steps' must be positive"),
