@@ -82,7 +82,7 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
     """Complete and check what was asked for; see `Restorer.resolve`."""
     sampler = SAMPLERS.check(asked.sampler or published.sampler)
     nodes = asked.nodes
-    if nodes is None and asked.steps is None and asked.sampler in (None, published.sampler):
+    if nodes is None and asked.sampler in (None, published.sampler) and asked.steps in (None, published.steps):
         nodes = published.nodes
     if nodes is not None:
         _check_nodes(nodes, num_timesteps)
