@@ -77,6 +77,7 @@ class DaClipRestorer(Diffusion):
     """Looks at the whole picture once, small, and then samples; tiles are told what the whole picture is."""
 
     config: DaClipConfig
+    follows_paths = True
     max_batch = 1  # pictures of unequal size share a canvas, which is not what should be looked at
 
     def __init__(self, config: DaClipConfig) -> None:

@@ -22,9 +22,11 @@ class Diffusion(Restorer):
     Attributes:
         network: the backbone, a `Network`.
         parameterisation: what its output means.
+        follows_paths: whether its training states are also its sampler's, in pixels: trajectory learning needs that.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
     """
 
+    follows_paths: bool = False
     pure_start: bool = False
     network: Network
     parameterisation: Parameterisation

@@ -60,6 +60,7 @@ class MeanReverting(Diffusion):
     """Samples with a network that knows the degraded image."""
 
     config: MeanRevertingConfig
+    follows_paths = True
 
     def __init__(self, config: MeanRevertingConfig) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ class Distill(Strategy):
         for node, clean in estimates if config.base_weight else ():
             unit = system.open_std(x0, torch.full((len(x0),), node, device=x0.device))
             losses = losses + config.base_weight / len(estimates) * _mean(((clean - x0) / unit).square())
-        self.facts = {"end": float(_mean((states[-1] - taught[0]).square()).mean().sqrt())}
+        self.facts = {"end": float(_mean((states[-1] - taught[0]).detach().square()).mean().sqrt())}
         return losses
 
     def teach(self, start: Tensor, mu: Tensor) -> dict[int, Tensor]:

@@ -268,8 +268,10 @@ def _objective(config: TrainConfig, system: Restorer) -> Any:
         if config.objective_options:
             raise UsageError(f"the objective '{config.objective}' has no settings, but 'objective_options' holds some.")
         return loaded
-    if not isinstance(system, Diffusion):
-        raise UsageError(f"the objective '{config.objective}' needs a system that samples, not '{config.system}'.")
+    if not isinstance(system, Diffusion) or not system.follows_paths:
+        raise UsageError(
+            f"the objective '{config.objective}' needs a system that samples pixels, not '{config.system}'."
+        )
     settings = from_mapping(loaded.Config, config.objective_options, "'objective_options'")  # type: ignore[attr-defined]
     try:
         return loaded(system, settings)

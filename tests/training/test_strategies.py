@@ -1,6 +1,7 @@
 """Trajectory learning: what is explored, what is learnt from it, and what is left alone."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -174,7 +175,7 @@ def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
     system = tiny()
     strategy = Consistency(system, ConsistencyConfig(steps=1))
     x0, mu, t, noise = batch()
-    assert float(strategy(system, x0, mu, t, noise, SEEDS).abs().max()) < 1e-4
+    assert float(strategy(system, x0, mu, t, noise, SEEDS).detach().abs().max()) < 1e-4
     moved = Consistency(system, ConsistencyConfig(steps=10, truth_weight=1.0))
     optimiser = torch.optim.Adam(system.parameters(), 1e-3)
     losses = []
@@ -183,7 +184,7 @@ def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
         loss = moved(system, x0, mu, t, noise, SEEDS + step % 4).mean()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
@@ -243,3 +244,20 @@ def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, An
 def test_bad_settings(objective: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+
+
+@pytest.mark.parametrize("system", ["denoising", "latent"])
+@pytest.mark.parametrize("objective", ["reinforce", "distill", "consistency"])
+def test_systems_without_such_paths_are_refused(system: str, objective: str) -> None:
+    """The Denoising-SDE learns around the clean image, and latents are no pixels."""
+    network = {"name": "unet", "options": {"nf": 8, "depth": 2, "conditional": False}}
+    model: dict[str, Any] = {"network": network}
+    if system == "latent":
+        inner = {"img_channel": 4, "width": 8, "enc_blk_nums": [1], "dec_blk_nums": [1]}
+        outer = {"ch": 8, "ch_mult": [1, 2], "embed_dim": 4}
+        model = {
+            "network": {"name": "nafnet", "options": inner},
+            "autoencoder": {"name": "latent-unet", "options": outer},
+        }
+    with pytest.raises(UsageError, match=f"needs a system that samples pixels, not '{system}'"):
+        Trainer(replace(config(objective), system=system, model=model), Ranks(torch.device("cpu")))
