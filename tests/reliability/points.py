@@ -1,7 +1,7 @@
 """The operations by which a process changes a folder, with something done before, within and after each.
 
 Python's own calls are watched (files opened for writing, `write`, `sendfile`, `fsync`, `replace`, `rename`, `unlink`,
-`rmdir`, `mkdir`), and the two writers of weights that are not Python.
+`remove`, `rmdir`, `mkdir`, `symlink`), and the two writers of weights that are not Python.
 """
 
 import base64
@@ -24,11 +24,12 @@ class Point:
     """A moment of an operation.
 
     Attributes:
-        kind: `write` (to the end of the file), `fsync`, `rename`, `unlink`, `rmdir`, `mkdir` or `create` (empty).
+        kind: `write` (to the end of the file), `fsync`, `rename`, `unlink`, `rmdir`, `mkdir`, `symlink` or `create`
+            (empty).
         moment: half of what is written has been written `within` a write.
         path: the file or folder.
         data: what is written.
-        target: the new name.
+        target: the new name, or what a link leads to.
     """
 
     kind: str
@@ -116,10 +117,22 @@ def watch(folder: Path, act: Act) -> None:
         ("rename", "replace"),
         ("rename", "rename"),
         ("unlink", "unlink"),
+        ("unlink", "remove"),
         ("rmdir", "rmdir"),
         ("mkdir", "mkdir"),
     ):
         setattr(os, name, around(kind, getattr(os, name)))
+
+    link = os.symlink
+
+    def watched_link(target: Any, path: Any, *rest: Any, **more: Any) -> None:
+        where = inside(path)
+        if not where:
+            link(target, path, *rest, **more)
+            return
+        act(Point("symlink", "before", where, target=os.fspath(target)))
+        link(target, path, *rest, **more)
+        act(Point("symlink", "after", where, target=os.fspath(target)))
 
     open_stream = io.open
 
@@ -202,6 +215,7 @@ def watch(folder: Path, act: Act) -> None:
 
     torch.save = saving(torch.save)
     vars(checkpoint)["save_file"] = saving(vars(checkpoint)["save_file"])
+    os.symlink = watched_link
     os.open = watched_file
     os.write = watched_write
     vars(os)["sendfile"] = watched_send

@@ -9,6 +9,7 @@ import irsde_cli.cli.train_progress
 import irsde_cli.samplers.multistep
 import irsde_cli.samplers.posterior
 import irsde_cli.systems.mean_reverting
+import irsde_cli.workflows.download
 import irsde_cli.workflows.report
 import irsde_cli.workflows.restore
 import irsde_cli.workflows.train  # noqa: F401

@@ -3,20 +3,29 @@
 The long mode is `pytest tests/reliability/test_crashes.py --slow`.
 """
 
+import hashlib
 import io
 import json
 import random
+import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
 
+from irsde_cli.conversions.published import export
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.weights import MODEL
 from tests.cli.stub import picture, tree
+from tests.hub_server import Repo, served
 from tests.reliability import points
 from tests.reliability.power import Disk, Ordering
 from tests.reliability.processes import Ended, irsde, start
@@ -42,6 +51,8 @@ validate_every = 3
 keep = 2
 """
 Files = dict[str, bytes]
+# What the Hub's client leaves in its cache when it is killed; it reads none of these again.
+HARMLESS = re.compile(r"hf/hub/(.*\.incomplete|.*/tmp_[-\w]+|.*\.tmp|(.*/)?tmp\w+/.*|\.locks/.*|CACHEDIR\.TAG)")
 
 
 @dataclass(frozen=True)
@@ -145,19 +156,70 @@ def _steps(name: str, before: Files, after: Files) -> set[bytes]:
     return {after[name]}
 
 
+def _older(place: Path) -> None:
+    """Weights that an earlier run put where the new ones go."""
+    folder = place / "home" / "there"
+    folder.mkdir(parents=True)
+    (folder / "good.safetensors").write_bytes(b"older")
+    (folder / "good.sha256").write_text(f"{hashlib.sha256(b'older').hexdigest()}  good.safetensors\n")
+
+
+def _fetch(place: Path, _: Path) -> list[object]:
+    return ["download", "me/good", "--local-dir", place / "home" / "there"]
+
+
+def _official(place: Path) -> None:
+    (place / "official.pth").write_bytes(_official_bytes())
+
+
+@cache
+def _official_bytes() -> bytes:
+    torch.manual_seed(0)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "official.pth"
+        export(MeanReverting(MeanRevertingConfig(NetworkConfig("unet", {"nf": 8, "depth": 2}))), [path])
+        return path.read_bytes()
+
+
+def _convert(place: Path, _: Path) -> list[object]:
+    return ["download", "rain100h", "--from", place / "official.pth", "--max-sigma", 10]
+
+
+def _fetched(folder: Path) -> Files:
+    return {
+        name: data for name, data in tree(folder).items() if not name.endswith(".part") and not HARMLESS.fullmatch(name)
+    }
+
+
+def _weights(folder: Path) -> Files:
+    """What can be loaded; a checksum beside it is that of the file, or not there yet."""
+    found = _fetched(folder)
+    for note in [name for name in found if name.endswith(".sha256")]:
+        noted, path = found.pop(note).decode(), folder / Path(note).with_suffix(".safetensors")
+        if noted:
+            assert noted == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    return found
+
+
+def _older_or_new(name: str, before: Files, after: Files) -> set[bytes]:
+    return {files[name] for files in (before, after) if name in files}
+
+
 COMMANDS = {
     "restore": Command(_photos, _restore, "out", _restored, _restored, _new),
     "draws": Command(_photos, _draws, "out", _restored, _restored, _new),
     "in-place": Command(_photos, _in_place, "in", _restored, _restored, _old_or_new),
     "train": Command(_photos_and_settings, _train, "run", _checkpoints, _trained, _steps),
+    "fetch": Command(_older, _fetch, "home", _weights, _fetched, _older_or_new),
+    "convert": Command(_official, _convert, "home", _weights, _fetched, _older_or_new),
 }
 
 
 class Loop:
     """Runs of one command, killed and run again, compared with one that nothing broke."""
 
-    def __init__(self, command: Command, folder: Path, stub: Path) -> None:
-        self.command, self.folder, self.stub = command, folder, stub
+    def __init__(self, command: Command, folder: Path, stub: Path, endpoint: str) -> None:
+        self.command, self.folder, self.stub, self.endpoint = command, folder, stub, endpoint
         self.kills = self.places = 0
         place = self.place()
         before = command.files(place / command.changed)
@@ -182,7 +244,19 @@ class Loop:
         return self.command.words(place, self.stub)
 
     def run(self, place: Path, *more: object, prepare: tuple[points.Prepare, ...] = ()) -> Ended:
-        return irsde(*self._words(place), *more, cwd=place, prepare=prepare)
+        return irsde(*self._words(place), *more, cwd=place, environment=self._environment(place), prepare=prepare)
+
+    def _environment(self, place: Path) -> dict[str, str | None]:
+        """A Hub, its cache, and a store of weights."""
+        home = place / "home"
+        return {
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(home / "hf"),
+            "HF_HUB_CACHE": None,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": None,
+            "IRSDE_WEIGHTS": str(home / "weights"),
+        }
 
     def _unbroken(self, place: Path) -> tuple[list[points.Point], float]:
         since = time.monotonic()
@@ -199,7 +273,7 @@ class Loop:
 
     def kill_after(self, seconds: float, place: Path) -> None:
         """A run that is killed whatever it does."""
-        running = start(*self._words(place), cwd=place)
+        running = start(*self._words(place), cwd=place, environment=self._environment(place))
         time.sleep(seconds)
         running.signal(signal.SIGKILL)
         self.kills += running.wait().code != 0
@@ -220,12 +294,15 @@ class Loop:
 
 
 @pytest.fixture
-def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Loop:
-    return Loop(COMMANDS[request.param], tmp_path / "loop", stub)
+def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Iterator[Loop]:
+    with served({"me/good": Repo({MODEL: stub.read_bytes()})}) as hub:
+        yield Loop(COMMANDS[request.param], tmp_path / "loop", stub, hub.endpoint)
 
 
 @pytest.mark.parametrize(
-    ("loop", "kills"), [("restore", 12), ("draws", 3), ("in-place", 6), ("train", 7)], indirect=["loop"]
+    ("loop", "kills"),
+    [("restore", 12), ("draws", 3), ("in-place", 6), ("train", 7), ("fetch", 9), ("convert", 5)],
+    indirect=["loop"],
 )
 def test_killed_at_points(loop: Loop, kills: int) -> None:
     """Before, within and after writes, fsyncs, renames and lines of the manifest, evenly spread over the run."""
