@@ -7,6 +7,7 @@ import shutil
 import sys
 import urllib.error
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,14 @@ from irsde_cli.metrics import METRICS
 from irsde_cli.registry import unknown_name
 from irsde_cli.weights import MODEL, SHIPPED, Weights, find_weights, hub, store, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights, Published
-from irsde_cli.workflows.files import refusal, sweep, sync_folder, temporary_prefix
+from irsde_cli.workflows.files import (
+    make_folder,
+    refusal,
+    shared_folder,
+    sync_folder,
+    temporary_prefix,
+    write_whole,
+)
 
 OWNER = "download"
 
@@ -123,14 +131,11 @@ def export_official(name: str, paths: Sequence[Path]) -> None:
         if path.exists():
             raise UsageError(f"'{path}' exists.", hint="Name another file, or remove it.")
     restorer = checkpoint.load(find_weights(name, "").path).restorer
-    aside = [_aside(path.parent) for path in paths]
-    try:
+    with ExitStack() as stack:
+        aside = [stack.enter_context(_aside(path.parent)) for path in paths]
         _written(lambda: export(restorer, aside), paths[0] if paths else Path())
         for source, path in zip(aside, paths, strict=True):
             _settled(source, path)
-    finally:
-        for source in aside:
-            source.unlink(missing_ok=True)
 
 
 def _check_options(wanted: Wanted) -> None:
@@ -186,7 +191,7 @@ def _published(name: str, row: Published, wanted: Wanted) -> Ready | Intended:
         raise WeightsError(f"'{name}' cannot be used: {row.refused}")
     path = _place(name, wanted)
     if path.is_file() and not wanted.files and wanted.decided == Decided():
-        return Intended(name, f"is here: {path}") if wanted.dry_run else Ready(name, path, _sha256(path))
+        return Intended(name, f"is here: {path}") if wanted.dry_run else _found(name, path)
     if not row.on_hub and not wanted.files:
         listed = " and ".join(f"'{file.name}'" for file in row.files)
         options = " ".join(f"--from {file.name}" for file in row.files)
@@ -201,12 +206,9 @@ def _published(name: str, row: Published, wanted: Wanted) -> Ready | Intended:
         hub.fetch(row.source, file.name, revision=wanted.revision, sha256=file.sha256).path for file in row.files
     )
     converted = convert(name, row, paths, wanted.decided)
-    aside = _aside(path.parent)
-    try:
+    with _aside(path.parent) as aside:
         _written(lambda: checkpoint.save(aside, converted.restorer, **converted.fields), path)
         return _kept(name, aside, path, f"converted from {' and '.join(one.name for one in paths)}")
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _place(name: str, wanted: Wanted) -> Path:
@@ -216,18 +218,15 @@ def _place(name: str, wanted: Wanted) -> Path:
 def _metric(name: str, row: MetricWeights, wanted: Wanted) -> Ready | Intended:
     path = _place(name, wanted)
     if path.is_file() and not wanted.files:
-        return Intended(name, f"is here: {path}") if wanted.dry_run else Ready(name, path, _sha256(path))
+        return Intended(name, f"is here: {path}") if wanted.dry_run else _found(name, path)
     if wanted.dry_run:
         return Intended(name, f"{row.mib:.0f} MiB would be fetched from {' and '.join(one.url for one in row.files)}")
-    aside = _aside(path.parent)
-    try:
+    with _aside(path.parent) as aside:
         with TemporaryDirectory() as folder:
             paths = wanted.files or _from_web(row, Path(folder))
             tensors = lpips_tensors(row.metric, paths)
             _written(lambda: save_file(tensors, aside), path)
         return _kept(name, aside, path, "irsde evaluate will find it")
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _from_web(row: MetricWeights, folder: Path) -> tuple[Path, ...]:
@@ -253,22 +252,24 @@ def _from_web(row: MetricWeights, folder: Path) -> tuple[Path, ...]:
 
 
 def _copied(found: Weights, path: Path) -> Ready:
-    aside = _aside(path.parent)
-    try:
+    with _aside(path.parent) as aside:
         _written(lambda: shutil.copyfile(found.path, aside), path)
         return _kept(found.name, aside, path, f"copied from {found.path}")
-    finally:
-        aside.unlink(missing_ok=True)
 
 
-def _aside(folder: Path) -> Path:
-    """A new temporary name in a folder that is there afterwards."""
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A new temporary name in a folder that is made where it is missing; nothing has that name afterwards."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise MachineError(f"cannot make the folder '{folder}': {error.strerror}.") from None
-    sweep(folder, "none")
-    return folder / f"{temporary_prefix(OWNER)}{secrets.token_hex(6)}.part"
+    aside = folder / f"{temporary_prefix(OWNER)}{secrets.token_hex(6)}.part"
+    with shared_folder(folder, OWNER):
+        try:
+            yield aside
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _written(write: Callable[[], object], path: Path) -> None:
@@ -298,20 +299,37 @@ def _settled(aside: Path, path: Path) -> None:
 
 def _kept(name: str, aside: Path, path: Path, news: str) -> Ready:
     """Give the file its name, and write its SHA-256 beside it, as `sha256sum -c` reads it."""
-    if path.parent != store() and path.exists() and _noted(path) is None:
+    if path.parent != store() and path.exists() and not _note(path).is_file():
         raise WeightsError(f"'{path}' exists, and 'irsde download' did not write it.", hint="Move it away.")
     digest = _sha256(aside)
-    note = path.with_suffix(".sha256")
-    # Without a note a file is only less known; with an older one it would seem damaged.
-    _written(lambda: note.unlink(missing_ok=True), note)
+    # Were it killed in between, with an older note the file would seem damaged, and without one somebody else's.
+    _note_down(path, "")
     _settled(aside, path)
-    _written(lambda: note.write_text(f"{digest}  {path.name}\n", encoding="utf-8"), note)
+    _note_down(path, digest)
     return Ready(name, path, digest, news)
 
 
+def _found(name: str, path: Path) -> Ready:
+    """What is there already; a run that was killed may have left its note empty."""
+    digest = _sha256(path)
+    if _note(path).is_file() and _noted(path) is None:
+        with shared_folder(path.parent, OWNER):
+            _note_down(path, digest)
+    return Ready(name, path, digest)
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _note_down(path: Path, digest: str) -> None:
+    text = f"{digest}  {path.name}\n" if digest else ""
+    write_whole(_note(path), text.encode(), OWNER, lambda _: None)
+
+
 def _noted(path: Path) -> str | None:
-    note = path.with_suffix(".sha256")
-    return note.read_text(encoding="utf-8").split(" ")[0] if note.is_file() else None
+    note = _note(path)
+    return (note.read_text(encoding="utf-8").split(" ")[0] or None) if note.is_file() else None
 
 
 def _sha256(path: Path) -> str:

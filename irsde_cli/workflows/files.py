@@ -105,3 +105,24 @@ def sweep(folder: Path, owner: str) -> None:
         with contextlib.suppress(OSError):
             if path.name.startswith(temporary_prefix(owner)) or time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
+
+
+@contextlib.contextmanager
+def shared_folder(folder: Path, owner: str) -> Iterator[None]:
+    """Runs of an owner may write to a folder at the same time; one that begins alone removes what killed ones left.
+
+    The folder itself is locked: that leaves no file in it, and a killed run's lock ends with it. Where folders cannot
+    be locked, only what is more than a day old is removed.
+    """
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(ImportError, OSError):  # not POSIX; folders that may not be read; network file systems
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, handle)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                sweep(folder, owner)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        sweep(folder, "none")
+        yield

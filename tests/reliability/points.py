@@ -215,7 +215,7 @@ def watch(folder: Path, act: Act) -> None:
 
     torch.save = saving(torch.save)
     vars(checkpoint)["save_file"] = saving(vars(checkpoint)["save_file"])
-    os.symlink = watched_link
+    vars(os)["symlink"] = watched_link
     os.open = watched_file
     os.write = watched_write
     vars(os)["sendfile"] = watched_send
