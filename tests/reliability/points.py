@@ -30,6 +30,7 @@ class Point:
         path: the file or folder.
         data: what is written.
         target: the new name, or what a link leads to.
+        time: of the file's last change, in nanoseconds, `after` a write.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Point:
     path: str
     data: bytes = b""
     target: str = ""
+    time: int = 0
 
 
 Act = Callable[[Point], None]
@@ -76,7 +78,7 @@ def _written(act: Act, path: str, data: bytes, first: Callable[[], object], seco
     first()
     act(Point("write", "within", path, data))
     second()
-    act(Point("write", "after", path, data))
+    act(Point("write", "after", path, data, time=Path(path).stat().st_mtime_ns))
 
 
 def _opened(handle: int) -> str:

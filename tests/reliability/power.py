@@ -1,6 +1,7 @@
 """A disk that loses power: what is left of a folder is what was forced to it."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -13,16 +14,22 @@ Ordering = Literal["names first", "names late"]
 
 @dataclass(eq=False)
 class Node:
-    """A file or folder, as the system shows it and as the disk has it."""
+    """A file, link or folder, as the system shows it and as the disk has it.
+
+    Attributes:
+        time: of its last change, in nanoseconds; 0 where nothing was written.
+    """
 
     data: bytes = b""
     forced_data: bytes | None = None
+    time: int = 0
+    link: str = ""
     entries: "dict[str, Node] | None" = None
     forced_entries: "dict[str, Node]" = field(default_factory=dict)
 
 
 class Disk:
-    """What the operations of a run make in the folder `root`.
+    """What the operations of a run make of the folder `root`, whose files of now are on the disk.
 
     File systems differ in what they do without fsync. With "names first" every name is on the disk at once and the
     data are not: a file whose data were not forced holds half of them. With "names late" a name is on the disk once
@@ -31,7 +38,7 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self._root = os.path.realpath(root)
-        self._node = Node(entries={})
+        self._node = _forced(root)
 
     def after(self, points: Iterable[Point]) -> Iterator[Point]:
         """Do the operations one by one, and yield each when it is done."""
@@ -66,6 +73,9 @@ class Disk:
         elif point.kind == "write":
             assert node is not None, point
             node.data += point.data
+            node.time = point.time
+        elif point.kind == "symlink":
+            above.entries[path.name] = Node(link=point.target)
         elif point.kind in ("unlink", "rmdir"):
             above.entries.pop(path.name, None)
         elif point.kind == "rename":
@@ -75,15 +85,29 @@ class Disk:
             target.entries[PurePath(point.target).name] = node
 
     def lose_power(self, place: Path, ordering: Ordering) -> None:
-        """Write what is left below `place`."""
+        """Let what is left be all that is below `place`."""
+        shutil.rmtree(place)
         _leave(self._node, place, ordering)
 
 
+def _forced(path: Path) -> Node:
+    if not path.is_dir():
+        data = path.read_bytes()
+        return Node(data, data, path.stat().st_mtime_ns)
+    entries = {inner.name: _forced(inner) for inner in path.iterdir()}
+    return Node(entries=entries, forced_entries=dict(entries))
+
+
 def _leave(node: Node, place: Path, ordering: Ordering) -> None:
+    if node.link:
+        place.symlink_to(node.link)
+        return
     if node.entries is None:
         forced = node.forced_data
         place.write_bytes(node.data[: len(node.data) // 2] if forced is None else forced)
+        if node.time:
+            os.utime(place, ns=(node.time, node.time))
         return
-    place.mkdir(exist_ok=True)
+    place.mkdir()
     for name, inner in (node.entries if ordering == "names first" else node.forced_entries).items():
         _leave(inner, place / name, ordering)
