@@ -22,6 +22,8 @@ from irsde_cli.systems.daclip import DaClipRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import DACLIP
+from irsde_cli.workflows.download import OWNER
+from irsde_cli.workflows.files import shared_folder, temporary_prefix
 from tests.cli.stub import picture, save_stub
 from tests.golden import load_golden
 from tests.hub_server import COMMIT, Hub, Repo, served
@@ -244,6 +246,35 @@ def test_killed_at_any_instant(machine: Machine, large: bytes) -> None:
     repo.pause = 0
     out, _ = machine("download", "me/good")
     assert Path(out.strip()).read_bytes() == large
+
+
+def test_a_killed_run_left_no_checksum(machine: Machine, small: bytes) -> None:
+    """Whoever finds the file next writes it."""
+    folder = machine.home / "weights"
+    folder.mkdir()
+    (folder / "lpips.safetensors").write_bytes(small)
+    note = folder / "lpips.sha256"
+    note.touch()
+    machine("download", "lpips")
+    assert note.read_text() == f"{hashlib.sha256(small).hexdigest()}  lpips.safetensors\n"
+    (folder / "lpips.safetensors").write_bytes(small[:-1])
+    machine("download", "lpips")
+    assert note.read_text() == f"{hashlib.sha256(small).hexdigest()}  lpips.safetensors\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks on folders")
+def test_what_another_run_writes_stays(machine: Machine, small: bytes) -> None:
+    """Temporary files are removed once nobody works in their folder."""
+    source, folder = machine.home / "good.safetensors", machine.home / "there"
+    source.write_bytes(small)
+    folder.mkdir()
+    aside = folder / f"{temporary_prefix(OWNER)}0.part"
+    with shared_folder(folder, OWNER):
+        aside.touch()
+        machine("download", source, "--local-dir", folder)
+        assert aside.exists()
+    machine("download", source, "--local-dir", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["good.safetensors", "good.sha256"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
