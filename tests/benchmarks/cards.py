@@ -42,7 +42,8 @@ def overview(text: str) -> str:
     for block in BLOCK.finditer(text):
         heading = text[: block.start()].rpartition("\n## ")[2].partition("\n")[0]
         caption = re.search(r"^(.*?), protocol", block[0], re.MULTILINE)
-        lines = [line for line in block[0].splitlines() if line.startswith("| ") and " - " not in line.split("|")[1]]
+        table = block[0].partition("\n|---")[2].splitlines()[1:]
+        lines = [line for line in table if line.startswith("| ") and " - " not in line.split("|")[1]]
         for number, line in enumerate(lines):
             label, *figures = (re.sub(r" \[.*?\]", "", cell).strip() for cell in line.split("|")[1:-1])
             test = f"{heading}: {caption[1]}" if caption is not None and number == 0 else ""
