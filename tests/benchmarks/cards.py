@@ -31,8 +31,9 @@ def filled(command: str) -> str:
     if done.returncode not in (0, 3):
         raise SystemExit(f"{command}: {done.stderr}")
     table = re.sub(r"; mean over images.*", ".", done.stdout.strip(), count=1)
-    if words.count("--way") > SEVERAL:  # differences, and intervals that pairs make needless
+    if words.count("--way") > SEVERAL:  # differences, intervals, and what the labels say
         table = re.sub(r" \[.*?\]", "", re.sub(r"^\| .* - .*\n?", "", table, flags=re.MULTILINE))
+        table = re.sub(r"^[^|\n]*?: (\S+ \(SHA-256 \w+\)).*; (\w+)\.$", r"\1; \2.", table, flags=re.MULTILINE)
     return f"<!-- {command} -->\n\n```sh\nirsde {command}\n```\n\n{table}\n\n<!-- end -->"
 
 
