@@ -1,5 +1,6 @@
 """At which time indices the network is evaluated."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,18 @@ FEW_STEPS = 4
 RULE_UP_TO = 20
 # The estimate of the clean image forms where the noise-to-signal ratio s / m falls through these values.
 RULE_FROM, RULE_TO = 1.0, 0.006
+
+
+def falling(nodes: Sequence[int], num_timesteps: int) -> tuple[int, ...]:
+    """The nodes, if a sampler of T time indices can go through them.
+
+    Raises:
+        ValueError: they do not fall from at most T to at least 1, or there are none.
+    """
+    if not nodes or list(nodes) != sorted(set(nodes), reverse=True) or nodes[0] > num_timesteps or nodes[-1] < 1:
+        shown = ",".join(map(str, nodes))
+        raise ValueError(f"nodes must fall from at most {num_timesteps} to at least 1, not '{shown}'")
+    return tuple(nodes)
 
 
 def even_nodes(start: int, steps: int) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -22,7 +21,7 @@ from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
-from irsde_cli.samplers.nodes import choose_nodes, times_from
+from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate
@@ -68,6 +67,7 @@ class PublishedSampling:
         sampler: a row of `irsde_cli.samplers.SAMPLERS`.
         steps: network evaluations.
         nodes: the time indices of these, if they were chosen.
+        schedules: the time indices of other numbers of steps that were.
         clip: whether clean estimates of pixels are kept in [0, 1]. The reference does not, so its own weights with
             their own sampler and steps do not either; any other sampler or number of steps does.
     """
@@ -75,6 +75,7 @@ class PublishedSampling:
     sampler: str = "posterior"
     steps: int = 100
     nodes: tuple[int, ...] | None = None
+    schedules: tuple[tuple[int, ...], ...] = ()
     clip: bool = True
 
 
@@ -82,10 +83,14 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
     """Complete and check what was asked for; see `Restorer.resolve`."""
     sampler = SAMPLERS.check(asked.sampler or published.sampler)
     nodes = asked.nodes
-    if nodes is None and asked.sampler in (None, published.sampler) and asked.steps in (None, published.steps):
-        nodes = published.nodes
+    if nodes is None and asked.sampler in (None, published.sampler):
+        chosen = {len(indices): indices for indices in (*published.schedules, published.nodes) if indices}
+        nodes = chosen.get(published.steps if asked.steps is None else asked.steps)
     if nodes is not None:
-        _check_nodes(nodes, num_timesteps)
+        try:
+            falling(nodes, num_timesteps)
+        except ValueError as error:
+            raise UsageError(f"{error}.") from None
         if asked.steps not in (None, len(nodes)):
             raise UsageError(f"{len(nodes)} nodes are {len(nodes)} steps, not {asked.steps}.")
     steps = len(nodes) if nodes is not None else published.steps if asked.steps is None else asked.steps
@@ -134,13 +139,6 @@ def centre(degraded: Tensor, scale: int, upsampling: Upsampling) -> Tensor:
     if upsampling == "nearest":
         return F.interpolate(degraded, scale_factor=scale, mode="nearest")
     return F.interpolate(degraded, scale_factor=scale, mode="bicubic", align_corners=False)
-
-
-def _check_nodes(nodes: tuple[int, ...], num_timesteps: int) -> None:
-    falling = all(late < early for early, late in pairwise(nodes))
-    if not nodes or not falling or nodes[0] > num_timesteps or nodes[-1] < 1:
-        shown = ",".join(map(str, nodes))
-        raise UsageError(f"nodes must fall from at most {num_timesteps} to at least 1, not {shown}.")
 
 
 def takes_eta(sampler: str) -> bool:

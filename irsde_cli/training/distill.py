@@ -1,20 +1,26 @@
 """Students of one to four steps, which jump where their teacher walks.
 
 The losses of Zhu et al., "Learning Efficient and Effective Trajectories for Differential Equation-based Image
-Restoration" (TPAMI 2025), on mean-reverting SDEs: the student goes its few first-order jumps with the gradient through
-all of them, and each of its states is drawn to the teacher's from the same start.
+Restoration" (TPAMI 2025), on mean-reverting SDEs: a student goes its few first-order jumps with the gradient through
+all of them, and each of its states is drawn to the teacher's from the same start. One network is the student of each
+number of steps in turn.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from irsde_cli.samplers.costs import cheapest, jump_costs
 from irsde_cli.samplers.multistep import multistep
-from irsde_cli.samplers.nodes import even_nodes, times_from
+from irsde_cli.samplers.nodes import even_nodes, falling, times_from
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.training.strategy import Strategy, chosen_nodes, predictor
+from irsde_cli.systems.parts import PublishedSampling
+from irsde_cli.training.strategy import Strategy, predictor
+
+PRICED = 25
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ class DistillConfig:
     """What a student learns from.
 
     Attributes:
-        nodes: where it evaluates; empty for the model's own `sampling.nodes`. The first may lie below T: a later start
-            for mild damage.
+        steps: of the students; each batch belongs to one of them, drawn at random. Where the model's sampler has no
+            nodes for a number, the cheapest way of so many jumps is chosen on the first batch (`samplers.costs`).
         teacher_steps: of the second-order ODE that the network walked before, the student's nodes among them.
         inner_weight: of the states between, mean squared error.
         end_weight: of the last one. It keeps the student's dependence on the start's noise.
@@ -32,7 +38,7 @@ class DistillConfig:
         norm: of the last state's losses.
     """
 
-    nodes: tuple[int, ...] = ()
+    steps: tuple[int, ...] = (1, 2, 4)
     teacher_steps: int = 20
     inner_weight: float = 100.0
     end_weight: float = 300.0
@@ -41,6 +47,8 @@ class DistillConfig:
     norm: Literal["l1", "l2"] = "l2"
 
     def __post_init__(self) -> None:
+        if not self.steps or min(self.steps) < 1 or max(self.steps) > PRICED:
+            raise ValueError(f"'steps' must be numbers from 1 to {PRICED}, not {list(self.steps)}")
         if self.teacher_steps < 1 or min(self.inner_weight, self.end_weight, self.truth_weight, self.base_weight) < 0:
             raise ValueError("'teacher_steps' must be at least 1, and no weight negative")
 
@@ -53,19 +61,46 @@ class Distill(Strategy):
     def __init__(self, system: Diffusion, config: DistillConfig) -> None:
         super().__init__(system)
         self.config = config
-        self.nodes = chosen_nodes(system, config.nodes)
-        steps = min(config.teacher_steps, self.nodes[0])
-        walked = {*even_nodes(self.nodes[0], steps), *self.nodes}
-        self.walked = tuple(sorted(walked, reverse=True))
+        sampling: PublishedSampling = system.config.sampling
+        known = (*sampling.schedules, *([sampling.nodes] if sampling.nodes else []))
+        self.students = {len(nodes): falling(nodes, system.clock.num_timesteps) for nodes in known}
+        self._published = sampling
+
+    @property
+    def sampling(self) -> PublishedSampling:
+        """The students' sampler and nodes, once they are chosen."""
+        steps = self._published.steps
+        others = tuple(nodes for count, nodes in sorted(self.students.items()) if count != steps)
+        return replace(self._published, nodes=self.students.get(steps), schedules=others)
+
+    def prepare(self, system: Diffusion, mu: Tensor, noise: Tensor, mean: Callable[[Tensor], Tensor]) -> None:
+        """See `Strategy.prepare`: the nodes of each number of steps that has none."""
+        path, last = system.clock.path(mu), system.clock.num_timesteps
+        times = times_from(even_nodes(last, min(PRICED, last)))
+        with torch.no_grad():
+            costs = jump_costs(predictor(system, mu), system.clock.start(mu, last, lambda x: noise), path, times)
+        costs = mean(costs)
+        for count in self.config.steps:
+            self.students.setdefault(count, cheapest(costs, times, count))
+
+    def get_extra_state(self) -> list[list[int]]:
+        """The nodes, for a run's state."""
+        return [list(nodes) for nodes in self.students.values()]
+
+    def set_extra_state(self, state: list[list[int]]) -> None:
+        """Take the nodes of a run's state."""
+        self.students = {len(nodes): tuple(nodes) for nodes in state}
 
     def losses(
         self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
     ) -> Tensor:
         """See `Strategy.losses`."""
         config, path = self.config, system.clock.path(mu)
-        start = system.clock.start(mu, self.nodes[0], lambda x: noise)
+        place = int(torch.randint(len(config.steps), (), generator=generators[0]))
+        nodes = self.students[config.steps[place]]
+        start = system.clock.start(mu, nodes[0], lambda x: noise)
         with torch.no_grad():
-            taught = self.teach(start, mu)
+            taught = self.teach(start, mu, nodes)
         estimates: list[tuple[int, Tensor]] = []
         live = predictor(system, mu)
 
@@ -73,9 +108,9 @@ class Distill(Strategy):
             estimates.append((t, live(x, t)))
             return estimates[-1][1]
 
-        states = list(multistep(remember, start, path, times_from(self.nodes), torch.randn_like, order=1))
+        states = list(multistep(remember, start, path, times_from(nodes), torch.randn_like, order=1))
         losses = torch.zeros(len(x0), device=x0.device)
-        for node, state in zip(self.nodes[1:], states[:-1], strict=True):
+        for node, state in zip(nodes[1:], states[:-1], strict=True):
             losses = losses + config.inner_weight * _mean((state - taught[node]).square())
         for weight, wanted in ((config.end_weight, taught[0]), (config.truth_weight, x0)):
             missed = states[-1] - wanted
@@ -86,12 +121,13 @@ class Distill(Strategy):
         self.facts = {"end": float(_mean((states[-1] - taught[0]).detach().square()).mean().sqrt())}
         return losses
 
-    def teach(self, start: Tensor, mu: Tensor) -> dict[int, Tensor]:
-        """The teacher's states by index, from 0 up to its second."""
+    def teach(self, start: Tensor, mu: Tensor, nodes: tuple[int, ...]) -> dict[int, Tensor]:
+        """The teacher's states by index, those of the student's nodes among them, from 0 up to its second."""
+        walked = sorted({*even_nodes(nodes[0], min(self.config.teacher_steps, nodes[0])), *nodes}, reverse=True)
         teacher = self.reference.system
         path = teacher.clock.path(mu)
-        states = multistep(predictor(teacher, mu), start, path, times_from(self.walked), torch.randn_like)
-        return dict(zip((*self.walked[1:], 0), states, strict=True))
+        states = multistep(predictor(teacher, mu), start, path, times_from(tuple(walked)), torch.randn_like)
+        return dict(zip((*walked[1:], 0), states, strict=True))
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ The reward is the PSNR of the end, so what is reinforced is precision: the path 
 rises and spread falls. A perceptual term in the reward weighs against it.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,11 +23,11 @@ from irsde_cli.diffusion.path import Path as Process
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.randomness import ImageNoise
 from irsde_cli.samplers.multistep import multistep
-from irsde_cli.samplers.nodes import even_nodes, times_from
+from irsde_cli.samplers.nodes import even_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training.clean_matching import clean_matching
-from irsde_cli.training.strategy import Follower, Strategy, decibels, fallen, predictor
+from irsde_cli.training.strategy import Follower, Strategy, decibels, predictor
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Reinforce(Strategy):
         super().__init__(system)
         self.config = config
         last = system.clock.num_timesteps
-        self.nodes = fallen(config.nodes or even_nodes(last, config.steps), last)
+        self.nodes = falling(config.nodes or even_nodes(last, config.steps), last)
         self.average = Follower(system)
         self._lpips = LpipsAlex.load(Path(config.lpips)) if config.perceptual_weight else None
 
@@ -138,15 +139,11 @@ class Reinforce(Strategy):
         draw = ImageNoise(generators)
         with torch.no_grad():
             states = self._ode(explore, system.clock.start(mu, self.nodes[0], lambda x: noise), path)
-            here, plain = states[index - 1], self._reward(states[-1], x0)
-            best, target = plain, states[index]
-            for _ in range(config.paths):
-                etas: list[float | Tensor] = [self._strength(here, generators), *[0.0] * (len(times) - 2)]
-                branch = list(multistep(explore, here, path, times, draw, order=1, eta=etas, recentre=False))
-                reward = self._reward(branch[-1], x0)
-                better = (reward > best)[:, None, None, None]
-                best, target = torch.maximum(best, reward), torch.where(better, branch[0], target)
-        improved = self._note(plain, best)
+            here = states[index - 1]
+            zeros: list[float | Tensor] = [0.0] * (len(times) - 2)
+            etas = ([self._strength(here, generators), *zeros] for _ in range(config.paths))
+            branches = (multistep(explore, here, path, times, draw, order=1, eta=eta, recentre=False) for eta in etas)
+            improved, target = self._best(states[index:], branches, 0, x0)
         live = multistep(
             predictor(system, mu, clip=False), here, path, times, draw, order=1, recentre=False
         )  # the one evaluation with a gradient
@@ -165,16 +162,9 @@ class Reinforce(Strategy):
         times, draw = times_from(self.nodes), ImageNoise(generators)
         explore = predictor(self.reference.system, mu)
         with torch.no_grad():
-            states = self._ode(explore, start, path)
-            plain = self._reward(states[-1], x0)
-            best, target = plain, states[index - 1]
-            for _ in range(config.paths):
-                etas = [self._strength(start, generators) for _ in self.nodes[1:]]
-                branch = list(multistep(explore, start, path, times, draw, order=1, eta=etas))
-                reward = self._reward(branch[-1], x0)
-                better = (reward > best)[:, None, None, None]
-                best, target = torch.maximum(best, reward), torch.where(better, branch[index - 1], target)
-        improved = self._note(plain, best)
+            etas = ([self._strength(start, generators) for _ in self.nodes[1:]] for _ in range(config.paths))
+            branches = (multistep(explore, start, path, times, draw, order=1, eta=eta) for eta in etas)
+            improved, target = self._best(self._ode(explore, start, path), branches, index - 1, x0)
         live = predictor(system, mu, clip=False)
 
         def saving(x: Tensor, t: int) -> Tensor:
@@ -187,8 +177,19 @@ class Reinforce(Strategy):
         ended = (reached[-1] - x0).square() / config.floor**2
         return improved * (missed + ended).flatten(1).mean(1)
 
-    def _note(self, plain: Tensor, best: Tensor) -> Tensor:
-        """Which images learn from their best path, (B,) of 0 and 1; the rewards are remembered for the log."""
+    def _best(
+        self, plainly: Sequence[Tensor], branches: Iterable[Iterable[Tensor]], place: int, x0: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Which images learn, (B,) of 0 and 1, and the state at `place` of the way whose end has the best reward.
+
+        The ways are the ODE's states and those of the branches; the rewards are remembered for the log.
+        """
+        plain = self._reward(plainly[-1], x0)
+        best, target = plain, plainly[place]
+        for branch in map(list, branches):
+            reward = self._reward(branch[-1], x0)
+            better = (reward > best)[:, None, None, None]
+            best, target = torch.maximum(best, reward), torch.where(better, branch[place], target)
         improved = (best > plain + self.config.margin).float()
         self.facts = {
             "reward": float(plain.mean()),
@@ -196,4 +197,4 @@ class Reinforce(Strategy):
             "gap": float((best - plain).mean()),
             "improved": float(improved.mean()),
         }
-        return improved
+        return improved, target

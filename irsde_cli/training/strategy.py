@@ -2,14 +2,14 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.parts import PublishedSampling
 
 
 class Follower(nn.Module):
@@ -44,6 +44,21 @@ class Strategy(nn.Module, ABC):
         self.updates: Tensor
         self.facts: dict[str, float] = {}
 
+    @property
+    def sampling(self) -> PublishedSampling | None:
+        """How the trained network is to be sampled, where the strategy decides that."""
+        return None
+
+    def prepare(self, system: Diffusion, mu: Tensor, noise: Tensor, mean: Callable[[Tensor], Tensor]) -> None:
+        """Decide what depends on the network that training begins with, on the first batch.
+
+        Args:
+            system: the network.
+            mu: degraded images (B, C, H, W) of this process.
+            noise: of their starts, (B, C, H, W).
+            mean: the mean of a tensor over all processes.
+        """
+
     @abstractmethod
     def losses(
         self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
@@ -73,24 +88,3 @@ def decibels(images: Tensor, clean: Tensor) -> Tensor:
     """PSNR of each image of a batch, (B,), clipped as a file would be."""
     error = (images.clamp(0, 1) - clean).square().flatten(1).mean(1)
     return -10 * torch.log10(error.clamp_min(1e-10))
-
-
-def fallen(nodes: Sequence[int], num_timesteps: int) -> tuple[int, ...]:
-    """The nodes, if they fall from at most T to at least 1.
-
-    Raises:
-        ValueError: they do not.
-    """
-    if not nodes or list(nodes) != sorted(set(nodes), reverse=True) or nodes[0] > num_timesteps or nodes[-1] < 1:
-        raise ValueError(f"nodes must fall from at most {num_timesteps} to at least 1, not {list(nodes)}")
-    return tuple(nodes)
-
-
-def chosen_nodes(system: Any, nodes: Sequence[int]) -> tuple[int, ...]:
-    """The nodes of a setting, or if it is empty those that the checkpoint's sampler will take.
-
-    Raises:
-        ValueError: neither names any.
-    """
-    found = tuple(nodes) or system.config.sampling.nodes or ()
-    return fallen(found, system.clock.num_timesteps)

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -144,6 +144,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if isinstance(self.objective, Strategy):
             self.objective.load_state_dict(state["objective"])
+            self._adopt_sampling()
 
     def train(self, source: Source, *, workers: int = 1) -> Iterator[Step]:
         """Train until `config.steps`, yielding each step; one that is not finite changes no weight and is the last."""
@@ -161,6 +162,10 @@ class Trainer:
             loss = 0.0
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 x0, mu, t, noise = self._states(clean, degraded, generators)
+            if self.step == 0 and isinstance(self.objective, Strategy):
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    self.objective.prepare(self.system, mu, noise, self._mean)  # type: ignore[arg-type]
+                self._adopt_sampling()
             weight = self._weights(t).to(device)
             seeds = torch.tensor([int(torch.randint(2**62, (), generator=one)) for one in generators])
             for part in zip(*(x.chunk(config.accumulate) for x in (x0, mu, t, noise, weight, seeds)), strict=True):
@@ -208,6 +213,17 @@ class Trainer:
             case "cosine":
                 final = config.final_rate / config.learning_rate
                 return factor * (final + (1 - final) * (1 + math.cos(math.pi * step / config.steps)) / 2)
+
+    def _adopt_sampling(self) -> None:
+        """A checkpoint is to be sampled as a strategy has decided."""
+        if self.objective.sampling is not None:
+            for system in (self.system, self.kept):
+                system.config = replace(system.config, sampling=self.objective.sampling)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes."""
+        total = torch.tensor(self.ranks.total(values.flatten().tolist()), dtype=values.dtype)
+        return total.view_as(values) / self.ranks.world
 
     def _generators(self, offset: int = 0) -> Iterator[list[torch.Generator]]:
         """Generators of each step to come, for the samples of this process; `offset` tells a sample's uses apart."""

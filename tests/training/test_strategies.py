@@ -10,8 +10,10 @@ from torch import Tensor
 
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import UsageError
+from irsde_cli.samplers.costs import cheapest, jump_costs
 from irsde_cli.samplers.multistep import multistep
-from irsde_cli.samplers.nodes import times_from
+from irsde_cli.samplers.nodes import even_nodes, times_from
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
 from irsde_cli.training.clean_matching import clean_matching
@@ -126,8 +128,8 @@ def test_a_student_begins_on_its_teacher_s_path() -> None:
     """With the teacher's nodes and no update, its states are those of the teacher's first-order path, bit for bit."""
     system = tiny()
     nodes = (100, 70, 35)
-    strategy = Distill(system, DistillConfig(nodes=nodes, teacher_steps=1, truth_weight=0.0))
-    assert strategy.walked == nodes
+    strategy = Distill(system, DistillConfig(steps=(3,), teacher_steps=1, truth_weight=0.0))
+    strategy.set_extra_state([list(nodes)])
     x0, mu, t, noise = batch()
     strategy(system, x0, mu, t, noise, SEEDS)
     start = system.sde.start(mu, 100, lambda x: noise)
@@ -137,14 +139,16 @@ def test_a_student_begins_on_its_teacher_s_path() -> None:
         teacher = predictor(strategy.reference.system, mu)
         again = list(multistep(teacher, start, path, times_from(nodes), torch.randn_like, order=1))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    taught = strategy.teach(start, mu)
+    taught = strategy.teach(start, mu, nodes)
+    assert [*taught] == [70, 35, 0]
     torch.testing.assert_close(taught[70], first[0])  # the second order begins with the second step
 
 
 def test_distilling_brings_the_student_to_its_teacher() -> None:
     """The one-jump student's end comes closer to that of the teacher, which stays as it was."""
     system = tiny()
-    strategy = Distill(system, DistillConfig(nodes=(100, 40), teacher_steps=8, truth_weight=0.0))
+    strategy = Distill(system, DistillConfig(steps=(2,), teacher_steps=8, truth_weight=0.0))
+    strategy.set_extra_state([[100, 40]])
     optimiser = torch.optim.Adam(system.parameters(), 1e-3)
     ends = []
     for _ in range(60):
@@ -159,15 +163,57 @@ def test_distilling_brings_the_student_to_its_teacher() -> None:
     )
 
 
-def test_the_student_s_nodes_come_from_the_model() -> None:
-    """Nodes of the settings, else those of the sampler that the checkpoint will have; neither is refused."""
-    assert Distill(tiny(sampling=PublishedSampling("ode-1", 2, (100, 30))), DistillConfig()).nodes == (100, 30)
-    system = tiny()
-    with pytest.raises(ValueError, match="nodes must fall"):
-        Distill(system, DistillConfig())
+def test_the_student_s_nodes_come_from_the_model_or_are_the_cheapest() -> None:
+    """What the sampler knows is kept; others get the cheapest way on the first batch, and states keep it."""
+    _, mu, _, noise = batch()
+    system = tiny(sampling=PublishedSampling("ode-1", 2, (100, 30)))
+    strategy = Distill(system, DistillConfig(steps=(1, 2, 4)))
+    strategy.prepare(system, mu, noise, lambda values: values)
+    times = times_from(even_nodes(100, 25))
+    costs = jump_costs(predictor(system, mu), system.sde.start(mu, 100, lambda x: noise), system.sde.path(mu), times)
+    cheap = cheapest(costs, times, 4)
+    assert strategy.students == {2: (100, 30), 1: (100,), 4: cheap}
+    assert strategy.sampling == PublishedSampling("ode-1", 2, (100, 30), ((100,), cheap))
+    other = Distill(tiny(), DistillConfig())
+    other.load_state_dict(strategy.state_dict())
+    assert other.students == strategy.students
     for nodes in ((30, 60), (101, 2), (50, 0)):
         with pytest.raises(ValueError, match="nodes must fall"):
-            Distill(system, DistillConfig(nodes=nodes))
+            Distill(tiny(sampling=PublishedSampling("ode-1", 2, nodes)), DistillConfig())
+
+
+def test_one_network_is_the_student_of_each_number_of_steps() -> None:
+    """Batches differ in how often the network is asked with a gradient: as often as one of the students asks."""
+    system = tiny()
+    _, mu, _, noise = batch()
+    strategy = Distill(system, DistillConfig(steps=(1, 2, 4), teacher_steps=4))
+    strategy.prepare(system, mu, noise, lambda values: values)
+    asked: list[int] = []
+    system.network.register_forward_hook(lambda *_: asked.append(1))
+    counts = []
+    for seed in range(12):
+        asked.clear()
+        strategy(system, *batch(), SEEDS + seed)
+        counts.append(len(asked))
+    assert set(counts) == {1, 2, 4}
+
+
+def test_a_trained_student_is_sampled_where_it_was_trained() -> None:
+    """The checkpoint's sampler has the nodes that training chose, for each number of steps; so has a resumed run's."""
+    settings = replace(config("distill", steps=[1, 2, 4], teacher_steps=4), steps=1)
+    model = {**settings.model, "sampling": {"sampler": "ode-1", "steps": 2}}
+    trainer = Trainer(replace(settings, model=model), Ranks(torch.device("cpu")))
+    next(trainer.train(Photos(), workers=1))  # type: ignore[arg-type]
+    students = trainer.objective.students
+    assert [*students] == [1, 2, 4] and all(len(nodes) == count for count, nodes in students.items())
+    resumed = Trainer(replace(settings, model=model), Ranks(torch.device("cpu")))
+    resumed.load_state(trainer.state())
+    for kept in (trainer.kept, resumed.kept):
+        for count, nodes in students.items():
+            assert kept.resolve(Sampling(steps=count)).nodes == nodes
+        assert kept.resolve(Sampling()).nodes == students[2]
+        assert kept.resolve(Sampling(steps=3)).nodes is None
+        assert kept.resolve(Sampling(sampler="posterior", steps=2)).nodes is None
 
 
 def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
@@ -188,6 +234,12 @@ def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
+class Photos:
+    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x0, mu, *_ = batch(1, seed=int(torch.randint(4, (), generator=generator)))
+        return x0, mu
+
+
 def config(objective: str, **options: Any) -> TrainConfig:
     model = {"network": {"name": "pocket-unet", "options": dict(NETWORK.options)}, "prediction": "clean"}
     return TrainConfig(
@@ -200,17 +252,12 @@ def config(objective: str, **options: Any) -> TrainConfig:
     ("objective", "options"),
     [
         ("reinforce", {"steps": 4, "paths": 2}),
-        ("distill", {"nodes": [100, 50], "teacher_steps": 4}),
+        ("distill", {"steps": [1, 2], "teacher_steps": 4}),
         ("consistency", {"steps": 4}),
     ],
 )
 def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, Any]) -> None:
     """A strategy's copies and count are part of a run's state."""
-
-    class Photos:
-        def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            x0, mu, *_ = batch(1, seed=int(torch.randint(4, (), generator=generator)))
-            return x0, mu
 
     def run(trainer: Trainer, steps: int) -> list[float]:
         found = []
@@ -237,7 +284,7 @@ def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, An
         ("reinforce", {"eta_min": 2.0}, "eta must rise"),
         ("reinforce", {"nodes": [10, 20, 5]}, "nodes must fall"),
         ("reinforce", {"perceptual_weight": 1.0}, "needs the weights of LPIPS"),
-        ("distill", {}, "nodes must fall"),
+        ("distill", {"steps": [0]}, "must be numbers from 1"),
         ("consistency", {"decay": 1.0}, "'decay'"),
     ],
 )
