@@ -3,7 +3,6 @@
 Nothing in a checkpoint is ever run; names, shapes and types are checked before anything is allocated.
 """
 
-import hashlib
 import json
 import stat
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from irsde_cli import __version__
+from irsde_cli import __version__, digests
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
@@ -74,8 +73,7 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """Of the file; it takes longer than loading it, so it waits until somebody asks."""
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return digests.sha256(self.path)
 
 
 def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, **fields: Any) -> None:

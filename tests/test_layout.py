@@ -14,7 +14,7 @@ ROOT = Path(irsde_cli.__file__).parent
 PACKAGE = ROOT.name
 LAYERS = (
     ("errors", "__version__"),
-    ("registry", "config", "randomness", "images", "runtime"),
+    ("registry", "config", "digests", "randomness", "images", "runtime"),
     ("tasks", "datasets", "weights"),
     ("diffusion", "networks", "degradations", "metrics"),
     ("restorer", "tiling", "samplers"),

@@ -1,6 +1,5 @@
 """Released files of the reference to restorers, and back: the row says lambda and T, the tensors say the network."""
 
-import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irsde_cli import checkpoint
+from irsde_cli import checkpoint, digests
 from irsde_cli.conversions.networks import recognise
 from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import WeightsError
@@ -63,7 +62,7 @@ def convert(name: str, row: Published, paths: Sequence[Path], decided: Decided) 
     config = _config(name, row, {part: network for part, (_, network, _) in found.items()}, decided)
     tensors = {f"{part}.{key}": value for part, (_, _, state) in found.items() for key, value in state.items()}
     where = " and ".join(f"'{path}'" for path, _, _ in found.values())
-    origin = "; ".join(f"{path.name} {_sha256(path)}" for path, _, _ in found.values())
+    origin = "; ".join(f"{path.name} {digests.sha256(path)}" for path, _, _ in found.values())
     return Converted(
         checkpoint.assemble(row.system, config, tensors, where),
         {"task": row.task, "data": row.data, "licence": row.licence, "origin": origin},
@@ -122,7 +121,7 @@ def _without_twin(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _check_published(file: File, path: Path) -> None:
-    if file.sha256 is not None and _sha256(path) != file.sha256:
+    if file.sha256 is not None and digests.sha256(path) != file.sha256:
         raise WeightsError(
             f"'{path}' is not the published '{file.name}': its SHA-256 differs.", hint=f"Expected {file.sha256}."
         )
@@ -178,8 +177,3 @@ def _defaults(network: str) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """What metrics take from other packages: their code and their weights, or one sentence on what is missing."""
 
-import hashlib
 import logging
 import pickle
 import re
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from irsde_cli import digests
 from irsde_cli.errors import MachineError, WeightsError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def fetched(url: str) -> Path:
             logger.warning("fetching %s", url)
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), digest, progress=False)
-        if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
+        if not digests.sha256(path).startswith(digest):
             raise WeightsError(f"its weights '{path}' are damaged.", hint="Delete them; the next run fetches them.")
         torch.load(path, map_location="cpu", weights_only=True)  # the package itself would run what it unpickles
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -5,7 +5,6 @@ HF_HUB_OFFLINE. It compares sizes and not contents, so SHA-256 is checked here.
 """
 
 import errno
-import hashlib
 import re
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irsde_cli import __version__
+from irsde_cli import __version__, digests
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 
 ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>(?!.*\.\.)\w[\w./-]*))?")
@@ -60,7 +59,7 @@ def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str 
         path = _download(repo, filename, revision, force=attempt == 2)
         blob = path.resolve()
         expected = sha256 or (blob.name if SHA256.fullmatch(blob.name) else None)
-        found = _sha256(path)
+        found = digests.sha256(path)
         if expected in (None, found):
             return Fetched(path, path.parent.name, found)
         blob.unlink(missing_ok=True)
@@ -133,11 +132,6 @@ def _quiet_unless_watched() -> None:
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _explained(

@@ -1,6 +1,5 @@
 """Weights made ready as an iterable of events: fetched from the Hub or taken from files, converted, checked, kept."""
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -16,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from irsde_cli import checkpoint
+from irsde_cli import checkpoint, digests
 from irsde_cli.conversions.lpips import lpips_tensors
 from irsde_cli.conversions.published import Decided, convert, export
 from irsde_cli.errors import IrsdeError, MachineError, UsageError, WeightsError
@@ -27,8 +26,9 @@ from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights
 from irsde_cli.workflows.files import (
     make_folder,
     refusal,
+    rename,
     shared_folder,
-    sync_folder,
+    sync_file,
     temporary_prefix,
     write_whole,
 )
@@ -110,7 +110,7 @@ def verify(names: Sequence[str]) -> Iterator[Ready | Refused]:
                 METRICS.load(METRIC_WEIGHTS[name].metric).load(path)
             else:
                 checkpoint.load(path)
-            found, noted = _sha256(path), _noted(path)
+            found, noted = digests.sha256(path), _noted(path)
             if noted not in (None, found):
                 raise WeightsError(
                     f"'{path}' has the SHA-256 {found}; when it came it was {noted}.", hint="Download it again."
@@ -289,10 +289,8 @@ def _settled(aside: Path, path: Path) -> None:
         mask = os.umask(0)
         os.umask(mask)
         aside.chmod(0o666 & ~mask)  # writers of tensors keep it to its owner
-        with aside.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
+        sync_file(aside)
+        rename(aside, path)
 
     _written(settle, path)
 
@@ -301,7 +299,7 @@ def _kept(name: str, aside: Path, path: Path, news: str) -> Ready:
     """Give the file its name, and write its SHA-256 beside it, as `sha256sum -c` reads it."""
     if path.parent != store() and path.exists() and not _note(path).is_file():
         raise WeightsError(f"'{path}' exists, and 'irsde download' did not write it.", hint="Move it away.")
-    digest = _sha256(aside)
+    digest = digests.sha256(aside)
     # Were it killed in between, with an older note the file would seem damaged, and without one somebody else's.
     _note_down(path, "")
     _settled(aside, path)
@@ -311,7 +309,7 @@ def _kept(name: str, aside: Path, path: Path, news: str) -> Ready:
 
 def _found(name: str, path: Path) -> Ready:
     """What is there already; a run that was killed may have left its note empty."""
-    digest = _sha256(path)
+    digest = digests.sha256(path)
     if _note(path).is_file() and _noted(path) is None:
         with shared_folder(path.parent, OWNER):
             _note_down(path, digest)
@@ -330,8 +328,3 @@ def _note_down(path: Path, digest: str) -> None:
 def _noted(path: Path) -> str | None:
     note = _note(path)
     return (note.read_text(encoding="utf-8").split(" ")[0] or None) if note.is_file() else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Evaluating as an iterable of events: pairs in, figures out, scored beside the sampler."""
 
-import hashlib
 import math
 import os
 import time
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli import __version__, checkpoint
+from irsde_cli import __version__, checkpoint, digests
 from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import clean_alone, locate, mask_folder
 from irsde_cli.datasets.pairing import Pair, Pairing, find_masks, pair_folders, pictures_of
@@ -210,7 +209,7 @@ def evaluate(
         "version": __version__,
         "device": str(where),
         "precision": str(dtype or torch.float32).removeprefix("torch."),
-        "lpips": None if options.lpips is None else hashlib.sha256(options.lpips.read_bytes()).hexdigest(),
+        "lpips": None if options.lpips is None else digests.sha256(options.lpips),
         "contenders": {one.contender.label: one.facts for one in contenders},
     }
     count = f"{len(pairs)} pair{'s' * (len(pairs) != 1)}" if whole_set else f"{len(pairs)} of {expected} pairs"

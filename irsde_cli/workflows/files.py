@@ -39,12 +39,23 @@ def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os
             status = aside.stat()
         before_rename(status)
         with _refused(path):
-            aside.replace(path)
-            sync_folder(path.parent)
+            rename(aside, path)
             return path.stat()
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def rename(aside: Path, path: Path) -> None:
+    """Give a file or folder whose bytes are on the disk its name, and force that to the disk too."""
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's bytes to the disk."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source, load_clean, load_pairs
 from irsde_cli.training.ranks import Ranks, join
 from irsde_cli.training.trainer import Measured, Trainer
-from irsde_cli.workflows.files import make_folder, sync_folder
+from irsde_cli.workflows.files import make_folder, rename, sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
 SETTINGS = "settings.json"
@@ -514,10 +514,9 @@ class States:
         fields: dict[str, Any] = {"task": self._config.task, "data": self._run.data_name, "licence": self._run.licence}
         checkpoint.save(aside / NEWEST, trainer.kept, step=trainer.step, **fields)
         for path in aside.iterdir():
-            _sync(path)
+            sync_file(path)
         sync_folder(aside)
-        aside.rename(final)
-        sync_folder(self._folder)
+        rename(aside, final)
         for name in (NEWEST, BEST) if trainer.best_step == trainer.step else (NEWEST,):
             _copy(final / NEWEST, self._folder / name)
 
@@ -539,29 +538,19 @@ class States:
 def _copy(source: Path, path: Path) -> None:
     aside = _aside(path)
     shutil.copyfile(source, aside)
-    _name(aside, path)
+    sync_file(aside)
+    rename(aside, path)
 
 
 def _write_aside(path: Path, text: str) -> None:
     aside = _aside(path)
     aside.write_text(text, encoding="utf-8")
-    _name(aside, path)
+    sync_file(aside)
+    rename(aside, path)
 
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
-
-
-def _name(aside: Path, path: Path) -> None:
-    """Force a file to the disk, and then give it its name."""
-    _sync(aside)
-    aside.replace(path)
-    sync_folder(path.parent)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
 
 
 def _remove(folder: Path) -> None:

@@ -27,8 +27,8 @@ from irsde_cli.restorer import last
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import choose_nodes, even_nodes, times_from
 from irsde_cli.samplers.posterior import posterior
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.systems.parts import centre, clean_predictor
 from irsde_cli.tiling import Reduced
 from irsde_cli.weights import find_weights
 
@@ -88,17 +88,15 @@ def chosen(nodes: str, path: Process, steps: int, start: int) -> tuple[int, ...]
 def restore(restorer: MeanReverting, degraded: Tensor, key: str, variant: Variant, steps: int) -> Tensor:
     """One draw (1, 3, H, W)."""
     noise = ImageNoise([generator_for(0, key.encode())])
-    mu = centre(degraded, restorer.scale, restorer.config.upsampling)
-    path = restorer.sde.path(mu)
-    predict = clean_predictor(restorer.network, restorer.parameterisation, path, mu, Reduced(torch.bfloat16), clip=True)
-    first = restorer.config.num_timesteps
-    times = times_from(chosen(variant.nodes, path, steps, first))
+    reverse = restorer.reverse(degraded, noise, restorer.resolve(Sampling()), Reduced(torch.bfloat16))
+    times = times_from(chosen(variant.nodes, reverse.path, steps, reverse.first))
     solver: Any = posterior
     if variant.eta is not None:
         options: dict[str, Any] = {"eta": variant.eta, "coefficient": variant.coefficient, "recentre": variant.recentre}
         solver = partial(multistep, order=2, **options)
     with torch.inference_mode():
-        return last(solver(predict, restorer.sde.start(mu, first, noise), path, times, noise)).clamp(0, 1)
+        states = solver(reverse.predict_clean, reverse.start(reverse.first), reverse.path, times, noise)
+        return last(states).clamp(0, 1)
 
 
 def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Sequence[int]) -> Iterator[list[str]]:

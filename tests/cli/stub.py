@@ -16,6 +16,25 @@ from irsde_cli.systems.parts import NetworkConfig
 
 NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
 
+TRAINING = """
+task = "denoise"
+objective = "clean-matching"
+crop = 16
+batch_size = 2
+warm_up = 2
+steps = {steps}
+[model]
+prediction = "clean"
+[model.network]
+name = "pocket-unet"
+options = {{ widths = [8, 8], blocks = [1, 1], time_dim = 8 }}
+[degradation]
+name = "gaussian-noise"
+[run]
+report_every = 1
+save_every = {save_every}
+"""
+
 
 def save_stub(path: Path, **settings: Any) -> Path:
     torch.manual_seed(0)

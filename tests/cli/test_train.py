@@ -16,26 +16,10 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from tests.cli.stub import TRAINING
 from tests.cli.test_processes import ENVIRONMENT, irsde
 
-SETTINGS = """
-task = "denoise"
-objective = "clean-matching"
-steps = 40
-crop = 16
-batch_size = 2
-warm_up = 2
-[model]
-prediction = "clean"
-[model.network]
-name = "pocket-unet"
-options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }
-[degradation]
-name = "gaussian-noise"
-[run]
-report_every = 1
-save_every = 5
-"""
+SETTINGS = TRAINING.format(steps=40, save_every=5)
 
 
 @pytest.fixture

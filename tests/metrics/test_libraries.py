@@ -42,7 +42,7 @@ def test_the_package_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_torchvision_does_not_fit_torch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the registry's torchvision does on import beside a CPU build of torch, in one sentence."""
     package, metric = PACKAGES[name]
-    broken = "import torch\ntorch.library.register_fake('torchvision::nms')(lambda: None)\n"
+    broken = "from torch import library\nlibrary.register_fake('torchvision::nms')(lambda: None)\n"
     for module, text in (("torchvision", broken), (package, "import torchvision\n")):
         (tmp_path / module).mkdir()
         (tmp_path / module / "__init__.py").write_text(text)

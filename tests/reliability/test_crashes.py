@@ -24,32 +24,13 @@ from irsde_cli.conversions.published import export
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights import MODEL
-from tests.cli.stub import picture, tree
+from tests.cli.stub import TRAINING, picture, tree
 from tests.hub_server import Repo, served
 from tests.reliability import points
 from tests.reliability.power import Disk, Ordering
 from tests.reliability.processes import Ended, irsde, start
 
-SETTINGS = """
-task = "denoise"
-objective = "clean-matching"
-steps = 6
-crop = 16
-batch_size = 2
-warm_up = 2
-[model]
-prediction = "clean"
-[model.network]
-name = "pocket-unet"
-options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }
-[degradation]
-name = "gaussian-noise"
-[run]
-report_every = 1
-save_every = 2
-validate_every = 3
-keep = 2
-"""
+SETTINGS = TRAINING.format(steps=6, save_every=2) + "validate_every = 3\nkeep = 2\n"
 Files = dict[str, bytes]
 CACHE = "hf/"
 # What the Hub's client leaves in its cache when it is killed; it reads none of these again.
