@@ -99,17 +99,29 @@ def restore(restorer: MeanReverting, degraded: Tensor, key: str, variant: Varian
         return last(states).clamp(0, 1)
 
 
-def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Sequence[int]) -> Iterator[list[str]]:
-    """A row a variant: PSNR and LPIPS at each count."""
-    restorer = checkpoint.load(find_weights(None, task).path).restorer
-    assert isinstance(restorer, MeanReverting)
+def made_pairs(task: str, photos: dict[str, Tensor], multiple: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Each photograph (1, 3, H, W), cut to a multiple of the network's, and what is to be restored."""
     name, options = TESTS[task]
     degradation = build_degradation(DegradationConfig(name, options))
     pairs = {}
     for key, photo in photos.items():
-        side = degradation.scale * restorer.multiple
+        side = degradation.scale * multiple
         clean = photo[..., : photo.shape[-2] // side * side, : photo.shape[-1] // side * side]
         pairs[key] = (clean, degradation.apply(clean, generator_for(1, key.encode())))
+    return pairs
+
+
+def read_photos(folder: Path, limit: int | None) -> dict[str, Tensor]:
+    """The first pictures of a folder, (1, 3, H, W) each."""
+    paths = sorted(path for path in folder.iterdir() if looks_like_picture(path))[:limit]
+    return {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
+
+
+def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Sequence[int]) -> Iterator[list[str]]:
+    """A row a variant: PSNR and LPIPS at each count."""
+    restorer = checkpoint.load(find_weights(None, task).path).restorer
+    assert isinstance(restorer, MeanReverting)
+    pairs = made_pairs(task, photos, restorer.multiple)
     for variant in variants():
         cells = [str(variant)]
         for steps in counts:
@@ -132,8 +144,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 20])
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.photos.iterdir() if looks_like_picture(path))[: arguments.limit]
-    photos = {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
+    photos = read_photos(arguments.photos, arguments.limit)
     lpips = LpipsAlex.load(arguments.lpips)
     for task in arguments.tasks:
         print(f"\n**{task}**, {len(photos)} photographs: PSNR (dB) / LPIPS\n")
