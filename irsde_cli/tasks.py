@@ -13,12 +13,14 @@ class Task:
     Attributes:
         summary: completes "restore images: ...".
         weights: the shipped network, a row of `irsde_cli.weights.SHIPPED`; `None` where none ships.
+        fast: the shipped network for at most four evaluations; `None` where `weights` is the better one there too.
         dataset: the data set that the field reports.
         needs_mask: whether `--mask` must say which pixels are known.
     """
 
     summary: str
     weights: str | None = None
+    fast: str | None = None
     dataset: str | None = None
     needs_mask: bool = False
 

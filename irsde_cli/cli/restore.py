@@ -298,7 +298,8 @@ def restore(
         trajectory_format=trajectory_format.value,
     )
     planned = plan(asked, lambda: _piped(asked.limits.max_file_bytes), touch=not (dry_run or print_config))
-    weights = find_weights(model, task)
+    short = asked.sampling.is_short and nodes is None and asked.estimate == "sample"
+    weights = find_weights(model, task, short=short)
 
     from irsde_cli import checkpoint
     from irsde_cli.cli.progress import display

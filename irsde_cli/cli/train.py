@@ -39,7 +39,9 @@ def train(
     degradation: Annotated[
         str | None, typer.Option(help="Damage clean pictures this way; 'none': --data holds pairs.")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Begin with these weights: .safetensors, or .pth.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Begin with these weights: a name, a file, an id of the Hub.")
+    ] = None,
     objective: Annotated[str | None, typer.Option(help="What a batch teaches.")] = None,
     optimiser: Annotated[str | None, typer.Option(help="adam, adamw or lion.")] = None,
     schedule: Annotated[str | None, typer.Option(help="plateau, multi-step or cosine.")] = None,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, fields, replace
 
+FEW = 4
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -22,6 +24,11 @@ class Sampling:
     eta: float | None = None
     noise_level: float | None = None
     clip: bool | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether all that is asked for is few evaluations: what networks with the suffix `-fast` are made for."""
+        return self.steps is not None and self.steps <= FEW and replace(self, steps=None) == Sampling()
 
     def over(self, other: "Sampling") -> "Sampling":
         """These settings, with `other`'s where these are `None`."""

@@ -53,7 +53,7 @@ def stored_path(name: str) -> Path:
     return store() / f"{name}.safetensors"
 
 
-def find_weights(model: str | None, task: str) -> Weights:
+def find_weights(model: str | None, task: str, *, short: bool = False) -> Weights:
     """The weights that `--model` and `--task` name; those of the Hub are fetched.
 
     Args:
@@ -61,12 +61,14 @@ def find_weights(model: str | None, task: str) -> Weights:
             `model.safetensors`, or `owner/name` on the Hub, with `@revision` if wanted; `None` takes the task's
             shipped network.
         task: a row of `irsde_cli.tasks.TASKS`.
+        short: take the task's network for few evaluations, where one ships.
 
     Raises:
         WeightsError: there are none.
     """
     if model is None:
-        name = get_task(task).weights
+        row = get_task(task)
+        name = row.fast if short and row.fast else row.weights
         if name is None:
             known = ", ".join(task for task, row in TASKS.items() if row.weights)
             raise WeightsError(

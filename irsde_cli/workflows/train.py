@@ -28,6 +28,7 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source, load_clean, load_pairs
 from irsde_cli.training.ranks import Ranks, join
 from irsde_cli.training.trainer import Measured, Trainer
+from irsde_cli.weights import find_weights
 from irsde_cli.workflows.files import make_folder, rename, sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class RunConfig:
         out: folder of the run.
         validation: a folder like `data`, to measure on.
         pairs: how the stem of a degraded file follows from that of its clean one.
-        init: a checkpoint, ours or the reference's, to begin with.
+        init: weights to begin with: all that `--model` of restore takes, or a file of the reference's.
         skip_bad: go on without pictures that cannot be used.
         workers: threads that make batches.
         report_every: steps between two `Progress`.
@@ -360,6 +361,7 @@ def _begin(trainer: Trainer, run: RunConfig) -> None:
             part = "autoencoder"
         tensors = {f"{part}.{name}": tensor for name, tensor in bare.items()}
     else:
+        path = find_weights(run.init, "").path
         tensors = checkpoint.load(path).restorer.state_dict()
     _check_init(path, expected, tensors)
     trainer.start_from(tensors)

@@ -1,25 +1,20 @@
-"""Put the network of a training run into the package: half precision, with the sampler of its preset.
+"""Put the network of a training run into the package: half precision, with its own sampler.
 
 python -m tests.benchmarks.ship RUN NAME [--data-name TEXT --licence TEXT]
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from irsde_cli import checkpoint
-from irsde_cli.config import from_mapping
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems import read_config
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.tiling import Evaluate, Tiles, whole
-from irsde_cli.training.config import TrainConfig
 from irsde_cli.weights import shipped_path
-from irsde_cli.workflows.presets import read_preset
 
 
 def tile_tolerance(restorer: Restorer) -> float:
@@ -43,14 +38,8 @@ def main() -> None:
     parser.add_argument("--licence", help="the terms of the data, where the run does not say")
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.run / "model.safetensors")
-    preset = from_mapping(
-        TrainConfig, {k: v for k, v in read_preset(arguments.name).items() if k != "run"}, arguments.name
-    )
     restorer = loaded.restorer
     assert isinstance(restorer, MeanReverting)
-    restorer.config = replace(
-        restorer.config, sampling=read_config(preset.system, preset.model, arguments.name).sampling
-    )
     header = loaded.header
     checkpoint.save(
         shipped_path(arguments.name),

@@ -15,10 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+import irsde_cli
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import DivergedError, InputError, MachineError, UsageError, WeightsError
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training.config import TrainConfig
@@ -376,6 +378,18 @@ def test_fine_tuning_begins_with_a_checkpoint(photos: Path, tmp_path: Path) -> N
     with pytest.raises(WeightsError, match="not a file of weights alone"):
         run(TINY, photos, tmp_path / "evil", init=str(tmp_path / "evil.pth"))
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_run_begins_with_a_shipped_name(photos: Path, tmp_path: Path) -> None:
+    """Students of a shipped network: its weights at first, and in the end times for one, two and four evaluations."""
+    values = {key: value for key, value in presets.read_preset("denoise-fast").items() if key != "run"}
+    config = from_mapping(TrainConfig, values, "'denoise-fast'")
+    config = replace(config, steps=1, crop=16, batch_size=2, learning_rate=1e-9, precision="fp32")
+    run(config, photos, tmp_path / "run", init="denoise-small")
+    trained = checkpoint.load(tmp_path / "run" / "model.safetensors").restorer
+    before = irsde_cli.load("denoise").state_dict()
+    assert all(torch.allclose(tensor, before[name], atol=1e-6) for name, tensor in trained.state_dict().items())
+    assert [len(trained.resolve(Sampling(steps=steps)).nodes or ()) for steps in (1, 2, 3, 4)] == [1, 2, 0, 4]
 
 
 def test_one_run_a_folder(photos: Path, tmp_path: Path) -> None:
