@@ -1,6 +1,6 @@
 """What the studies left open: nodes, second-order coefficient and recentred start, on the networks that ship.
 
-    python -m tests.benchmarks.solvers PHOTOS LPIPS [TASK ...] [--limit N] [--steps N ...]
+    python -m tests.benchmarks.solvers PHOTOS LPIPS [TASK ...] [--limit N] [--side N] [--steps N ...]
 
 Every variant changes one thing of its base. PHOTOS are degraded from seed 1 as each network's preset says, unless the
 table below names a level; all variants share the noise of seed 0. Prints a Markdown table a task: RGB, 8-bit.
@@ -9,9 +9,8 @@ table below names a level; all variants share the noise of seed 0. Prints a Mark
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import choose_nodes, even_nodes, times_from
-from irsde_cli.samplers.posterior import posterior
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.tiling import Reduced
@@ -47,17 +45,17 @@ NODES = ("rule", "even", "to 1")
 
 @dataclass(frozen=True)
 class Variant:
-    """A solver of second order, or the posterior sampler where `eta` is `None`."""
+    """A way to sample; order 1 at eta 1 is the posterior sampler."""
 
-    eta: float | None
+    order: Literal[1, 2]
+    eta: float
     nodes: str
-    coefficient: str = "midpoint"
+    coefficient: Literal["midpoint", "exact"] = "midpoint"
     recentre: bool = True
 
     def __str__(self) -> str:
-        if self.eta is None:
-            return f"posterior, nodes {self.nodes}"
-        parts = ["ode-2" if self.eta == 0 else "sde-2", f"nodes {self.nodes}"]
+        name = {0.0: f"ode-{self.order}", 1.0: f"sde-{self.order}"}.get(self.eta, f"sde-{self.order}, eta {self.eta:g}")
+        parts = ["posterior" if name == "sde-1" else name, f"nodes {self.nodes}"]
         parts += [] if self.coefficient == "midpoint" else [self.coefficient]
         parts += [] if self.recentre else ["not recentred"]
         return ", ".join(parts)
@@ -66,14 +64,15 @@ class Variant:
 def variants() -> Iterator[Variant]:
     """One thing changed at a time."""
     for eta in (0.0, 1.0):
-        base = Variant(eta, "rule")
+        base = Variant(2, eta, "rule")
         yield base
         yield from (replace(base, nodes=nodes) for nodes in NODES[1:])
         yield replace(base, coefficient="exact")
-        yield replace(base, nodes="even", coefficient="exact")
         if eta == 0:
             yield replace(base, recentre=False)
-    yield from (Variant(None, nodes) for nodes in NODES)
+    for eta in (0.0, 0.5, 1.0):
+        yield from (Variant(1, eta, nodes) for nodes in NODES[:2])
+    yield Variant(1, 0.0, "even", recentre=False)
 
 
 def chosen(nodes: str, path: Process, steps: int, start: int) -> tuple[int, ...]:
@@ -90,12 +89,11 @@ def restore(restorer: MeanReverting, degraded: Tensor, key: str, variant: Varian
     noise = ImageNoise([generator_for(0, key.encode())])
     reverse = restorer.reverse(degraded, noise, restorer.resolve(Sampling()), Reduced(torch.bfloat16))
     times = times_from(chosen(variant.nodes, reverse.path, steps, reverse.first))
-    solver: Any = posterior
-    if variant.eta is not None:
-        options: dict[str, Any] = {"eta": variant.eta, "coefficient": variant.coefficient, "recentre": variant.recentre}
-        solver = partial(multistep, order=2, **options)
     with torch.inference_mode():
-        states = solver(reverse.predict_clean, reverse.start(reverse.first), reverse.path, times, noise)
+        states = multistep(
+            reverse.predict_clean, reverse.start(reverse.first), reverse.path, times, noise,
+            order=variant.order, eta=variant.eta, coefficient=variant.coefficient, recentre=variant.recentre,
+        )  # fmt: skip
         return last(states).clamp(0, 1)
 
 
@@ -115,6 +113,15 @@ def read_photos(folder: Path, limit: int | None) -> dict[str, Tensor]:
     """The first pictures of a folder, (1, 3, H, W) each."""
     paths = sorted(path for path in folder.iterdir() if looks_like_picture(path))[:limit]
     return {path.name: to_tensor(read_picture(path, path.name))[None] for path in paths}
+
+
+def middles(photos: dict[str, Tensor], side: int) -> dict[str, Tensor]:
+    """The central squares."""
+    cut = {}
+    for key, photo in photos.items():
+        top, left = (max(0, (size - side) // 2) for size in photo.shape[-2:])
+        cut[key] = photo[..., top : top + side, left : left + side]
+    return cut
 
 
 def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Sequence[int]) -> Iterator[list[str]]:
@@ -142,9 +149,11 @@ def main() -> None:
     parser.add_argument("lpips", type=Path)
     parser.add_argument("tasks", nargs="*", default=[*TESTS], metavar="TASK")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--side", type=int, help="of the middle square that counts; the whole picture if left out")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 20])
     arguments = parser.parse_args()
     photos = read_photos(arguments.photos, arguments.limit)
+    photos = middles(photos, arguments.side) if arguments.side else photos
     lpips = LpipsAlex.load(arguments.lpips)
     for task in arguments.tasks:
         print(f"\n**{task}**, {len(photos)} photographs: PSNR (dB) / LPIPS\n")

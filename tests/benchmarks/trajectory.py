@@ -28,7 +28,7 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.tiling import Reduced
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.calibrate import WALK
-from tests.benchmarks.solvers import made_pairs, read_photos
+from tests.benchmarks.solvers import made_pairs, middles, read_photos
 
 COUNTS = (1, 2, 4, 8, 100)
 SAMPLERS = ("posterior", "ode-1", "ode-2")
@@ -113,17 +113,9 @@ def main() -> None:
     for label, path in models:
         restorer = checkpoint.load(path).restorer
         assert isinstance(restorer, Diffusion)
-        pairs = pairs or made_pairs(arguments.task, _middles(photos, arguments.side), restorer.multiple)
+        pairs = pairs or made_pairs(arguments.task, middles(photos, arguments.side), restorer.multiple)
         for row in rows(label, restorer, pairs, lpips):
             print("| " + " | ".join(row) + " |", flush=True)
-
-
-def _middles(photos: dict[str, Tensor], side: int) -> dict[str, Tensor]:
-    cut = {}
-    for key, photo in photos.items():
-        top, left = (max(0, (size - side) // 2) for size in photo.shape[-2:])
-        cut[key] = photo[..., top : top + side, left : left + side]
-    return cut
 
 
 if __name__ == "__main__":
