@@ -72,11 +72,16 @@ class MeanRevertingSDE:
 
     def alpha(self, t: Tensor, like: Tensor) -> Tensor:
         """alpha_t for indices t (B,), shaped to multiply `like` (B, C, H, W)."""
-        return _pick(torch.exp(-self.theta_bar), t, like)
+        return pick(torch.exp(-self.theta_bar), t, like)
 
     def std(self, t: Tensor, like: Tensor) -> Tensor:
         """Standard deviation of x_t given x_0, shaped to multiply `like`."""
-        return _pick(self.std_table, t, like)
+        return pick(self.std_table, t, like)
+
+    def half_log_snr(self) -> Tensor:
+        """ln(alpha / sqrt(1 - alpha^2)) at t = 1..T, (T,) float64, falling."""
+        alpha = torch.exp(-self.theta_bar[1:].double())
+        return torch.log(alpha / torch.sqrt(1 - alpha**2))
 
     def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
         """x_t given x_0: images (B, C, H, W), t (B,) in 0..T."""
@@ -89,18 +94,18 @@ class MeanRevertingSDE:
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""
-        step = _pick(self.theta_step, t, x)
+        step = pick(self.theta_step, t, x)
         score = -noise / self.std(t, x)
         return x - step * (mu - x) + 2 * self.stationary_std**2 * step * score
 
     def reverse_gain(self, t: Tensor, like: Tensor) -> Tensor:
         """How far a unit of noise moves `reverse_mean`, shaped to multiply `like`."""
-        return 2 * self.stationary_std**2 * _pick(self.theta_step, t, like) / self.std(t, like)
+        return 2 * self.stationary_std**2 * pick(self.theta_step, t, like) / self.std(t, like)
 
     def posterior(self, x: Tensor, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
         """x_{t-1} given x_t and x_0, t (B,) in 1..T; its mean is the paper's optimal reverse state."""
-        step, total = _pick(self.theta_step, t, x), _pick(self.theta_bar, t, x)
-        before = _pick(self.theta_bar, t - 1, x)
+        step, total = pick(self.theta_step, t, x), pick(self.theta_bar, t, x)
+        before = pick(self.theta_bar, t - 1, x)
         a, b, c = torch.exp(-step), torch.exp(-total), torch.exp(-before)
         mean = a * (1 - c**2) / (1 - b**2) * (x - mu) + c * (1 - a**2) / (1 - b**2) * (x0 - mu) + mu
         share = -torch.expm1(-2 * step) * -torch.expm1(-2 * before) / -torch.expm1(-2 * total)
@@ -120,5 +125,6 @@ class MeanRevertingSDE:
         )
 
 
-def _pick(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+def pick(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """A table's values at indices t (B,), shaped to multiply `like` (B, C, H, W)."""
     return table.to(like)[t.to(like.device)].reshape(-1, 1, 1, 1)

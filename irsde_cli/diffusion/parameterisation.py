@@ -2,7 +2,9 @@
 
 `noise` is published; its error is multiplied by s / m in the clean estimate, up to 39 at t = T. `clean` is
 preconditioned as in EDM (Karras et al. 2022, section 5) for a residual x_0 - centre of standard deviation
-`residual_std`, so that the network's error reaches the clean estimate scaled down at every t.
+`residual_std`, so that the network's error reaches the clean estimate scaled down at every t. `flow` is the velocity
+of a rectified flow, noise minus clean image, from the state that such a flow has: m x_0 + s noise, wherever the centre
+lies.
 """
 
 import math
@@ -11,7 +13,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Prediction = Literal["noise", "clean", "velocity"]
+Prediction = Literal["noise", "clean", "velocity", "flow"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Parameterisation:
             raise ValueError(f"residual_std must be positive, not {self.residual_std}")
 
     def network_input(self, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
-        """The state as the network sees it: for `clean`, x - centre has unit standard deviation."""
+        """The state as the network sees it: for `clean` in units of its spread, for `flow` around zero."""
+        if self.prediction == "flow":
+            return x - (1 - m) * centre
         if self.prediction != "clean":
             return x
         return centre + (x - centre) / self._total_std(m, s)
@@ -46,6 +50,8 @@ class Parameterisation:
             return centre + (y - s * output) / m
         if self.prediction == "velocity":
             return centre + m * y - s * output  # v / lambda, for the variance-preserving m and s
+        if self.prediction == "flow":
+            return (self.network_input(x, centre, m, s) - s * output) / (m + s)
         skip = m * self.residual_std**2 / self._total_std(m, s) ** 2
         return centre + skip * y + self.open_std(m, s) * output
 

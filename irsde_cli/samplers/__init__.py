@@ -13,6 +13,7 @@ SAMPLERS = Registry(
         "ode-1": "irsde_cli.samplers.multistep:ode_1",
         "sde-2": "irsde_cli.samplers.multistep:sde_2",
         "sde-1": "irsde_cli.samplers.multistep:sde_1",
+        "ddim": "irsde_cli.samplers.multistep:ddim",
         "posterior": "irsde_cli.samplers.posterior:posterior",
         "euler-maruyama": "irsde_cli.samplers.euler:euler_maruyama",
         "euler-ode": "irsde_cli.samplers.euler:euler_ode",

@@ -90,3 +90,5 @@ ode_1 = partial(multistep, order=1, eta=0.0)
 ode_2 = partial(multistep, order=2, eta=0.0)
 sde_1 = partial(multistep, order=1, eta=1.0)
 sde_2 = partial(multistep, order=2, eta=1.0)
+# Not recentred: on a rectified flow it is Euler's method in the flow's own time, as FLUX is sampled.
+ddim = partial(multistep, order=1, eta=0.0, recentre=False)

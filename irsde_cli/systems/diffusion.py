@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.diffusion.mean_reverting import Gaussian, MeanRevertingSDE
+from irsde_cli.diffusion.clock import Clock
+from irsde_cli.diffusion.mean_reverting import Gaussian
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
@@ -17,16 +18,18 @@ from irsde_cli.tiling import Evaluate, whole
 
 
 class Diffusion(Restorer):
-    """A network that is asked for the clean end of a mean-reverting SDE.
+    """A network that is asked for the clean end of a process.
 
     Attributes:
         network: the backbone, a `Network`.
         parameterisation: what its output means.
-        follows_paths: whether its training states are also its sampler's, in pixels: trajectory learning needs that.
+        follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
+        bounded: whether clean ends lie in [0, 1], as pixels do and latents do not.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
     """
 
     follows_paths: bool = False
+    bounded: bool = True
     pure_start: bool = False
     network: Network
     parameterisation: Parameterisation
@@ -49,7 +52,7 @@ class Diffusion(Restorer):
 
     @property
     @abstractmethod
-    def clock(self) -> MeanRevertingSDE:
+    def clock(self) -> Clock:
         """The process of the training states."""
 
     def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
@@ -59,6 +62,10 @@ class Diffusion(Restorer):
             return x
         ends = (t == self.clock.num_timesteps).to(x0.device)[:, None, None, None]
         return Gaussian(torch.where(ends, mu, x.mean), x.std)
+
+    def picture(self, x0: Tensor) -> Tensor:
+        """Clean ends (B, C, H, W) as pictures (B, 3, H, W) in [0, 1]: what a reward compares."""
+        return x0.clamp(0, 1)
 
     def conditioned(self, mu: Tensor) -> Network:
         """The network for these degraded images (B, C, H, W), where it is told something about them besides."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from irsde_cli.diffusion.denoising import DenoisingSDE
 from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
 from irsde_cli.diffusion.path import Path
+from irsde_cli.diffusion.rectified_flow import RectifiedFlow
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import choose_nodes, times_from
@@ -260,12 +261,17 @@ def test_nodes_are_valid_for_any_count(max_sigma: float, start: int, fast: bool)
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
-@pytest.mark.parametrize("kind", ["irsde", "denoising"])
+@pytest.mark.parametrize("kind", ["irsde", "denoising", "flow"])
 def test_every_sampler_ends_at_the_clean_image_for_a_perfect_network(name: str, steps: int, kind: str) -> None:
     """With the true clean image as estimate the last state is finite and, but for Euler's own bias, is that image."""
     clean = torch.rand(1, 3, 4, 4, dtype=torch.float64, generator=torch.manual_seed(0))
     mu = torch.rand(1, 3, 4, 4, dtype=torch.float64, generator=torch.manual_seed(1))
-    path = MeanRevertingSDE(10 / 255).path(mu) if kind == "irsde" else DenoisingSDE(75 / 255).path(mu)
+    processes: dict[str, Any] = {
+        "irsde": MeanRevertingSDE(10 / 255),
+        "denoising": DenoisingSDE(75 / 255),
+        "flow": RectifiedFlow(100),
+    }
+    path: Path = processes[kind].path(mu)
     generator = torch.manual_seed(2)
 
     def randn(x: Tensor, /) -> Tensor:

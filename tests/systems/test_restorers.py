@@ -213,7 +213,7 @@ def test_upscaling_comes_from_the_checkpoint() -> None:
         assert run(restorer, torch.rand(1, 3, 5, 6), noise(), steps=2).shape == (1, 3, 20, 24)
 
 
-@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity"])
+@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity", "flow"])
 def test_a_perfect_network_is_perfect_in_any_parameterisation(prediction: str) -> None:
     """The output that stands for the true clean image gives that image and the true noise, at every t."""
     restorer = build("mean-reverting", prediction=prediction, stationary_std=30 / 255)
@@ -227,6 +227,7 @@ def test_a_perfect_network_is_perfect_in_any_parameterisation(prediction: str) -
         output = {
             "noise": eps,
             "velocity": (m * (x - mu) - (x0 - mu)) / s,
+            "flow": eps - x0,
             "clean": (x0 - parameterisation.clean(torch.zeros_like(x), x, mu, m, s)) / parameterisation.open_std(m, s),
         }[prediction]
         torch.testing.assert_close(parameterisation.clean(output, x, mu, m, s), x0)
