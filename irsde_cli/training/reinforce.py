@@ -9,7 +9,7 @@ The reward is the PSNR of the end, so what is reinforced is precision: the path 
 rises and spread falls. A perceptual term in the reward weighs against it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -109,10 +109,17 @@ class Reinforce(Strategy):
         if updates and updates % self.config.refresh == 0:
             self.reference.follow(self.average.system, 0.0)
 
-    def _reward(self, ends: Tensor, x0: Tensor) -> Tensor:
-        reward = decibels(ends, x0)
-        if self._lpips is not None:
-            reward = reward - self.config.perceptual_weight * self._lpips.to(x0.device)(ends.clamp(0, 1), x0)
+    def _rewards(self, system: Diffusion, x0: Tensor) -> Callable[[Tensor], Tensor]:
+        """The reward of ends, given the clean ones: that of the pictures that they stand for."""
+        truth = system.picture(x0)
+
+        def reward(ends: Tensor) -> Tensor:
+            shown = system.picture(ends)
+            found = decibels(shown, truth)
+            if self._lpips is not None:
+                found = found - self.config.perceptual_weight * self._lpips.to(x0.device)(shown, truth)
+            return found
+
         return reward
 
     def _strength(self, x: Tensor, generators: list[torch.Generator]) -> Tensor:
@@ -143,7 +150,7 @@ class Reinforce(Strategy):
             zeros: list[float | Tensor] = [0.0] * (len(times) - 2)
             etas = ([self._strength(here, generators), *zeros] for _ in range(config.paths))
             branches = (multistep(explore, here, path, times, draw, order=1, eta=eta, recentre=False) for eta in etas)
-            improved, target = self._best(states[index:], branches, 0, x0)
+            improved, target = self._best(states[index:], branches, 0, self._rewards(system, x0))
         live = multistep(
             predictor(system, mu, clip=False), here, path, times, draw, order=1, recentre=False
         )  # the one evaluation with a gradient
@@ -164,7 +171,8 @@ class Reinforce(Strategy):
         with torch.no_grad():
             etas = ([self._strength(start, generators) for _ in self.nodes[1:]] for _ in range(config.paths))
             branches = (multistep(explore, start, path, times, draw, order=1, eta=eta) for eta in etas)
-            improved, target = self._best(self._ode(explore, start, path), branches, index - 1, x0)
+            states = self._ode(explore, start, path)
+            improved, target = self._best(states, branches, index - 1, self._rewards(system, x0))
         live = predictor(system, mu, clip=False)
 
         def saving(x: Tensor, t: int) -> Tensor:
@@ -178,16 +186,20 @@ class Reinforce(Strategy):
         return improved * (missed + ended).flatten(1).mean(1)
 
     def _best(
-        self, plainly: Sequence[Tensor], branches: Iterable[Iterable[Tensor]], place: int, x0: Tensor
+        self,
+        plainly: Sequence[Tensor],
+        branches: Iterable[Iterable[Tensor]],
+        place: int,
+        reward_of: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Which images learn, (B,) of 0 and 1, and the state at `place` of the way whose end has the best reward.
 
         The ways are the ODE's states and those of the branches; the rewards are remembered for the log.
         """
-        plain = self._reward(plainly[-1], x0)
+        plain = reward_of(plainly[-1])
         best, target = plain, plainly[place]
         for branch in map(list, branches):
-            reward = self._reward(branch[-1], x0)
+            reward = reward_of(branch[-1])
             better = (reward > best)[:, None, None, None]
             best, target = torch.maximum(best, reward), torch.where(better, branch[place], target)
         improved = (best > plain + self.config.margin).float()

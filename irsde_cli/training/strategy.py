@@ -75,7 +75,8 @@ class Strategy(nn.Module, ABC):
 
 
 def predictor(system: Diffusion, mu: Tensor, *, clip: bool = True) -> CleanPredictor:
-    """What solvers ask, for a batch in training; `clip` as samplers do with pixels."""
+    """What solvers ask, for a batch in training; `clip` as samplers do, where clean ends are bounded."""
+    clip = clip and system.bounded
 
     def predict_clean(x: Tensor, t: int) -> Tensor:
         clean = system.clean_and_noise(x, mu, torch.full((len(x),), t, device=x.device))[0]
@@ -85,6 +86,6 @@ def predictor(system: Diffusion, mu: Tensor, *, clip: bool = True) -> CleanPredi
 
 
 def decibels(images: Tensor, clean: Tensor) -> Tensor:
-    """PSNR of each image of a batch, (B,), clipped as a file would be."""
-    error = (images.clamp(0, 1) - clean).square().flatten(1).mean(1)
+    """PSNR of each picture of a batch, (B,), both in [0, 1]."""
+    error = (images - clean).square().flatten(1).mean(1)
     return -10 * torch.log10(error.clamp_min(1e-10))

@@ -250,7 +250,7 @@ class Trainer:
         system = self.system
         if not isinstance(system, Diffusion):
             return 1
-        table = _half_log_snr(system)
+        table = system.clock.half_log_snr()
         terminal, place = torch.rand(2, generator=generator).tolist()
         if terminal < self.config.terminal_share:
             return len(table)
@@ -262,7 +262,7 @@ class Trainer:
     def _weights(self, t: Tensor) -> Tensor:
         if self.config.weighting == "uniform" or not isinstance(self.system, Diffusion):
             return torch.ones(len(t))
-        ratio = torch.exp(2 * _half_log_snr(self.system)[t.cpu() - 1])
+        ratio = torch.exp(2 * self.system.clock.half_log_snr()[t.cpu() - 1])
         return (MIN_SNR / ratio).clamp_max(1).float()
 
 
@@ -286,19 +286,13 @@ def _objective(config: TrainConfig, system: Restorer) -> Any:
         return loaded
     if not isinstance(system, Diffusion) or not system.follows_paths:
         raise UsageError(
-            f"the objective '{config.objective}' needs a system that samples pixels, not '{config.system}'."
+            f"the objective '{config.objective}' needs a system that samples as it learns, not '{config.system}'."
         )
     settings = from_mapping(loaded.Config, config.objective_options, "'objective_options'")  # type: ignore[attr-defined]
     try:
         return loaded(system, settings)
     except ValueError as error:
         raise UsageError(f"'objective_options': {error}.") from None
-
-
-def _half_log_snr(system: Diffusion) -> Tensor:
-    """ln(alpha / sqrt(1 - alpha^2)) at t = 1..T, falling."""
-    alpha = torch.exp(-system.clock.theta_bar[1:].double())
-    return torch.log(alpha / torch.sqrt(1 - alpha**2))
 
 
 def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:

@@ -306,5 +306,5 @@ def test_systems_without_such_paths_are_refused(system: str, objective: str) -> 
             "network": {"name": "nafnet", "options": inner},
             "autoencoder": {"name": "latent-unet", "options": outer},
         }
-    with pytest.raises(UsageError, match=f"needs a system that samples pixels, not '{system}'"):
+    with pytest.raises(UsageError, match=f"needs a system that samples as it learns, not '{system}'"):
         Trainer(replace(config(objective), system=system, model=model), Ranks(torch.device("cpu")))

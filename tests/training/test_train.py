@@ -23,6 +23,7 @@ from irsde_cli.errors import DivergedError, InputError, MachineError, UsageError
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.estimate import estimate
 from irsde_cli.training.ranks import Ranks
@@ -344,8 +345,8 @@ def test_times_and_weights() -> None:
         generator = torch.Generator().manual_seed(0)
         times = torch.tensor([trainer._timestep(generator) for _ in range(4000)])
         assert times.min() >= 1 and times.max() <= 100
-        assert isinstance(trainer.system, Diffusion)
-        alpha = torch.exp(-trainer.system.clock.theta_bar.double())[times]
+        assert isinstance(trainer.system, MeanReverting)
+        alpha = torch.exp(-trainer.system.sde.theta_bar.double())[times]
         place = times / 100 if spacing == "uniform" else torch.log(alpha / (1 - alpha**2).sqrt())
         place = (place - place.min()) / (place.max() - place.min())
         assert torch.histc(place.float(), 5).min() > 600
