@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.metrics.libraries import fetched, library
+from irsde_cli.metrics.libraries import fetched
+from irsde_cli.runtime import library
 
 
 class Inception(nn.Module):

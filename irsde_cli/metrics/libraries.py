@@ -1,37 +1,16 @@
-"""What metrics take from other packages: their code and their weights, or one sentence on what is missing."""
+"""The weights of metrics that other packages carry, or one sentence on what is missing."""
 
 import logging
 import pickle
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from irsde_cli import digests
-from irsde_cli.errors import MachineError, WeightsError
+from irsde_cli.errors import WeightsError
 
 logger = logging.getLogger(__name__)
-
-
-def library(module: str, package: str, extra: str) -> Any:
-    """A module of an optional package.
-
-    Raises:
-        MachineError: it is not installed, or is and does not load.
-    """
-    top = module.partition(".")[0]
-    try:
-        import_module(top)
-        return import_module(module)
-    except Exception as error:  # where torchvision's binary does not fit torch, anything is raised
-        missing = isinstance(error, ModuleNotFoundError) and error.name == top
-        reason = "is not installed" if missing else f"does not load here ({type(error).__name__}: {error})"
-        raise MachineError(
-            f"it needs {package}, which {reason}.",
-            hint=f"Run: pip install 'irsde[{extra}]'." if missing else "Its torchvision must be built for this torch.",
-        ) from None
 
 
 def fetched(url: str) -> Path:

@@ -5,7 +5,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.metrics.libraries import fetched, library
+from irsde_cli.metrics.libraries import fetched
+from irsde_cli.runtime import library
 
 BRISQUE_WEIGHTS = "https://github.com/photosynthesis-team/piq/releases/download/v0.4.0/brisque_svm_weights.pt"
 
