@@ -86,6 +86,13 @@ class Tiles:
         return window
 
 
+def shrunk(evaluate: Evaluate, factor: int) -> Evaluate:
+    """The same way for canvases so many times smaller than the images that it was meant for, as latents are."""
+    if not isinstance(evaluate, Tiles):
+        return evaluate
+    return Tiles(max(evaluate.tile // factor, 1), evaluate.overlap // factor, evaluate.evaluate)
+
+
 def _starts(size: int, tile: int, overlap: int, multiple: int) -> list[int]:
     """The first pixel of each tile along one side, equally spread and snapped down to the network's grid."""
     if size <= tile:

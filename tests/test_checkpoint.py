@@ -13,7 +13,8 @@ from irsde_cli import checkpoint
 from irsde_cli.config import to_mapping
 from irsde_cli.errors import WeightsError
 from irsde_cli.systems import build_restorer
-from tests.systems.test_restorers import build
+from tests.extras import rows
+from tests.systems.test_restorers import DIFFUSIONS, build
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def header_of(path: Path) -> dict[str, Any]:
     return vars(checkpoint.read_header(path))
 
 
-@pytest.mark.parametrize("system", ["mean-reverting", "denoising", "latent", "daclip"])
+@pytest.mark.parametrize("system", rows(DIFFUSIONS))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_checkpoint_rebuilds_its_restorer(tmp_path: Path, system: str, dtype: torch.dtype) -> None:
     """One file holds all that is needed; in half precision the weights are rounded once and computed in float32."""

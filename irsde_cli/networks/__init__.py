@@ -11,6 +11,8 @@ NETWORKS = Registry(
         "pocket-unet": "irsde_cli.networks.pocket_unet:PocketUNet",
         "daclip-unet": "irsde_cli.networks.daclip_unet:DaClipUNet",
         "daclip": "irsde_cli.networks.daclip:DaClip",
+        "flux": "irsde_cli.networks.flux:Flux",
+        "kl-autoencoder": "irsde_cli.networks.kl_autoencoder:KlAutoencoder",
         "dncnn": "irsde_cli.networks.dncnn:DnCNN",
         "ffdnet": "irsde_cli.networks.ffdnet:FFDNet",
         "aod-net": "irsde_cli.networks.aod_net:AODNet",

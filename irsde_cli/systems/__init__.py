@@ -16,6 +16,7 @@ SYSTEMS = Registry(
         "denoising": "irsde_cli.systems.denoising:Denoising",
         "latent": "irsde_cli.systems.latent:Latent",
         "daclip": "irsde_cli.systems.daclip:DaClipRestorer",
+        "flux-ir": "irsde_cli.systems.flux:FluxRestorer",
         "autoencoder": "irsde_cli.systems.autoencoder:Autoencoder",
         "direct": "irsde_cli.systems.direct:Direct",
     },

@@ -156,6 +156,8 @@ class Reverse:
         path: the process.
         first: the largest such index.
         decode: a state as an image.
+        even: whether nodes are evenly spread for every sampler, because the path's indices already are where they
+            should be.
     """
 
     predict_clean: CleanPredictor
@@ -163,6 +165,7 @@ class Reverse:
     path: Path
     first: int
     decode: Callable[[Tensor], Tensor] = field(default=lambda state: state)
+    even: bool = False
 
     def solve(self, sampling: Sampling, randn_like: RandnLike) -> Iterator[Tensor]:
         """The states of a resolved sampler, from `first` or from the first of its nodes that are not above that."""
@@ -178,7 +181,8 @@ class Reverse:
                 )
             if steps < 4:
                 logger.info("%d evaluations give something between the mean and a sample", steps)
-            nodes = choose_nodes(self.path, steps, self.first, fast=takes_eta(sampling.sampler))
+            fast = takes_eta(sampling.sampler) and not self.even
+            nodes = choose_nodes(self.path, steps, self.first, fast=fast)
         if sampling.eta is not None:
             sampler = partial(sampler, eta=sampling.eta)
         yield from sampler(self.predict_clean, self.start(nodes[0]), self.path, times_from(nodes), randn_like)

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.flux import Flux
 from irsde_cli.networks.network import Network, pad_to
+from tests.extras import rows
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"nf": 8, "depth": 2},
@@ -14,6 +16,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "latent-unet": {"ch": 8, "ch_mult": (1, 2)},
     "pocket-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
     "daclip-unet": {"nf": 32, "ch_mult": (1, 1), "context_dim": 8},
+    "flux": {
+        "channels": 3,
+        "heads": 2,
+        "axes": (4, 4, 8),
+        "double_blocks": 3,
+        "single_blocks": 1,
+        "text_length": 3,
+        "text_dim": 8,
+        "pooled_dim": 6,
+    },
+    "kl-autoencoder": {"widths": (8, 8), "layers": 1, "latent_channels": 4, "groups": 4},
     "dncnn": {"depth": 3, "width": 8},
     "ffdnet": {"depth": 3, "width": 8},
     "aod-net": {},
@@ -30,11 +43,13 @@ def build_small(name: str) -> Any:
 
 
 def evaluate(network: Any, x: torch.Tensor) -> torch.Tensor:
-    out: torch.Tensor = network(x, x.flip(-1), torch.tensor([1, 100])) if isinstance(network, Network) else network(x)
+    """At two times: indices, or those of a flow, which FLUX rounds to three digits in bfloat16; not these."""
+    t = torch.tensor([0.25, 0.5] if isinstance(network, Flux) else [1, 100])
+    out: torch.Tensor = network(x, x.flip(-1), t) if isinstance(network, Network) else network(x)
     return out
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
 @pytest.mark.parametrize("size", [(16, 16), (13, 22), (1, 1), (1, 40), (3, 2)])
 def test_any_size(name: str, size: tuple[int, int]) -> None:
     """Every network takes any image size and gives it back."""
@@ -44,7 +59,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     assert torch.isfinite(out).all()
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
 def test_each_image_of_a_batch_is_alone(name: str) -> None:
     """What stands beside an image in a batch does not reach it."""
     network = build_small(name)
@@ -60,7 +75,7 @@ def test_options_have_names(name: str) -> None:
         NETWORKS.load(name)(8)
 
 
-@pytest.mark.parametrize("name", [name for name in IMAGE_NETWORKS if name != "latent-unet"])
+@pytest.mark.parametrize("name", rows(name for name in IMAGE_NETWORKS if name != "latent-unet"))
 def test_half_precision_stays_near(name: str) -> None:
     """In bfloat16 a network computes the same function; normalisation stays in float32 with the same eps."""
     network = build_small(name)

@@ -17,10 +17,13 @@ from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.daclip import DaClipConfig, DaClipRestorer
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
 from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
 from irsde_cli.tiling import Ragged, Tiles
+from tests.extras import rows
+from tests.networks.test_contract import SMALL
 
 POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
 NOISE_ONLY = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False, "full_attention": True})
@@ -42,10 +45,12 @@ DACLIP = NetworkConfig(
         "text_layers": 2,
     },
 )
+FLUX_NET = NetworkConfig("flux", {**SMALL["flux"], "channels": 4})
+KL_AUTOENCODER = NetworkConfig("kl-autoencoder", {**SMALL["kl-autoencoder"], "widths": (8, 8, 8)})
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 
 
-DIFFUSIONS = ("mean-reverting", "denoising", "latent", "daclip")
+DIFFUSIONS = ("mean-reverting", "denoising", "latent", "daclip", "flux-ir")
 
 
 def build(name: str, **settings: Any) -> Restorer:
@@ -57,6 +62,8 @@ def build(name: str, **settings: Any) -> Restorer:
         restorer = Denoising(DenoisingConfig(network=NOISE_ONLY, **settings))
     elif name == "daclip":
         restorer = DaClipRestorer(DaClipConfig(DACLIP_NET, DACLIP, **settings))
+    elif name == "flux-ir":
+        restorer = FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER, **settings))
     elif name == "autoencoder":
         restorer = Autoencoder(AutoencoderConfig(AUTOENCODER))
     elif name == "direct":
@@ -78,7 +85,7 @@ def run(restorer: Restorer, degraded: Tensor, randn_like: ImageNoise, evaluate: 
     return last(restorer.steps(degraded, randn_like, sampling, *extra))
 
 
-@pytest.mark.parametrize("system", DIFFUSIONS)
+@pytest.mark.parametrize("system", rows(DIFFUSIONS))
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_any_sampler_any_size(system: str, sampler: str) -> None:
     """Each system runs with each sampler, counts evaluations honestly and gives the size back."""
@@ -111,7 +118,7 @@ def test_direct_regression_upscales() -> None:
     assert run(build("direct", scale=4), torch.rand(1, 3, 5, 6), noise()).shape == (1, 3, 20, 24)
 
 
-@pytest.mark.parametrize("system", DIFFUSIONS)
+@pytest.mark.parametrize("system", rows(DIFFUSIONS))
 def test_the_seed_decides(system: str) -> None:
     """The same noise gives the same image; other noise gives another."""
     restorer, degraded = build(system), torch.rand(1, 3, 8, 8)

@@ -1,0 +1,158 @@
+"""FLUX.1 with a ControlNet that restores: a latent rectified flow that starts from the noised degraded latent.
+
+Zhu et al., "Learning Efficient and Effective Trajectories for Differential Equation-based Image Restoration", TPAMI
+2025, the unified model; networks from `diffusers`, the extra `irsde[flux]`. docs/flux.md says what it costs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.diffusion.parameterisation import Parameterisation
+from irsde_cli.diffusion.rectified_flow import RectifiedFlow
+from irsde_cli.networks.flux import PATCH, Flux
+from irsde_cli.networks.kl_autoencoder import KlAutoencoder
+from irsde_cli.networks.network import Network
+from irsde_cli.randomness import RandnLike
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.parts import (
+    NetworkConfig,
+    PublishedSampling,
+    Reverse,
+    build_network,
+    clean_predictor,
+    resolve_sampling,
+)
+from irsde_cli.tiling import Evaluate, shrunk
+
+
+@dataclass(frozen=True)
+class FluxConfig:
+    """Everything that must be the same in training and in sampling.
+
+    Attributes:
+        network: a `flux`.
+        autoencoder: a `kl-autoencoder`.
+        num_timesteps: T.
+        shift: of the flow's times; as published exp(0.4675), whatever the size of the image.
+        start_at: the largest time before the shift; as published the second of 22.
+        residual_std: typical standard deviation of clean minus degraded latents.
+        true_guidance: how far estimates are driven away from those of the empty prompt, at a second evaluation; 1 for
+            none. Training does without.
+        guided_from: the largest index at which that is done.
+        sampling: the sampler that goes with the weights.
+    """
+
+    network: NetworkConfig
+    autoencoder: NetworkConfig
+    num_timesteps: int = 100
+    shift: float = 1.596
+    start_at: float = 20 / 21
+    residual_std: float = 0.5
+    true_guidance: float = 1.0
+    guided_from: int = 75
+    sampling: PublishedSampling = PublishedSampling(sampler="ddim", steps=20)
+
+
+class FluxRestorer(Diffusion):
+    """Samples in FLUX's latents, which are never clipped.
+
+    Tiles cut the latent; encoder and decoder see the whole image. The ControlNet alone is trained.
+    """
+
+    config: FluxConfig
+    network: Flux
+    follows_paths = True
+    bounded = False
+    max_batch = 1
+
+    def __init__(self, config: FluxConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder: KlAutoencoder = build_network(config.autoencoder)
+        self.network = build_network(config.network)
+        self.flow = RectifiedFlow(config.num_timesteps, config.shift, config.start_at)
+        self.parameterisation = Parameterisation("flow", config.residual_std)
+        self.multiple = self.autoencoder.factor * PATCH
+        self.working_bytes = max(
+            self.autoencoder.working_bytes, self.network.working_bytes // self.autoencoder.factor**2
+        )
+
+    @property
+    def clock(self) -> RectifiedFlow:
+        """See `Diffusion.clock`."""
+        return self.flow
+
+    @property
+    def learnt(self) -> nn.Module:
+        """See `Restorer.learnt`; transformer and autoencoder were trained before and stay as they are."""
+        controlnet: nn.Module = self.network.controlnet
+        return controlnet
+
+    def conditioned(self, mu: Tensor) -> Network:
+        """See `Diffusion.conditioned`: the network by index instead of time."""
+        return _Timed(self.network, self.flow.time)
+
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Restorer.endpoints`: both latents, of the first encoder.
+
+        The network is taught on (1 - t) x_0 + t noise wherever the centre lies; it only moves a path's start.
+        """
+        with torch.no_grad():
+            return self.autoencoder.encode(clean, multiple=PATCH), self.autoencoder.encode(degraded, multiple=PATCH)
+
+    def picture(self, x0: Tensor) -> Tensor:
+        """See `Diffusion.picture`."""
+        return self.autoencoder.decode(x0).clamp(0, 1)
+
+    def resolve(self, asked: Sampling) -> Sampling:
+        """See `Restorer.resolve`."""
+        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=False)
+
+    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+        """See `Diffusion.reverse`; the states are latents."""
+        control = self.autoencoder.encode(degraded, multiple=PATCH)
+        centre = self.autoencoder.encode(degraded, degraded=True, multiple=PATCH)
+        path = self.flow.path(centre)
+        config, size = self.config, (degraded.shape[-2], degraded.shape[-1])
+
+        predict_clean = clean_predictor(
+            _Timed(self.network, self.flow.time, config.true_guidance, config.guided_from),
+            self.parameterisation,
+            path,
+            control,
+            shrunk(evaluate, self.autoencoder.factor),
+            clip=False,
+        )
+
+        def start(t: int) -> Tensor:
+            return self.flow.start(centre, t, randn_like)
+
+        def decode(z: Tensor) -> Tensor:
+            return self.autoencoder.decode(z, size)
+
+        return Reverse(predict_clean, start, path, config.num_timesteps, decode, even=True)
+
+
+class _Timed(Network):
+    """FLUX by the flow's time index, guided where asked."""
+
+    def __init__(self, network: Flux, time: Tensor, guidance: float = 1.0, guided_from: int = 0) -> None:
+        super().__init__()
+        self.network = network
+        self.time = time
+        self.guidance = guidance
+        self.guided_from = guided_from
+        self.multiple = network.multiple
+        self.working_bytes = network.working_bytes
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """See `Network.forward`, in the flow's own coordinates."""
+        time = self.time.to(device=x.device, dtype=x.dtype)[t.to(x.device)]
+        velocity: Tensor = self.network(x, mu, time)
+        if self.guidance == 1 or int(t.max()) > self.guided_from:
+            return velocity
+        empty: Tensor = self.network(x, mu, time, "negative_")
+        return empty + self.guidance * (velocity - empty)
