@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,14 @@ def test_sampling_is_that_of_the_released_program() -> None:
     both = FluxRestorer(FluxConfig(FLUX_NET, two, true_guidance=4.0)).requires_grad_(False)
     both.load_state_dict(system.state_dict(), strict=False)
     degraded = torch.rand(2, 3, 24, 40)
-    vae = both.autoencoder.vae
-    encoded, own = (
-        0.3611 * (encoder(2 * degraded - 1)[:, :4] - 0.1159)
-        for encoder in (vae.encoder, both.autoencoder.degraded_encoder)
-    )
+    vae, second = both.autoencoder.vae, both.autoencoder.degraded_encoder
+    assert second is not None
+    encoded, own = (0.3611 * (encoder(2 * degraded - 1)[:, :4] - 0.1159) for encoder in (vae.encoder, second))
     steps = torch.linspace(1, 0, 22, dtype=torch.float64)[1:]
     times = (1.596 / (1.596 + 1 / steps - 1)).nan_to_num(0.0).tolist()
     assert times[0] == pytest.approx(0.9696, abs=1e-4)  # what the study calls 0.97
     state = (1 - times[0]) * own + times[0] * noise(count=2)(own)
-    for index, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for index, (t, s) in enumerate(pairwise(times)):
         velocity = both.network(state, encoded, torch.tensor([t]))
         if index >= 5:
             empty = both.network(state, encoded, torch.tensor([t]), "negative_")
@@ -133,7 +132,7 @@ def test_a_photograph_is_restored_from_a_checkpoint(photograph: Path, tmp_path: 
     checkpoint.save(path, restorer(true_guidance=2.0), task="denoise", dtype=torch.bfloat16)
     restore = Program(path)
     found: dict[str, Any] = {}
-    for name, options in {
+    ways: dict[str, list[object]] = {
         "plain": [],
         "again": ["--batch-size", 4],
         "other": ["--seed", 1],
@@ -141,7 +140,8 @@ def test_a_photograph_is_restored_from_a_checkpoint(photograph: Path, tmp_path: 
         "half": ["--precision", "bf16"],
         "sde": ["--sampler", "sde-2", "--eta", 0.5],
         "nodes": ["--nodes", "auto"],
-    }.items():
+    }
+    for name, options in ways.items():
         restore(photograph.parent, tmp_path / name, *options)
         found[name] = pixels(tmp_path / name / "photograph.png")
         assert found[name].shape == (53, 71, 3) and found[name].std() > 1

@@ -1,6 +1,7 @@
 """Trajectory learning: what is explored, what is learnt from it, and what is left alone."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli.config import to_mapping
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import UsageError
 from irsde_cli.samplers.costs import cheapest, jump_costs
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.flux import FluxRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
 from irsde_cli.training.clean_matching import clean_matching
@@ -22,8 +26,10 @@ from irsde_cli.training.consistency import Consistency, ConsistencyConfig
 from irsde_cli.training.distill import Distill, DistillConfig
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.reinforce import Reinforce, ReinforceConfig
-from irsde_cli.training.strategy import predictor
+from irsde_cli.training.strategy import Strategy, predictor
 from irsde_cli.training.trainer import Trainer
+from tests.extras import needs_diffusers, rows
+from tests.systems.test_restorers import build
 
 NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
 
@@ -248,6 +254,7 @@ def config(objective: str, **options: Any) -> TrainConfig:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("system", rows(["mean-reverting", "flux-ir"]))
 @pytest.mark.parametrize(
     ("objective", "options"),
     [
@@ -256,8 +263,11 @@ def config(objective: str, **options: Any) -> TrainConfig:
         ("consistency", {"steps": 4}),
     ],
 )
-def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, Any]) -> None:
+def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, Any], system: str) -> None:
     """A strategy's copies and count are part of a run's state."""
+    settings = config(objective, **options)
+    if system == "flux-ir":
+        settings = replace(settings, system=system, model=to_mapping(build(system).config))
 
     def run(trainer: Trainer, steps: int) -> list[float]:
         found = []
@@ -267,13 +277,63 @@ def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, An
                 break
         return found
 
-    whole = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    whole = Trainer(settings, Ranks(torch.device("cpu")))
     losses = run(whole, 4)
-    broken = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    broken = Trainer(settings, Ranks(torch.device("cpu")))
     begun = run(broken, 2)
-    other = Trainer(config(objective, **options), Ranks(torch.device("cpu")))
+    other = Trainer(settings, Ranks(torch.device("cpu")))
     other.load_state(broken.state())
     assert begun + run(other, 2) == losses
+
+
+STRATEGIES: list[tuple[Callable[[Diffusion], Strategy], str]] = [
+    (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=3, base_weight=0.0, refresh=5)), "reward"),
+    (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=2, refresh=5, rollout="path")), "reward"),
+    (lambda system: Distill(system, DistillConfig(nodes=(100, 40), teacher_steps=8, truth_weight=0.0)), "end"),
+    (lambda system: Consistency(system, ConsistencyConfig(steps=4, truth_weight=1.0)), ""),
+]
+
+
+@needs_diffusers
+@pytest.mark.parametrize(("strategy", "figure"), STRATEGIES, ids=["step", "path", "distill", "consistency"])
+def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy], figure: str) -> None:
+    """FLUX's ControlNet learns and nothing else does; the reward is that of the decoded picture."""
+    system = build("flux-ir")
+    assert isinstance(system, FluxRestorer)
+    system.learnt.requires_grad_(True)
+    frozen = {name: tensor.clone() for name, tensor in system.state_dict().items() if ".controlnet." not in name}
+    before = [parameter.detach().clone() for parameter in system.learnt.parameters()]
+    clean, degraded, t, _ = batch()
+    x0, mu = system.endpoints(clean, degraded)
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    teaches = strategy(system)
+    optimiser = torch.optim.Adam(system.learnt.parameters(), 3e-3)
+    figures, losses = [], []
+    for step in range(16):
+        optimiser.zero_grad()
+        loss = teaches(system, x0, mu, t, noise, SEEDS + 3 * (step % 4)).mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        figures.append(teaches.facts.get(figure, -losses[-1]))
+    assert all(map(math.isfinite, losses))
+    gained = sum(figures[-4:]) - sum(figures[:4])
+    assert gained < 0 if figure == "end" else gained > 0
+    assert all(torch.equal(system.state_dict()[name], tensor) for name, tensor in frozen.items())
+    assert all(p.grad is None for name, p in system.named_parameters() if ".controlnet." not in name)
+    moved = [not torch.equal(p, old) for p, old in zip(system.learnt.parameters(), before, strict=True)]
+    assert sum(moved) > 0.8 * len(moved)  # what the last block says of the text goes nowhere
+    if figure == "reward":
+        start = system.clock.start(mu, 100, lambda x: noise)
+        nodes = Reinforce(system, ReinforceConfig(steps=3, paths=0)).nodes
+        with torch.no_grad():
+            teaches(system, x0, mu, t, noise, SEEDS)
+            explorer = teaches.reference.system
+            *_, end = multistep(
+                predictor(explorer, mu), start, system.flow.path(mu), times_from(nodes), torch.randn_like, order=1
+            )
+            error = (explorer.picture(end) - explorer.picture(x0)).square().flatten(1).mean(1)
+        assert teaches.facts["reward"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize(
