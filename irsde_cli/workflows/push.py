@@ -12,7 +12,13 @@ from irsde_cli.errors import UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import MODEL, find_weights, hub
 
-ARXIV = {"mean-reverting": "2301.11699", "denoising": "2301.11699", "latent": "2304.08291", "daclip": "2310.01018"}
+ARXIV = {
+    "mean-reverting": "2301.11699",
+    "denoising": "2301.11699",
+    "latent": "2304.08291",
+    "daclip": "2310.01018",
+    "flux-ir": "2410.04811",
+}
 
 
 def repository(model: str, repo: str) -> dict[str, Path | bytes]:

@@ -14,6 +14,7 @@ from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
@@ -21,7 +22,9 @@ from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
 from irsde_cli.training.noise_matching import noise_matching
 from irsde_cli.training.reconstruction import reconstruction
+from tests.extras import needs_diffusers
 from tests.golden import load_golden
+from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +82,12 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "mean-reverting": lambda p: MeanReverting(MeanRevertingConfig(POCKET, stationary_std=30 / 255, prediction=p)),
     "denoising": lambda p: Denoising(DenoisingConfig(UNET, prediction=p)),
     "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, prediction=p)),
+    "flux-ir": lambda p: FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER)),
     "direct": lambda p: Direct(DirectConfig(POCKET)),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
 }
 LESSONS = [
-    (objective, system, prediction)
+    pytest.param(objective, system, prediction, marks=[needs_diffusers] if system == "flux-ir" else [])
     for objective in OBJECTIVES
     if not isinstance(OBJECTIVES.load(objective), type)  # strategies have tests of their own
     for system, prediction in (
@@ -97,6 +101,7 @@ LESSONS = [
             for prediction in ("noise", "clean", "velocity")
             if (system, prediction) != ("denoising", "velocity")
         ]
+        + [("flux-ir", "flow")] * (objective in ("maximum-likelihood", "clean-matching"))
     )
 ]
 

@@ -309,7 +309,7 @@ def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy
     teaches = strategy(system)
     optimiser = torch.optim.Adam(system.learnt.parameters(), 3e-3)
     figures, losses = [], []
-    for step in range(16):
+    for step in range(12):
         optimiser.zero_grad()
         loss = teaches(system, x0, mu, t, noise, SEEDS + 3 * (step % 4)).mean()
         loss.backward()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from irsde_cli.errors import DivergedError, InputError, MachineError, UsageError
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.flux import FluxConfig
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.estimate import estimate
@@ -30,7 +32,7 @@ from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer, parameter_count
 from irsde_cli.workflows import presets
 from irsde_cli.workflows import train as workflow
-from tests.systems.test_restorers import build
+from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
 
 POCKET = {"name": "pocket-unet", "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8}}
 TINY = TrainConfig(
@@ -286,8 +288,11 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         "autoencoder": ({"autoencoder": LATENT["autoencoder"]}, "reconstruction"),
         "latent": (LATENT, "maximum-likelihood"),
         "daclip": (to_mapping(looking.config), "noise-matching"),
+        "flux-ir": (to_mapping(FluxConfig(FLUX_NET, KL_AUTOENCODER)), "clean-matching"),
     }
     assert set(models) == set(SYSTEMS)
+    if find_spec("diffusers") is None:
+        del models["flux-ir"]
     for system, (model, objective) in models.items():
         config = replace(TINY, system=system, model=model, objective=objective, steps=4, swap_share=0.5)
         init = str(tmp_path / teachers[system] / "model.safetensors") if system in teachers else None
