@@ -7,13 +7,15 @@ is known as ours, and a file of anybody else is not.
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
+import re
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from irsde_cli.errors import MachineError
@@ -21,6 +23,7 @@ from irsde_cli.workflows.files import make_folder, refusal, sync_folder
 
 SCHEMA = 1
 FOLDER = ".irsde"
+_PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,16 @@ class Entry:
     source: bytes
     before: Identity
     made: Identity
-    settings: str
+    settings: bytes
     pending: bool
+
+    def came_from(self, source: str) -> bool:
+        """Whether the output is that of the input of that name."""
+        return self.source == _digest(source, 16)
+
+    def has(self, settings: str) -> bool:
+        """Whether it was made with these settings."""
+        return self.settings == _digest(settings, 8)
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:
@@ -54,20 +65,22 @@ def settings_id(settings: Mapping[str, Any]) -> str:
 class Journal:
     """The lines of all manifests of a folder, and the one manifest that this run appends to.
 
+    What this run writes is not remembered: each output is asked for once.
+
     Args:
         folder: the output folder; it must exist.
-        shard: `i-of-n`, or "" for a run over everything: each has a manifest and a lock of its own.
+        label: `i-of-n` for a shard, or "" for a run over everything: each has a manifest and a lock of its own.
 
     Raises:
         MachineError: another run holds the lock, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, shard: str = "") -> None:
+    def __init__(self, folder: Path, label: str = "") -> None:
         self._folder = folder / FOLDER
-        suffix = f".{shard}" if shard else ""
-        self._path = self._folder / f"manifest{suffix}.jsonl"
-        self._lock = FileLock(self._folder / f"lock{suffix}")
-        self._entries: dict[bytes, Entry] = {}
+        self._label = label
+        self._path = _manifest(self._folder, label)
+        self._lock = _lock(self._folder, label)
+        self._known = _Table()
 
     def __enter__(self) -> "Journal":
         try:
@@ -95,17 +108,20 @@ class Journal:
         self._lock.release()
 
     def load(self) -> None:
-        """Read what earlier runs wrote; the manifest that was last written to is believed before the others."""
+        """Read what earlier runs wrote; the manifest that was last written to is believed before the others.
+
+        Other parts of the same division are passed over: they hold none of this one's pictures.
+        """
+        mine = _PART.match(self._label)
         for path in sorted(self._folder.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
-            self._entries.update(_read(path))
+            theirs = _PART.match(path.name.removeprefix("manifest."))
+            if mine and theirs and mine["count"] == theirs["count"] and mine["index"] != theirs["index"]:
+                continue
+            self._known.read(path)
 
     def entry(self, output: str) -> Entry | None:
         """What is known of an output, by its path relative to the folder."""
-        return self._entries.get(_digest(output))
-
-    def came_from(self, entry: Entry, source: str) -> bool:
-        """Whether that entry is about an output of the input of that name."""
-        return entry.source == _digest(source)
+        return self._known.get(output)
 
     def run(self, settings: Mapping[str, Any]) -> None:
         """A line with the settings of a run."""
@@ -135,7 +151,6 @@ class Journal:
                 **more,
             }
         )
-        self._entries[_digest(output)] = Entry(_digest(source), before, made, settings, event == "pending")
 
     def failed(self, source: str, reason: str) -> None:
         """The input gave nothing."""
@@ -162,22 +177,86 @@ class Journal:
         return os.read(self._handle, 1) != b"\n"
 
 
-def _read(path: Path) -> Iterator[tuple[bytes, Entry]]:
-    """The entries of a manifest, in order; lines that are torn or damaged are passed over."""
-    with path.open("rb") as stream:
-        for line in stream:
-            try:
-                values = json.loads(line)
-                source, output, event = values["input"], values["output"], values["event"]
-                if event in ("pending", "done"):
-                    before = Identity(int(values["input_size"]), int(values["input_mtime_ns"]))
-                    made = Identity(int(values["output_size"]), int(values["output_mtime_ns"]))
-                    settings = sys.intern(str(values["settings"]))
-                    yield _digest(output), Entry(_digest(source), before, made, settings, event == "pending")
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-                continue
+def _manifest(folder: Path, label: str) -> Path:
+    return folder / f"manifest{label and '.'}{label}.jsonl"
 
 
-def _digest(name: str) -> bytes:
-    """Names of a million files are kept as sixteen bytes each."""
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _lock(folder: Path, label: str) -> FileLock:
+    return FileLock(folder / f"lock{label and '.'}{label}")
+
+
+class _Table:
+    """The last entry of each output in 73 bytes: a million of them as Python's objects take half a gigabyte."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty(0, _ROW)
+        self._firsts = np.empty(0, np.uint64)
+        self._new = bytearray()
+
+    def read(self, path: Path) -> None:
+        """The entries of a manifest, in order; lines that are torn or damaged are passed over."""
+        with path.open("rb") as stream:
+            for line in stream:
+                try:
+                    values = json.loads(line)
+                    if values["event"] in ("pending", "done"):
+                        self._new += self._packed(values)
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
+                    continue
+                if len(self._new) >= _MOST_NEW:
+                    self._merge()
+
+    def _packed(self, values: Mapping[str, Any]) -> bytes:
+        numbers = (int(values[f"{side}_{what}"]) for side in ("input", "output") for what in ("size", "mtime_ns"))
+        output, source = _digest(values["output"], 16), _digest(values["input"], 16)
+        settings = _digest(values["settings"], 8)
+        return _PACKED.pack(*_halves(output), source, *numbers, settings, values["event"] == "pending")
+
+    def get(self, output: str) -> Entry | None:
+        if self._new:
+            self._merge()
+        first, second = _halves(_digest(output, 16))
+        index = int(np.searchsorted(self._firsts, np.uint64(first)))
+        while index < len(self._firsts) and self._firsts[index] == first:
+            row = self._rows[index]
+            if row["second"] == second:
+                numbers = [int(row[name]) for name in ("input_size", "input_time", "output_size", "output_time")]
+                before, made = Identity(*numbers[:2]), Identity(*numbers[2:])
+                return Entry(row["source"].tobytes(), before, made, row["settings"].tobytes(), bool(row["pending"]))
+            index += 1
+        return None
+
+    def _merge(self) -> None:
+        rows = np.concatenate([self._rows, np.frombuffer(self._new, _ROW)])
+        self._rows, self._new = np.empty(0, _ROW), bytearray()
+        order = np.lexsort((rows["second"], rows["first"]))  # stable: the last line about an output stays last
+        first, second = rows["first"][order], rows["second"][order]
+        last = np.ones(len(rows), bool)
+        last[:-1] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        self._rows, self._firsts = rows[order[last]], first[last]
+
+
+_PACKED = struct.Struct("<QQ16sqqqq8s?")
+_ROW = np.dtype(
+    [
+        ("first", "<u8"),
+        ("second", "<u8"),
+        ("source", "V16"),
+        ("input_size", "<i8"),
+        ("input_time", "<i8"),
+        ("output_size", "<i8"),
+        ("output_time", "<i8"),
+        ("settings", "V8"),
+        ("pending", "?"),
+    ]
+)
+_MOST_NEW = 100_000 * _PACKED.size
+
+
+def _halves(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+
+
+def _digest(name: str, size: int) -> bytes:
+    """Names are known by sixteen bytes, settings by eight."""
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=size).digest()

@@ -3,14 +3,18 @@
 import hashlib
 import os
 import stat
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+import numpy as np
 
 from irsde_cli.errors import UsageError
-from irsde_cli.images import SUFFIXES, looks_like_picture, suffix_for
+from irsde_cli.images import SUFFIXES, suffix_for
 
 MOST_DIGITS = 40
+_FILE, _FOLDER, _OTHER = b"\0f", b"\0d", b"\0o"
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ class Naming:
     suffix: str = ""
     rename: bool = False
 
-    def name(self, source: Path) -> str:
+    def name(self, source: str) -> str:
         """The output's name for an input's."""
-        stem, extension = source.stem, source.suffix
+        stem, extension = _split(source)
         if self.format is not None and SUFFIXES.get(extension.lower()) != self.format:
             if self.rename and extension:
                 stem += f"_{extension[1:]}"
@@ -91,30 +95,58 @@ class Naming:
         return f"{stem}{self.suffix}{extension}"
 
 
+def _split(name: str) -> tuple[str, str]:
+    """Stem and suffix, as pathlib takes them, at a tenth of its time."""
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
+
+
 def in_folder(folder: Path, output: Path, naming: Naming, *, recursive: bool) -> Iterator[Item]:
     """The pictures of a folder in a fixed order; links to folders are not followed, and nothing is opened."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+        names = _names(folder, recursive=recursive)
     except OSError as error:
         raise UsageError(f"cannot list '{folder}': {error.strerror}.") from None
-    yield from _entries(entries, folder, output, naming, recursive=recursive)
+    yield from _below("", names, folder, output, naming, recursive=recursive)
 
 
-def _entries(
-    entries: Sequence["os.DirEntry[str]"], root: Path, output: Path, naming: Naming, *, recursive: bool
-) -> Iterator[Item]:
-    for entry in entries:
-        path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            if recursive and entry.name != ".irsde":
-                try:
-                    inner = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name))
-                except OSError as error:
-                    yield _item(path, root, output, naming, fault=f"cannot be listed: {error.strerror}")
+def _names(folder: Path, *, recursive: bool) -> list[bytes]:
+    """What is of interest in a folder, in order, each name with a NUL and its kind.
+
+    Not the entries themselves: a million of them take half a gigabyte. The kind comes with the name, from the folder;
+    only links and devices have to be asked for more.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if not recursive or entry.name == ".irsde":
                     continue
-                yield from _entries(inner, root, output, naming, recursive=True)
-        elif looks_like_picture(path) and not path.name.startswith(".irsde-"):
-            yield _item(path, root, output, naming, fault=_fault(path))
+                kind = _FOLDER
+            elif _split(entry.name)[1].lower() not in SUFFIXES or entry.name.startswith(".irsde-"):
+                continue
+            else:
+                kind = _FILE if entry.is_file(follow_symlinks=False) else _OTHER
+            found.append(os.fsencode(entry.name) + kind)
+    found.sort()
+    return found
+
+
+def _below(
+    prefix: str, names: Sequence[bytes], root: Path, output: Path, naming: Naming, *, recursive: bool
+) -> Iterator[Item]:
+    for raw in names:
+        name, kind = prefix + os.fsdecode(raw[:-2]), raw[-2:]
+        if kind == _FOLDER:
+            path = root / name
+            try:
+                inner = _names(path, recursive=recursive)
+            except OSError as error:
+                yield _item(name, root, output, naming, fault=f"cannot be listed: {error.strerror}")
+                continue
+            yield from _below(f"{name}/", inner, root, output, naming, recursive=recursive)
+        else:
+            yield _item(name, root, output, naming, fault=_fault(root / name) if kind == _OTHER else "")
 
 
 def _fault(path: Path) -> str:
@@ -128,11 +160,10 @@ def _fault(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "is no regular file"
 
 
-def _item(path: Path, root: Path, output: Path, naming: Naming, fault: str = "") -> Item:
-    inner = path.relative_to(root)
-    target = inner.with_name(naming.name(inner))
-    name = inner.as_posix()
-    return Item(name, os.fsencode(name), path, output / target, target.as_posix(), fault=fault)
+def _item(name: str, root: Path, output: Path, naming: Naming, fault: str = "") -> Item:
+    folder, slash, last = name.rpartition("/")
+    relative = f"{folder}{slash}{naming.name(last)}"
+    return Item(name, os.fsencode(name), root / name, output / relative, relative, fault=fault)
 
 
 def from_list(paths: Sequence[str], root: Path, output: Path, naming: Naming) -> Iterator[Item]:
@@ -140,7 +171,7 @@ def from_list(paths: Sequence[str], root: Path, output: Path, naming: Naming) ->
     for text in paths:
         path = Path(text) if Path(text).is_absolute() else root / text
         base = root if path.is_relative_to(root) and ".." not in path.parts else path.parent
-        yield _item(path, base, output, naming, fault=_fault(path))
+        yield _item(path.relative_to(base).as_posix(), base, output, naming, fault=_fault(path))
 
 
 def single(source: Path, output: Path | None, relative: str) -> Item:
@@ -154,7 +185,7 @@ def piped(data: bytes, output: Path | None, relative: str) -> Item:
 
 
 class Names:
-    """The names that outputs take, 16 bytes each, to find two that want one, or one that is another's folder.
+    """The names that outputs take, 8 bytes each, to find two that want one, or one that is another's folder.
 
     Args:
         folds_case: whether names that differ in case alone are one.
@@ -162,29 +193,58 @@ class Names:
 
     def __init__(self, *, folds_case: bool) -> None:
         self._folds_case = folds_case
-        self._files: dict[bytes, str] = {}
-        self._folders: dict[bytes, str] = {}
+        self._files = array("Q")
+        self._folders: set[int] = set()
+        self._last = ""
 
-    def take(self, item: Item, relatives: Iterable[str]) -> None:
-        """The files of an item, relative to the output folder.
+    def take(self, relatives: Iterable[str]) -> None:
+        """The files of an item, relative to the output folder."""
+        for relative in relatives:
+            wanted = self._fold(relative)
+            self._files.append(_hash(wanted))
+            folder = wanted.rpartition("/")[0]
+            if folder != self._last:
+                self._last = folder
+                self._folders.update(map(_hash, _folders(wanted)))
+
+    def check(self, again: Iterable[tuple[Item, Iterable[str]]]) -> None:
+        """Go through the same items once more if some of their names may collide.
 
         Raises:
-            UsageError: another item has one of the names; both are named.
+            UsageError: two items have one name; both are named.
         """
-        for relative in relatives:
-            key = self._key(relative)
-            folders = [self._key(str(folder)) for folder in PurePosixPath(relative).parents[:-1]]
-            known = [self._files.get(key), self._folders.get(key), *map(self._files.get, folders)]
-            other = next((name for name in known if name is not None), None)
-            if other is not None:
-                raise UsageError(
-                    f"'{other}' and '{item.name}' would both become '{relative}'.",
-                    hint="Give --on-collision rename, or another --suffix or --format.",
-                )
-            self._files[key] = item.name
-            for folder in folders:
-                self._folders.setdefault(folder, item.name)
+        hashes = np.sort(np.frombuffer(self._files, dtype=np.uint64))
+        twice = hashes[1:][hashes[1:] == hashes[:-1]]
+        blocked = hashes[np.isin(hashes, np.fromiter(self._folders, np.uint64, len(self._folders)))]
+        suspects = {*twice.tolist(), *blocked.tolist()}
+        if not suspects:
+            return
+        files: dict[str, str] = {}
+        folders: dict[str, str] = {}
+        for item, relatives in again:
+            for relative in relatives:
+                wanted = self._fold(relative)
+                above = [folder for folder in _folders(wanted) if _hash(folder) in suspects]
+                known = [files.get(wanted), folders.get(wanted), *map(files.get, above)]
+                other = next((name for name in known if name is not None), None)
+                if other is not None:
+                    raise UsageError(
+                        f"'{other}' and '{item.name}' would both become '{relative}'.",
+                        hint="Give --on-collision rename, or another --suffix or --format.",
+                    )
+                if _hash(wanted) in suspects:
+                    files[wanted] = item.name
+                for folder in above:
+                    folders.setdefault(folder, item.name)
 
-    def _key(self, relative: str) -> bytes:
-        wanted = relative.casefold() if self._folds_case else relative
-        return hashlib.blake2b(wanted.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    def _fold(self, relative: str) -> str:
+        return relative.casefold() if self._folds_case else relative
+
+
+def _folders(relative: str) -> list[str]:
+    """The folders above a file."""
+    return [relative[:index] for index, character in enumerate(relative) if character == "/"]
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -205,12 +205,18 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
                 return
             yield item
 
+    alone = not companions(options, PurePosixPath("a.png"))
+
+    def taken(item: Item) -> list[str]:
+        beside_it = () if alone else companions(options, PurePosixPath(item.relative))
+        return [item.relative, *map(str, beside_it)]
+
     count = listed = 0
     for item in make():  # every shard looks at all names, so that they agree
         listed += 1
         count += options.shard is None or options.shard.holds(item.key)
-        relative = PurePosixPath(item.relative)
-        names.take(item, map(str, (relative, *companions(options, relative))))
+        names.take(taken(item))
+    names.check((item, taken(item)) for item in make())
     count = min(count, options.limit or count)
     if listed == 0:
         deeper = "" if options.recursive else " Its subfolders are read with -r."
@@ -252,7 +258,7 @@ def _places(
         return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
     if folder is None:
         return None, lambda: iter([planning.single(path, None, "-")])
-    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path)
+    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path.name)
     if not options.in_place and same_file(path, output):
         raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
     return folder, lambda: iter([planning.single(path, output, output.name)])

@@ -553,7 +553,7 @@ def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Opt
 def _is_made(item: Item, journal: Journal, output: Path, relative: str, settings: str) -> bool:
     """Whether a done line says that this output is there and was made from the input as it is, with these settings."""
     entry = journal.entry(relative)
-    if entry is None or entry.pending or entry.settings != settings or item.source is None:
+    if entry is None or entry.pending or not entry.has(settings) or item.source is None:
         return False
     try:
         return Identity.of(item.source.stat()) == entry.before and output.stat().st_size == entry.made.size
@@ -577,12 +577,12 @@ def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> 
         result = entry is not None and Identity.of(item.source.stat()) == entry.made
     except OSError:
         return False
-    if result and entry is not None and entry.settings != settings and not options.overwrite:
+    if result and entry is not None and not entry.has(settings) and not options.overwrite:
         raise InputError(
             f"'{item.name}' was already restored in place, with other settings.",
             hint="--overwrite restores the result.",
         )
-    return result and entry is not None and entry.settings == settings
+    return result and entry is not None and entry.has(settings)
 
 
 def _check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
@@ -590,7 +590,7 @@ def _check_free(path: Path, relative: str, source: str, journal: Journal, option
     if options.overwrite or options.in_place or not is_there(path):
         return
     entry = journal.entry(relative)
-    if entry is None or not journal.came_from(entry, source):
+    if entry is None or not entry.came_from(source):
         raise InputError(
             f"'{path}' exists, and this folder's manifest does not say from what.", hint="Give --overwrite."
         )
