@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
 from irsde_cli.weights.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from irsde_cli.workflows.report import Report
@@ -214,6 +215,9 @@ def restore(
     shard: Annotated[
         str | None, _panel("--shard", panel="Batch", help="Part i of n (i/n), for several machines or GPUs.")
     ] = None,
+    jobs: Annotated[
+        str, _panel("--jobs", "-j", panel="Batch", help="Processes that restore; auto is one for each GPU.")
+    ] = "1",
     limit: Annotated[int | None, _panel("--limit", panel="Batch", min=1, help="Only the first so many.")] = None,
     fail_fast: Annotated[bool, _panel("--fail-fast", panel="Batch", help="Stop at the first failure.")] = False,
     report: Annotated[
@@ -263,6 +267,9 @@ def restore(
         raise UsageError(f"--depth is 8 or 16, not {depth}.")
     if sampler is not None:
         SAMPLERS.check(sampler)
+    processes: int | Literal["auto"] = "auto" if jobs == "auto" else _whole(jobs, "--jobs")
+    if processes == 0:
+        raise UsageError("--jobs counts processes from 1.", hint="auto is one for each GPU.")
     if report is not None and (in_place or inputs == "-" or outputs == "-"):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     asked = Options(
@@ -305,10 +312,12 @@ def restore(
     from irsde_cli.cli.progress import display
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.workflows.journal import settings_id
+    from irsde_cli.workflows.pool import Pool, Setup, places
     from irsde_cli.workflows.request import Done, Failed, Intended, Seen, Skipped, Warned
     from irsde_cli.workflows.restore import Restoration, describe, preview
 
     chosen = choose_device(device)
+    devices = [chosen] if planned.folder is None else places(processes, device, chosen, planned.count)
     dtype = choose_precision(precision.value, chosen)
     loaded = checkpoint.load(weights.path)
     if nodes == "auto":
@@ -316,7 +325,7 @@ def restore(
 
         planned = calibrated(planned, loaded.restorer, chosen, dtype)
         asked = planned.options
-    restoration = Restoration(loaded, asked, chosen, dtype)
+    restoration = Restoration(loaded, asked, chosen if len(devices) == 1 else choose_device("cpu"), dtype)
     settings = describe(planned, loaded, restoration.sampling, dtype)
     if print_config:
         data(
@@ -328,7 +337,7 @@ def restore(
         at = f" at {','.join(map(str, resolved.nodes))}" if nodes == "auto" and resolved.nodes else ""
         seen = f", trained for {loaded.header.task}" if loaded.header.task != task else ""
         typer.echo(
-            f"{weights.name} ({loaded.header.step} training steps{seen}) on {chosen}, "
+            f"{weights.name} ({loaded.header.step} training steps{seen}) on {_placed(devices)}, "
             f"{resolved.sampler}, {resolved.steps} step{'s' if resolved.steps != 1 else ''}{at}, seed {seed}. "
             f"Other weights: {BETTER_WEIGHTS}",
             err=True,
@@ -336,9 +345,18 @@ def restore(
     _log(verbose, quiet)
     failures: list[Failed] = []
     page = None if report is None or dry_run else _page(report, task)
+    pool = None
+    if len(devices) > 1:
+        pool = Pool(Setup.of(restoration, settings, weights.path), planned, settings, devices)
     with Interruption() as interrupted, display(quiet=quiet) as shown:
-        restoration.stopped = interrupted
-        events = preview(planned, settings_id(settings)) if dry_run else restoration.run(planned)
+        if dry_run:
+            events = preview(planned, settings_id(settings))
+        elif pool is not None:
+            pool.stopped = interrupted
+            events = pool.run()
+        else:
+            restoration.stopped = interrupted
+            events = restoration.run(planned)
         stopped: IrsdeError | None = None
         for event in _until_stopped(events):
             if isinstance(event, IrsdeError):
@@ -392,6 +410,13 @@ def restore(
         raise typer.Exit(interrupted.code)
     if failures:
         raise typer.Exit(3)
+
+
+def _placed(devices: "Sequence[torch.device]") -> str:
+    """Where it runs, for people."""
+    if len(devices) == 1:
+        return str(devices[0])
+    return f"{', '.join(dict.fromkeys(map(str, devices)))} in {len(devices)} processes"
 
 
 def _piped(limit: int) -> bytes:

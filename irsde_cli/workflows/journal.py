@@ -9,11 +9,11 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -23,6 +23,7 @@ from irsde_cli.workflows.files import make_folder, refusal, sync_folder
 
 SCHEMA = 1
 FOLDER = ".irsde"
+PATIENCE = 20.0  # seconds that the workers of a killed run may take to notice it
 _PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
 
 
@@ -82,7 +83,7 @@ class Journal:
         self._lock = _lock(self._folder, label)
         self._known = _Table()
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Self:
         try:
             make_folder(self._folder)
             self._lock.acquire(timeout=0)
@@ -90,15 +91,17 @@ class Journal:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             sync_folder(self._folder)
         except Timeout:
-            raise MachineError(
-                f"another run is writing to '{self._folder.parent}'.",
-                hint="Wait for it, or let several work together with --shard.",
-            ) from None
+            raise self._taken() from None
         except OSError as error:
             self._lock.release()
             raise refusal(error, self._folder / "manifest.jsonl") from None
-        if self._torn():
-            self._append(b"\n")
+        try:
+            if self._torn():
+                self._append(b"\n")
+            self._take_over()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -106,6 +109,39 @@ class Journal:
     ) -> None:
         os.close(self._handle)
         self._lock.release()
+
+    def _taken(self) -> MachineError:
+        return MachineError(
+            f"another run is writing to '{self._folder.parent}'.",
+            hint="Wait for it, or let several work together with --shard.",
+        )
+
+    def _take_over(self) -> None:
+        """Take the lines of the workers of a run that was killed."""
+        manifests = self._folder.glob(f"{_manifest(self._folder, worker(self._label, '*')).name}")
+        for path in sorted(manifests, key=lambda path: path.stat().st_mtime_ns):
+            self.absorb(path.name.removeprefix("manifest.").removesuffix(".jsonl"))
+
+    def absorb(self, label: str) -> None:
+        """Append the lines of a worker that has ended, and remove its manifest.
+
+        Raises:
+            MachineError: it has not ended.
+        """
+        path, lock = _manifest(self._folder, label), _lock(self._folder, label)
+        try:
+            with lock.acquire(timeout=PATIENCE):
+                if path.exists():
+                    self._known.read(path)
+                    with path.open("rb") as stream:
+                        while lines := stream.readlines(1 << 20):
+                            self._append(b"".join(lines).removesuffix(b"\n") + b"\n")
+                    path.unlink()
+                Path(lock.lock_file).unlink(missing_ok=True)
+        except Timeout:
+            raise self._taken() from None
+        except OSError as error:
+            raise refusal(error, path) from None
 
     def load(self) -> None:
         """Read what earlier runs wrote; the manifest that was last written to is believed before the others.
@@ -122,6 +158,10 @@ class Journal:
     def entry(self, output: str) -> Entry | None:
         """What is known of an output, by its path relative to the folder."""
         return self._known.get(output)
+
+    def entries(self, outputs: Iterable[str]) -> dict[str, Entry]:
+        """What is known of several outputs, without those of which nothing is."""
+        return {output: entry for output in outputs if (entry := self.entry(output)) is not None}
 
     def run(self, settings: Mapping[str, Any]) -> None:
         """A line with the settings of a run."""
@@ -175,6 +215,36 @@ class Journal:
             return False
         os.lseek(self._handle, size - 1, os.SEEK_SET)
         return os.read(self._handle, 1) != b"\n"
+
+
+class WorkerJournal(Journal):
+    """The manifest of one of several processes of a run. What is known of its pictures it is told with them."""
+
+    def __init__(self, folder: Path, label: str) -> None:
+        super().__init__(folder, label)
+        self._told: dict[str, Entry] = {}
+
+    def load(self) -> None:
+        """Nothing: the process that hands out the pictures has read all."""
+
+    def _take_over(self) -> None:
+        pass
+
+    def tell(self, entries: Mapping[str, Entry]) -> None:
+        """What is known of outputs that will be written."""
+        self._told.update(entries)
+
+    def entry(self, output: str) -> Entry | None:
+        return self._told.get(output)
+
+    def done(self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float) -> None:
+        super().done(source, before, output, made, settings, seconds)
+        self._told.pop(output, None)
+
+
+def worker(label: str, name: object) -> str:
+    """The label of a worker of the run of that label."""
+    return f"{label}{label and '.'}job-{name}"
 
 
 def _manifest(folder: Path, label: str) -> Path:

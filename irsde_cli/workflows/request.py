@@ -152,17 +152,16 @@ Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
 
 @dataclass(frozen=True)
 class Plan:
-    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory."""
+    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
+
+    `label` is that of the shard or worker, for the names of its manifest, its lock and its temporary files.
+    """
 
     options: Options
     folder: Path | None
     items: Callable[[], Iterator[Item]]
     count: int
-
-    @property
-    def label(self) -> str:
-        """The shard, for file names."""
-        return self.options.shard.label if self.options.shard else ""
+    label: str = ""
 
 
 def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
@@ -221,7 +220,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     if listed == 0:
         deeper = "" if options.recursive else " Its subfolders are read with -r."
         raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
-    return Plan(options, folder, items, count)
+    return Plan(options, folder, items, count, options.shard.label if options.shard else "")
 
 
 def _places(

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,7 @@ from irsde_cli.runtime import free_memory, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.workflows.files import is_there, sweep, write_whole
-from irsde_cli.workflows.journal import Identity, Journal, settings_id
+from irsde_cli.workflows.journal import Entry, Identity, Journal, settings_id
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
     Done,
@@ -179,16 +179,22 @@ class Output:
 
 
 class Restoration:
-    """A loaded system on a device, with what `restore` was asked for."""
+    """A loaded system on a device, with what `restore` was asked for; `share` of the free memory is its own."""
 
     def __init__(
-        self, checkpoint: Checkpoint, options: Options, device: torch.device, dtype: torch.dtype | None = None
+        self,
+        checkpoint: Checkpoint,
+        options: Options,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+        share: float = MEMORY_SHARE,
     ) -> None:
         self.options = options
         self.checkpoint = checkpoint
         self.restorer = checkpoint.restorer.to(device)
         self.device = device
         self.dtype = dtype
+        self.share = share
         self.sampling = self.restorer.resolve(options.sampling)
         self.draws = options.samples if options.samples > 1 or options.estimate == "sample" else 8
         if options.estimate == "mean" and options.samples == 1:
@@ -207,20 +213,21 @@ class Restoration:
         """
         settings = describe(plan, self.checkpoint, self.sampling, self.dtype)
         yield Planned(plan.count)
-        with (
-            _journal(plan) as journal,
-            ThreadPoolExecutor(2, "read") as readers,
-            ThreadPoolExecutor(2, "write") as writers,
-        ):
+        with _journal(plan) as journal:
             if journal is not None:
                 journal.run(settings)
-            yield from _Pipeline(self, plan, journal, settings_id(settings), readers, writers).run()
+            yield from self.restore(plan, journal, settings_id(settings))
+
+    def restore(self, plan: Plan, journal: Journal | None, settings: str) -> Iterator[Event]:
+        """The same with a journal that is open already, and the short name of the settings."""
+        with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
+            yield from _Pipeline(self, plan, journal, settings, readers, writers).run()
 
     def batch_size(self, loaded: Subject) -> int:
         """How many pictures of that size one call takes."""
         if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
             return 1
-        size = max(int(MEMORY_SHARE * free_memory(self.device) / working_bytes(self.restorer, loaded.size)), 1)
+        size = max(int(self.share * free_memory(self.device) / working_bytes(self.restorer, loaded.size)), 1)
         if self.options.batch_size:
             size = min(size, self.options.batch_size) if self.options.tile == "auto" else self.options.batch_size
         return min(size, self.restorer.max_batch or size, self._largest_batch or size)
@@ -335,7 +342,7 @@ class Restoration:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
         if self.options.tile != "auto" or self._tile or len(batch) > 1:
             return self._tile
-        return affordable_tile(self.restorer, batch[0].size, self.device)
+        return affordable_tile(self.restorer, batch[0].size, self.device, self.share)
 
 
 def working_bytes(restorer: Restorer, size: tuple[int, int]) -> int:
@@ -344,12 +351,14 @@ def working_bytes(restorer: Restorer, size: tuple[int, int]) -> int:
     return height * width * restorer.scale**2 * restorer.working_bytes
 
 
-def affordable_tile(restorer: Restorer, size: tuple[int, int], device: torch.device) -> int:
-    """The side of tiles that free memory holds, 0 where the whole image fits."""
-    share = MEMORY_SHARE * free_memory(device)
-    if working_bytes(restorer, size) <= share:
+def affordable_tile(
+    restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE
+) -> int:
+    """The side of tiles that a share of free memory holds, 0 where the whole image fits."""
+    most = share * free_memory(device)
+    if working_bytes(restorer, size) <= most:
         return 0
-    side = int(math.sqrt(share / restorer.working_bytes)) // restorer.multiple * restorer.multiple
+    side = int(math.sqrt(most / restorer.working_bytes)) // restorer.multiple * restorer.multiple
     return max(side, round_up(SMALLEST_TILE, restorer.multiple))
 
 
@@ -526,6 +535,29 @@ class _Pipeline:
 
 def _journal(plan: Plan) -> Any:
     return nullcontext() if plan.folder is None else Journal(plan.folder, plan.label)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A picture that is to be restored by another process, with what the manifests say of its outputs."""
+
+    item: Item
+    entries: dict[str, Entry]
+
+
+def outstanding(items: Iterable[Item], plan: Plan, journal: Journal, settings: str) -> Iterator[Work | Event]:
+    """What of the pictures has to be done; what is up to date or cannot be done is said at once."""
+    for item in items:
+        try:
+            if _up_to_date(item, journal, settings, plan.options):
+                yield Skipped(item.name, item.output)
+                continue
+        except InputError as error:
+            journal.failed(item.name, error.message)
+            yield Failed(item.name, error.message, error.hint)
+            continue
+        relative = PurePosixPath(item.relative)
+        yield Work(item, journal.entries(map(str, (relative, *companions(plan.options, relative)))))
 
 
 def _up_to_date(item: Item, journal: Journal | None, settings: str, options: Options) -> bool:

@@ -1,0 +1,188 @@
+"""Several processes on one machine do what one does, also when they are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from irsde_cli.errors import MachineError, UsageError
+from irsde_cli.workflows import pool
+from irsde_cli.workflows.pool import places
+from irsde_cli.workflows.restore import Restoration
+from tests.cli.stub import Program, picture, tree
+from tests.cli.test_processes import ENVIRONMENT
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes share the threads of one; another number of threads may change a level."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for index in range(12):
+        picture(tmp_path / "in" / f"{index:02}.png", 20 + index, 24)
+    picture(tmp_path / "in" / "sub" / "q.jpg", 20, 20)
+    return tmp_path / "in"
+
+
+def lines(folder: Path) -> Counter[str]:
+    """What the manifest says, without order and times."""
+    assert not list((folder / ".irsde").glob("*job*")), "the workers' manifests are taken over"
+    found: Counter[str] = Counter()
+    for line in (folder / ".irsde" / "manifest.jsonl").read_text().splitlines():
+        values = {key: value for key, value in json.loads(line).items() if key not in ("seconds", "output_mtime_ns")}
+        found[json.dumps(values)] += 1
+    return found
+
+
+def test_several_processes_do_what_one_does(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """The same bytes and the same manifest, but for its order; and a resumed run finds all of it."""
+    (photos / "bad.png").write_bytes(b"no picture")
+    one, several = tmp_path / "one", tmp_path / "several"
+    restore(photos, one, "-r", "--samples", 2, code=3)
+    events = restore.events(photos, several, "-r", "--samples", 2, "--jobs", 2, code=3)
+    assert tree(several) == tree(one)
+    assert lines(several) == lines(one)
+    assert events[-1] == {"event": "summary", "done": 13, "failed": 1, "skipped": 0, "interrupted": False}
+    again = restore(photos, several, "-r", "--samples", 2, "--jobs", 2, code=3)
+    assert "0 done, 1 failed, 13 up to date" in again.stderr
+
+
+def deadly(*arguments: Any) -> None:
+    """A worker that is killed by pictures called 05 and, once in all, 07."""
+    sample = Restoration.sample
+    once = Path(arguments[2]) / "once"
+
+    def dying(self: Restoration, batch: Any) -> Any:
+        if any(loaded.name == "05.png" for loaded in batch) or ("07.png" in batch[0].name and not once.exists()):
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sample(self, batch)
+
+    setattr(Restoration, "sample", dying)  # noqa: B010
+    WORK(*arguments)
+
+
+def dead(*arguments: Any) -> None:
+    """A worker that ends before it has begun."""
+    os._exit(1)
+
+
+WORK = pool._work
+
+
+@posix
+def test_a_picture_that_kills_its_process_fails_alone(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was with it is restored by the next process, and so is what was killed by chance."""
+    restore(photos, tmp_path / "one", "-r")
+    monkeypatch.setattr(pool, "_work", deadly)
+    result = restore(photos, tmp_path / "out", "-r", "--jobs", 2, code=3)
+    assert "failed: 05.png: the process that restored it was ended by signal 9." in result.stderr
+    assert "1 failed" in result.stderr
+    whole = tree(tmp_path / "one")
+    del whole["05.png"]
+    assert {name: data for name, data in tree(tmp_path / "out").items() if name != "once"} == whole
+    assert not list((tmp_path / "out" / ".irsde").glob("*job*"))
+
+
+def test_processes_that_do_not_stay_alive(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends with 5 instead of starting them for ever."""
+    monkeypatch.setattr(pool, "_work", dead)
+    result = restore(photos, tmp_path / "out", "--jobs", 2, code=MachineError.exit_code)
+    assert "do not stay alive" in result.stderr
+
+
+class Running:
+    """`irsde restore --jobs 2` in a process of its own."""
+
+    def __init__(self, stub: Path, *words: object) -> None:
+        command = [sys.executable, "-m", "irsde_cli", "restore", *words, "-r", "--task", "denoise", "--model", stub]
+        self.process = subprocess.Popen(
+            [*map(str, command), "--steps", "60", "--jobs", "2"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def restored(self, count: int) -> None:
+        assert self.process.stdout is not None
+        for _ in range(count):
+            assert self.process.stdout.readline(), self.process.communicate()[1].decode()
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def ends(self, code: int) -> str:
+        _, complaint = self.process.communicate(timeout=120)
+        assert self.process.returncode == code, complaint.decode()
+        assert b"Traceback" not in complaint
+        return complaint.decode()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_killed_halfway(restore: Program, stub: Path, photos: Path, tmp_path: Path) -> None:
+    """A process, then the run, then the run by SIGTERM: nothing is torn or lost, and the bytes are those of one."""
+    restore(photos, tmp_path / "one", "-r", steps=60)
+    out = tmp_path / "out"
+    run = Running(stub, photos, out)
+    run.restored(1)
+    os.kill(run.workers()[0], signal.SIGKILL)
+    run.restored(2)
+    left = run.workers()
+    run.process.kill()
+    run.process.communicate()
+    whole = tree(tmp_path / "one")
+    assert all(whole[name] == data for name, data in tree(out).items() if not name.endswith(".part"))
+    run = Running(stub, photos, out)
+    run.restored(2)
+    assert not [pid for pid in left if Path(f"/proc/{pid}").exists()], "the processes of a killed run end"
+    run.process.terminate()
+    assert "interrupted" in run.ends(143)
+    assert tree(out).items() <= whole.items() and len(tree(out)) < len(whole)
+    run = Running(stub, photos, out)
+    assert "0 failed" in run.ends(0)
+    assert tree(out) == whole
+    assert not list((out / ".irsde").glob("*job*"))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "named", "kind", "gpus", "count", "expected"),
+    [
+        ("auto", "auto", "cpu", 0, 9, ["cpu"]),
+        (3, "auto", "cpu", 0, 9, ["cpu"] * 3),
+        (3, "auto", "cpu", 0, 2, ["cpu"] * 2),
+        ("auto", "auto", "cuda:0", 4, 9, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("auto", "cuda", "cuda", 2, 9, ["cuda:0", "cuda:1"]),
+        ("auto", "cuda:1", "cuda:1", 2, 9, ["cuda:1"]),
+        (3, "auto", "cuda:0", 2, 9, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("auto", "auto", "mps", 0, 9, ["mps"]),
+    ],
+)
+def test_where_processes_run(
+    jobs: Any, named: str, kind: str, gpus: int, count: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each GPU, in turn, unless one GPU was named; a CPU is one place."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [str(device) for device in places(jobs, named, torch.device(kind), count)] == expected
+
+
+@pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "many"]])
+def test_jobs_that_are_none(restore: Program, photos: Path, tmp_path: Path, words: list[str]) -> None:
+    """Refused before anything is loaded."""
+    assert "--jobs" in restore(photos, tmp_path / "out", *words, code=UsageError.exit_code).stderr
