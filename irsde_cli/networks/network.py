@@ -27,6 +27,10 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """`x` and `mu` (B, C, H, W), `t` (B,) or (1,), any real dtype; returns (B, C, H, W)."""
 
+    def freeze(self) -> None:
+        """Say that the weights do not change from now on, so that faster forms of them can be kept; see `train`."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def padded(self, x: Tensor) -> Tensor:
         """`x` padded below and to the right to a multiple of `multiple`."""
         height, width = x.shape[-2:]

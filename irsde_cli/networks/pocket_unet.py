@@ -4,8 +4,8 @@ It works on 2x2 pixel blocks and has dense 3x3 convolutions only: no attention, 
 the image, so that every pixel depends on a bounded neighbourhood and tiles agree with the whole image.
 """
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.onednn import Convolution, is_usable
 
 TIME_FEATURES = 64
+MOST_TIMES = 16
 
 
 class PocketBlock(nn.Module):
@@ -72,9 +74,41 @@ class PocketUNet(Network):
         self.ending = conv3(widths[0], 12, bias=True)
         nn.init.zeros_(self.ending.weight)
         nn.init.zeros_(cast(Tensor, self.ending.bias))
+        self.frozen = False
+        self._fused: dict[torch.dtype, FusedPocketUNet] = {}
+        self.register_load_state_dict_post_hook(PocketUNet._forget)
+
+    def freeze(self) -> None:
+        """See `Network.freeze`."""
+        super().freeze()
+        self.frozen = True
+
+    def train(self, mode: bool = True) -> Self:
+        """Training ends what `freeze` began."""
+        self.frozen = self.frozen and not mode
+        self._forget()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        self._forget()
+        return super()._apply(fn, recurse)
+
+    def _forget(self, *_: object) -> None:
+        self._fused.clear()
+
+    def _faster(self, x: Tensor, t: Tensor) -> "FusedPocketUNet | None":
+        """The same function in a faster form, where there is one for such an input."""
+        if not self.frozen or x.device.type != "cpu" or torch.is_grad_enabled() or not bool((t == t[0]).all()):
+            return None
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if dtype not in self._fused and is_usable(dtype):
+            self._fused[dtype] = FusedPocketUNet(self, dtype)
+        return self._fused.get(dtype)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Network.forward`."""
+        if (faster := self._faster(x, t)) is not None:
+            return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         image = self.padded(torch.cat((x - mu, mu - 0.5), dim=1))
         h = self.intro(F.pixel_unshuffle(image, 2))
@@ -88,3 +122,80 @@ class PocketUNet(Network):
         for blocks, up in zip([*self.decoders][::-1], [*self.ups][::-1], strict=True):
             h = in_turn(blocks, up(h) + skips.pop(), time)
         return F.pixel_shuffle(self.ending(F.silu(h)), 2)[..., :height, :width]
+
+
+class FusedPocketUNet:
+    """A `PocketUNet` whose weights no longer change: a block is one SiLU and two convolutions, on channels-last features.
+
+    What time does to a block is folded into its first convolution, once for each of the first `MOST_TIMES` time
+    indices that are asked for; the second adds to the block's input in place.
+    """
+
+    def __init__(self, network: PocketUNet, dtype: torch.dtype) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.intro = self._packed(network.intro)
+        self.ending = self._packed(network.ending)
+        self.downs = [self._packed(down) for down in network.downs]
+        self.ups = [self._packed(up[0], up=True) for up in cast(Sequence[Any], network.ups)]
+        self.levels = [[*cast(Sequence[PocketBlock], level)] for level in (*network.encoders, network.middle)]
+        self.levels += [[*cast(Sequence[PocketBlock], level)] for level in [*network.decoders][::-1]]
+        self.seconds = [[self._packed(block.conv2) for block in level] for level in self.levels]
+        self.firsts: dict[float, list[list[Convolution]]] = {}
+
+    def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
+        """See `Network.forward`; all images are at the time index `t`."""
+        height, width = x.shape[-2:]
+        image = self.network.padded(torch.cat((x - mu, mu - 0.5), dim=1))
+        h = F.pixel_unshuffle(image.to(self.dtype), 2).contiguous(memory_format=torch.channels_last)
+        h = self.intro(h)
+        levels = [[*zip(firsts, seconds, strict=True)] for firsts, seconds in zip(self._at(t), self.seconds, strict=True)]
+        skips: list[Tensor] = []
+        for level, down in zip(levels, self.downs, strict=False):
+            h = _through(level, h)
+            skips.append(h)
+            h = down(h)
+        h = _through(levels[len(skips)], h)
+        for level, up in zip(levels[len(skips) + 1 :], self.ups[::-1], strict=True):
+            h = _through(level, _shuffled(up(h), skips.pop()))
+        out = F.pixel_shuffle(self.ending(F.silu(h, inplace=True)), 2)
+        return out[..., :height, :width]
+
+    def _at(self, t: float) -> list[list[Convolution]]:
+        """The first convolutions of all blocks with the time index in them."""
+        if (known := self.firsts.get(t)) is not None:
+            return known
+        with torch.autocast("cpu", enabled=False):
+            time = self.network.time_mlp(torch.tensor([t]))
+            made = [[self._modulated(block, time) for block in level] for level in self.levels]
+        if len(self.firsts) < MOST_TIMES:
+            self.firsts[t] = made
+        return made
+
+    def _modulated(self, block: PocketBlock, time: Tensor) -> Convolution:
+        scale, shift = block.time(time)[0].chunk(2)
+        weight, bias = block.conv1.weight, cast(Tensor, block.conv1.bias)
+        return Convolution(weight * (scale + 1)[:, None, None, None], bias * (scale + 1) + shift, self.dtype)
+
+    def _packed(self, layer: nn.Module, *, up: bool = False) -> Convolution:
+        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+        weight, bias = layer.weight, layer.bias
+        if up:  # from (C, 2, 2) to (2, 2, C), the order in which `_shuffled` reads them
+            weight = weight.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1)
+            bias = bias.unflatten(0, (-1, 4)).t().flatten()
+        return Convolution(weight, bias, self.dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
+
+
+def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:
+    """`h`, which is overwritten, through the blocks of a level."""
+    for first, second in level:
+        h = second.add_to(h, first(F.silu(h), silu=True))
+    return h
+
+
+def _shuffled(small: Tensor, skip: Tensor) -> Tensor:
+    """`skip` (B, C, 2H, 2W), which is overwritten, plus the blocks (B, 2 * 2 * C, H, W), both channels last."""
+    batch, channels, height, width = skip.shape
+    blocks = small.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels)).transpose(2, 3)
+    skip.permute(0, 2, 3, 1).view(batch, height // 2, 2, width // 2, 2, channels).add_(blocks)
+    return skip
