@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.network import Network
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, whole
@@ -63,6 +64,12 @@ class Restorer(nn.Module, ABC):
     def learnt(self) -> nn.Module:
         """The part whose weights training changes."""
         return self
+
+    def freeze(self) -> None:
+        """Say that the weights do not change from now on; `train()` ends that. Restoring is faster afterwards."""
+        for module in self.modules():
+            if isinstance(module, Network):
+                module.freeze()
 
     def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is taught from, given a clean (B, 3, H * scale, W * scale) and a degraded image."""

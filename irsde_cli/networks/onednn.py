@@ -36,9 +36,7 @@ class Convolution:
         padding: with zeros, on all sides.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor, dtype: torch.dtype, *, stride: int = 1, padding: int = 1
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, *, stride: int = 1, padding: int = 1) -> None:
         self.geometry = ([padding, padding], [stride, stride], [1, 1], 1)
         self.library: Any = torch.ops.mkldnn
         self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)

@@ -149,7 +149,9 @@ class FusedPocketUNet:
         image = self.network.padded(torch.cat((x - mu, mu - 0.5), dim=1))
         h = F.pixel_unshuffle(image.to(self.dtype), 2).contiguous(memory_format=torch.channels_last)
         h = self.intro(h)
-        levels = [[*zip(firsts, seconds, strict=True)] for firsts, seconds in zip(self._at(t), self.seconds, strict=True)]
+        levels = [
+            [*zip(firsts, seconds, strict=True)] for firsts, seconds in zip(self._at(t), self.seconds, strict=True)
+        ]
         skips: list[Tensor] = []
         for level, down in zip(levels, self.downs, strict=False):
             h = _through(level, h)

@@ -192,6 +192,7 @@ class Restoration:
         self.options = options
         self.checkpoint = checkpoint
         self.restorer = checkpoint.restorer.to(device)
+        self.restorer.freeze()
         self.device = device
         self.dtype = dtype
         self.share = share
