@@ -153,8 +153,7 @@ def test_a_student_begins_on_its_teacher_s_path() -> None:
 def test_distilling_brings_the_student_to_its_teacher() -> None:
     """The one-jump student's end comes closer to that of the teacher, which stays as it was."""
     system = tiny()
-    strategy = Distill(system, DistillConfig(steps=(2,), teacher_steps=8, truth_weight=0.0))
-    strategy.set_extra_state([[100, 40]])
+    strategy = student(system, (100, 40))
     optimiser = torch.optim.Adam(system.parameters(), 1e-3)
     ends = []
     for _ in range(60):
@@ -286,10 +285,16 @@ def test_a_resumed_run_is_the_unbroken_one(objective: str, options: dict[str, An
     assert begun + run(other, 2) == losses
 
 
+def student(system: Diffusion, nodes: tuple[int, ...]) -> Distill:
+    strategy = Distill(system, DistillConfig(steps=(len(nodes),), teacher_steps=8, truth_weight=0.0))
+    strategy.set_extra_state([list(nodes)])
+    return strategy
+
+
 STRATEGIES: list[tuple[Callable[[Diffusion], Strategy], str]] = [
     (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=3, base_weight=0.0, refresh=5)), "reward"),
     (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=2, refresh=5, rollout="path")), "reward"),
-    (lambda system: Distill(system, DistillConfig(nodes=(100, 40), teacher_steps=8, truth_weight=0.0)), "end"),
+    (lambda system: student(system, (100, 40)), "end"),
     (lambda system: Consistency(system, ConsistencyConfig(steps=4, truth_weight=1.0)), ""),
 ]
 
