@@ -128,6 +128,7 @@ def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Seq
     """A row a variant: PSNR and LPIPS at each count."""
     restorer = checkpoint.load(find_weights(None, task).path).restorer
     assert isinstance(restorer, MeanReverting)
+    restorer.freeze()
     pairs = made_pairs(task, photos, restorer.multiple)
     for variant in variants():
         cells = [str(variant)]

@@ -113,6 +113,7 @@ def main() -> None:
     for label, path in models:
         restorer = checkpoint.load(path).restorer
         assert isinstance(restorer, Diffusion)
+        restorer.freeze()
         pairs = pairs or made_pairs(arguments.task, middles(photos, arguments.side), restorer.multiple)
         for row in rows(label, restorer, pairs, lpips):
             print("| " + " | ".join(row) + " |", flush=True)
