@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -14,7 +15,7 @@ import typer
 
 from irsde_cli.cli import options as files
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, printable
-from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.errors import IrsdeError, MachineError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BETTER_WEIGHTS, SHIPPED, find_weights
@@ -216,8 +217,12 @@ def restore(
         str | None, _panel("--shard", panel="Batch", help="Part i of n (i/n), for several machines or GPUs.")
     ] = None,
     jobs: Annotated[
-        str, _panel("--jobs", "-j", panel="Batch", help="Processes that restore; auto is one for each GPU.")
-    ] = "1",
+        str | None, _panel("--jobs", "-j", panel="Batch", help="Processes that restore; auto is one for each GPU.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        _panel("--ray", panel="Batch", help="Address of a Ray cluster that restores; auto, or local for a new one."),
+    ] = None,
     limit: Annotated[int | None, _panel("--limit", panel="Batch", min=1, help="Only the first so many.")] = None,
     fail_fast: Annotated[bool, _panel("--fail-fast", panel="Batch", help="Stop at the first failure.")] = False,
     report: Annotated[
@@ -267,11 +272,19 @@ def restore(
         raise UsageError(f"--depth is 8 or 16, not {depth}.")
     if sampler is not None:
         SAMPLERS.check(sampler)
+    jobs = jobs or ("1" if ray is None else "auto")
     processes: int | Literal["auto"] = "auto" if jobs == "auto" else _whole(jobs, "--jobs")
     if processes == 0:
         raise UsageError("--jobs counts processes from 1.", hint="auto is one for each GPU.")
     if report is not None and (in_place or inputs == "-" or outputs == "-"):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
+    if ray is not None:
+        if find_spec("ray") is None or find_spec("pyarrow") is None:
+            raise MachineError("--ray needs Ray Data, which is not installed.", hint="Run: pip install 'irsde[ray]'.")
+        if device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"with --ray the cluster chooses its devices, not --device {device}.")
+        # Elsewhere another folder is the current one.
+        inputs, outputs, mask = _absolute(inputs), outputs and _absolute(outputs), mask and mask.absolute()
     asked = Options(
         inputs=inputs,
         outputs=outputs,
@@ -311,13 +324,16 @@ def restore(
     from irsde_cli import checkpoint
     from irsde_cli.cli.progress import display
     from irsde_cli.runtime import choose_device, choose_precision
+    from irsde_cli.workflows.cluster import Cluster
     from irsde_cli.workflows.journal import settings_id
     from irsde_cli.workflows.pool import Pool, Setup, places
     from irsde_cli.workflows.request import Done, Failed, Intended, Seen, Skipped, Warned
     from irsde_cli.workflows.restore import Restoration, describe, preview
 
     chosen = choose_device(device)
-    devices = [chosen] if planned.folder is None else places(processes, device, chosen, planned.count)
+    here = ray is None and planned.folder is not None
+    devices = places(processes, device, chosen, planned.count) if here else [chosen]
+    single = ray is None and len(devices) == 1
     dtype = choose_precision(precision.value, chosen)
     loaded = checkpoint.load(weights.path)
     if nodes == "auto":
@@ -325,7 +341,7 @@ def restore(
 
         planned = calibrated(planned, loaded.restorer, chosen, dtype)
         asked = planned.options
-    restoration = Restoration(loaded, asked, chosen if len(devices) == 1 else choose_device("cpu"), dtype)
+    restoration = Restoration(loaded, asked, chosen if single else choose_device("cpu"), dtype)
     settings = describe(planned, loaded, restoration.sampling, dtype)
     if print_config:
         data(
@@ -337,7 +353,7 @@ def restore(
         at = f" at {','.join(map(str, resolved.nodes))}" if nodes == "auto" and resolved.nodes else ""
         seen = f", trained for {loaded.header.task}" if loaded.header.task != task else ""
         typer.echo(
-            f"{weights.name} ({loaded.header.step} training steps{seen}) on {_placed(devices)}, "
+            f"{weights.name} ({loaded.header.step} training steps{seen}) on {_placed(devices, ray)}, "
             f"{resolved.sampler}, {resolved.steps} step{'s' if resolved.steps != 1 else ''}{at}, seed {seed}. "
             f"Other weights: {BETTER_WEIGHTS}",
             err=True,
@@ -345,15 +361,18 @@ def restore(
     _log(verbose, quiet)
     failures: list[Failed] = []
     page = None if report is None or dry_run else _page(report, task)
-    pool = None
-    if len(devices) > 1:
-        pool = Pool(Setup.of(restoration, settings, weights.path), planned, settings, devices)
+    others: Pool | Cluster | None = None
+    if not single:
+        setup = Setup.of(restoration, settings, weights.path)
+        others = Pool(setup, planned, settings, devices)
+        if ray is not None:
+            others = Cluster(setup, planned, settings, ray, processes, gpus=device != "cpu")
     with Interruption() as interrupted, display(quiet=quiet) as shown:
         if dry_run:
             events = preview(planned, settings_id(settings))
-        elif pool is not None:
-            pool.stopped = interrupted
-            events = pool.run()
+        elif others is not None:
+            others.stopped = interrupted
+            events = others.run()
         else:
             restoration.stopped = interrupted
             events = restoration.run(planned)
@@ -412,8 +431,14 @@ def restore(
         raise typer.Exit(3)
 
 
-def _placed(devices: "Sequence[torch.device]") -> str:
+def _absolute(place: str) -> str:
+    return place if place == "-" else str(Path(place).absolute())
+
+
+def _placed(devices: "Sequence[torch.device]", ray: str | None) -> str:
     """Where it runs, for people."""
+    if ray is not None:
+        return f"the Ray cluster '{ray}'"
     if len(devices) == 1:
         return str(devices[0])
     return f"{', '.join(dict.fromkeys(map(str, devices)))} in {len(devices)} processes"

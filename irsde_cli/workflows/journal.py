@@ -98,7 +98,7 @@ class Journal:
         try:
             if self._torn():
                 self._append(b"\n")
-            self._take_over()
+            self.take_over()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -116,11 +116,22 @@ class Journal:
             hint="Wait for it, or let several work together with --shard.",
         )
 
-    def _take_over(self) -> None:
-        """Take the lines of the workers of a run that was killed."""
-        manifests = self._folder.glob(f"{_manifest(self._folder, worker(self._label, '*')).name}")
+    def take_over(self, *, patient: bool = True) -> None:
+        """Take the lines of all workers of this run and of one that was killed.
+
+        Args:
+            patient: wait for those that have not ended; else they are left to the next run.
+
+        Raises:
+            MachineError: one does not end.
+        """
+        manifests = self._folder.glob(_manifest(self._folder, worker(self._label, "*")).name)
         for path in sorted(manifests, key=lambda path: path.stat().st_mtime_ns):
-            self.absorb(path.name.removeprefix("manifest.").removesuffix(".jsonl"))
+            try:
+                self.absorb(path.name.removeprefix("manifest.").removesuffix(".jsonl"))
+            except MachineError:
+                if patient:
+                    raise
 
     def absorb(self, label: str) -> None:
         """Append the lines of a worker that has ended, and remove its manifest.
@@ -227,8 +238,8 @@ class WorkerJournal(Journal):
     def load(self) -> None:
         """Nothing: the process that hands out the pictures has read all."""
 
-    def _take_over(self) -> None:
-        pass
+    def take_over(self, *, patient: bool = True) -> None:
+        """Nothing."""
 
     def tell(self, entries: Mapping[str, Entry]) -> None:
         """What is known of outputs that will be written."""

@@ -58,7 +58,9 @@ class Setup:
         """That of a restoration in this process."""
         level = logging.getLogger("irsde_cli").getEffectiveLevel()
         options = replace(restoration.options, listed=None)
-        return cls(weights, restoration.checkpoint.sha256, options, restoration.dtype, settings_id(settings), level)
+        return cls(
+            weights.absolute(), restoration.checkpoint.sha256, options, restoration.dtype, settings_id(settings), level
+        )
 
     def restoration(self, device: torch.device, share: float, threads: int) -> Restoration:
         """The restoration; the process is its own, so that its threads and its log are set here.
