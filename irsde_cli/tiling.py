@@ -54,24 +54,39 @@ class Tiles:
         self.evaluate = evaluate
 
     def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
-        height, width = x.shape[-2:]
-        rows = _starts(height, self.tile, self.overlap, network.multiple)
-        columns = _starts(width, self.tile, self.overlap, network.multiple)
+        rows = self._spans(x.shape[-2], network.multiple)
+        columns = self._spans(x.shape[-1], network.multiple)
         if len(rows) == len(columns) == 1:
             return self.evaluate(network, x, mu, t)
         blended: Tensor | None = None
-        weights = x.new_zeros(1, 1, height, width)
-        for top in rows:
-            for left in columns:
-                area = (..., slice(top, min(top + self.tile, height)), slice(left, min(left + self.tile, width)))
+        for down, height in zip(rows, self._windows(rows, x), strict=True):
+            for across, width in zip(columns, self._windows(columns, x), strict=True):
+                area = (..., down, across)
                 prediction = self.evaluate(network, x[area], mu[area], t)
                 if blended is None:
-                    blended = prediction.new_zeros(*prediction.shape[:-2], height, width)
-                window = self._window(area[1], height, x)[:, None] * self._window(area[2], width, x)
-                blended[area] += prediction * window
-                weights[area] += window
+                    blended = prediction.new_zeros(*prediction.shape[:-2], *x.shape[-2:])
+                blended[area].addcmul_(prediction, height[:, None] * width)
         assert blended is not None
-        return blended / weights
+        return blended
+
+    def _spans(self, size: int, multiple: int) -> list[slice]:
+        """What each tile takes of one side: equally spread, from the network's grid on."""
+        if size <= self.tile:
+            return [slice(0, size)]
+        stride = max(self.tile - self.overlap - multiple, 1)
+        last = -(-(size - self.tile) // stride)
+        starts = [round(index * (size - self.tile) / last) // multiple * multiple for index in range(last)]
+        starts.append(-(-(size - self.tile) // multiple) * multiple)
+        return [slice(start, min(start + self.tile, size)) for start in starts]
+
+    def _windows(self, spans: Sequence[slice], like: Tensor) -> list[Tensor]:
+        """The weight of each tile along one side: all together they are one, so no map of their sums is kept."""
+        size = spans[-1].stop
+        windows = [self._window(span, size, like) for span in spans]
+        total = like.new_zeros(size)
+        for span, window in zip(spans, windows, strict=True):
+            total[span] += window
+        return [window / total[span] for span, window in zip(spans, windows, strict=True)]
 
     def _window(self, span: slice, size: int, like: Tensor) -> Tensor:
         """Ones, with a ramp on each side that meets another tile; never zero, so that sums can be divided by."""
@@ -91,17 +106,6 @@ def shrunk(evaluate: Evaluate, factor: int) -> Evaluate:
     if not isinstance(evaluate, Tiles):
         return evaluate
     return Tiles(max(evaluate.tile // factor, 1), evaluate.overlap // factor, evaluate.evaluate)
-
-
-def _starts(size: int, tile: int, overlap: int, multiple: int) -> list[int]:
-    """The first pixel of each tile along one side, equally spread and snapped down to the network's grid."""
-    if size <= tile:
-        return [0]
-    stride = max(tile - overlap - multiple, 1)
-    count = -(-(size - tile) // stride) + 1
-    return [round(index * (size - tile) / (count - 1)) // multiple * multiple for index in range(count - 1)] + [
-        -(-(size - tile) // multiple) * multiple
-    ]
 
 
 class Ragged:
