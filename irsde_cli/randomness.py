@@ -15,10 +15,25 @@ from torch import Tensor
 GENERATOR = "torch.Generator cpu (mt19937), torch.randn float32, key blake2b-64 of seed and path, version 1"
 
 
+# Noise of more elements than this is neither drawn ahead nor held as a whole.
+LARGE = 1 << 25
+PIECE = 1 << 22
+
+
 class RandnLike(Protocol):
     """Draws standard normal noise of a tensor's shape, dtype and device."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+def add_noise(x: Tensor, std: Tensor | float, randn_like: RandnLike) -> Tensor:
+    """`x` with noise; where that is large and no gradients are recorded, `x` itself takes it, piece by piece."""
+    noise = randn_like.source if isinstance(randn_like, Prefetched) else randn_like
+    large = x.numel() > LARGE and x.is_contiguous() and not torch.is_grad_enabled()
+    if large and isinstance(noise, ImageNoise) and noise.sizes is None and not isinstance(std, Tensor):
+        noise.add_to(x, std)
+        return x
+    return x + std * randn_like(x)
 
 
 def generator_for(seed: int, name: bytes) -> torch.Generator:
@@ -48,21 +63,39 @@ class ImageNoise:
 
     def draw(self, x: Tensor) -> Tensor:
         """Noise of the shape of `x` on the CPU, in float32."""
-        noise = torch.zeros(x.shape, dtype=torch.float32)
+        noise = torch.empty(x.shape) if self.sizes is None else torch.zeros(x.shape)
         for index, generator in enumerate(self.generators):
-            height, width = self.sizes[index] if self.sizes else (x.shape[-2], x.shape[-1])
-            noise[index, :, :height, :width] = torch.randn((x.shape[1], height, width), generator=generator)
+            if self.sizes is None:
+                noise[index].normal_(generator=generator)
+            else:
+                height, width = self.sizes[index]
+                noise[index, :, :height, :width] = torch.randn((x.shape[1], height, width), generator=generator)
         return noise
+
+    def add_to(self, x: Tensor, std: float) -> None:
+        """Add noise to the contiguous `x`, in pieces that together are what `draw` gives.
+
+        A generator fills sixteen numbers at a time, so that each piece but the last has a multiple of these, and the
+        last no fewer.
+        """
+        for image, generator in zip(x.view(len(x), -1), self.generators, strict=True):
+            count = len(image) // PIECE
+            for piece in (*image[: count * PIECE].split(PIECE)[:-1], image[max(count - 1, 0) * PIECE :]):
+                noise = torch.randn(len(piece), generator=generator)
+                piece.add_(noise.to(device=x.device, dtype=x.dtype).mul_(std))
 
 
 class Prefetched:
     """Noise drawn one call ahead by a thread, while a network is at work; what is drawn stays the same.
 
-    All calls must be for tensors of one shape, as those of a sampler are.
+    All calls must be for tensors of one shape, as those of a sampler are. Large ones are not drawn ahead.
+
+    Attributes:
+        source: what is drawn from.
     """
 
     def __init__(self, noise: ImageNoise) -> None:
-        self._noise = noise
+        self.source = noise
         self._thread = ThreadPoolExecutor(1, "noise")
         self._next: Future[Tensor] | None = None
 
@@ -76,6 +109,7 @@ class Prefetched:
 
     def __call__(self, x: Tensor, /) -> Tensor:
         like = torch.empty(x.shape, device="meta")
-        drawn = self._noise.draw(like) if self._next is None else self._next.result()
-        self._next = self._thread.submit(self._noise.draw, like)
+        drawn = self.source.draw(like) if self._next is None else self._next.result()
+        if x.numel() <= LARGE:
+            self._next = self._thread.submit(self.source.draw, like)
         return drawn.to(device=x.device, dtype=x.dtype)

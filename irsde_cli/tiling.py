@@ -11,16 +11,28 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from irsde_cli.networks.network import Network, pad_to
+from irsde_cli.networks.network import Padding, pad_to
+
+
+class Evaluable(Protocol):
+    """A network, or what reads its output without looking beyond a pixel; see `Network`."""
+
+    @property
+    def multiple(self) -> int: ...
+
+    @property
+    def padding(self) -> Padding: ...
+
+    def __call__(self, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor: ...
 
 
 class Evaluate(Protocol):
-    """Evaluates `network(x, mu, t)` on `x` and `mu` of shape (B, C, H, W), `t` of shape (B,)."""
+    """Evaluates `network(x, mu, t)` on `x` and `mu` of shape (B, C, H, W), `t` of shape (B,): a new tensor."""
 
-    def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor: ...
+    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor: ...
 
 
-def whole(network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+def whole(network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
     """The network on the whole canvas at once."""
     prediction: Tensor = network(x, mu, t)
     return prediction
@@ -32,7 +44,7 @@ class Reduced:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
 
-    def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
         with torch.autocast(x.device.type, self.dtype):
             return whole(network, x, mu, t).float()
 
@@ -53,7 +65,7 @@ class Tiles:
         self.overlap = overlap
         self.evaluate = evaluate
 
-    def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
         rows = self._spans(x.shape[-2], network.multiple)
         columns = self._spans(x.shape[-1], network.multiple)
         if len(rows) == len(columns) == 1:
@@ -119,10 +131,10 @@ class Ragged:
         self.sizes = sizes
         self.evaluate = evaluate
 
-    def __call__(self, network: Network, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
         return self.evaluate(network, self._padded(network, x), self._padded(network, mu), t)
 
-    def _padded(self, network: Network, canvas: Tensor) -> Tensor:
+    def _padded(self, network: Evaluable, canvas: Tensor) -> Tensor:
         size = (canvas.shape[-2], canvas.shape[-1])
         return torch.cat(
             [

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irsde_cli.diffusion.path import Path
 from irsde_cli.diffusion.schedules import ScheduleName, thetas
-from irsde_cli.randomness import RandnLike
+from irsde_cli.randomness import RandnLike, add_noise
 
 MOST_TIMESTEPS = 100_000
 
@@ -90,7 +90,7 @@ class MeanRevertingSDE:
     def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
         """Where the reverse process starts: around `mu`, with the noise of t; at T the stationary one, as published."""
         std = self.stationary_std if t == self.num_timesteps else float(self.std_table[t])
-        return mu + std * randn_like(mu)
+        return add_noise(mu.clone(), std, randn_like)
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""

@@ -12,7 +12,7 @@ from irsde_cli.networks.network import Network
 class AODNet(Network):
     """Takes the degraded image alone; parameters are named as in the public port."""
 
-    working_bytes = 4 * 40
+    working_bytes = 4 * 48
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ class DnCNN(Network):
 
     def __init__(self, *, depth: int = 20, width: int = 64) -> None:
         super().__init__()
-        self.working_bytes = 4 * 3 * width
+        self.working_bytes = 4 * (3 * width + 16)
         channels = [3, *[width] * (depth - 1), 3]
         self.model = chain(channels)
 

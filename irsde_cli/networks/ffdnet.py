@@ -23,7 +23,7 @@ class FFDNet(Network):
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
         super().__init__()
         self.multiple = 2
-        self.working_bytes = 4 * 3 * width
+        self.working_bytes = 4 * (width + 16)
         self.sigma = sigma
         self.model = chain([13, *[width] * (depth - 1), 12])
 

@@ -35,7 +35,7 @@ class LatentUNet(nn.Module):
         self.multiple = 2**depth
         self.factor = 2 ** (depth - 1)
         self.embed_dim = embed_dim
-        self.working_bytes = 4 * 16 * max(widths[:2])
+        self.working_bytes = 4 * (8 * max(widths[:2]) + 720 // self.factor**2)
         self.init_conv = conv3(in_ch, ch)
         self.encoder = nn.ModuleList()
         self.decoder = nn.ModuleList()

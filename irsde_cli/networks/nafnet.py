@@ -85,7 +85,7 @@ class NAFNet(Network):
         self.conditional = conditional
         self.long_skip = long_skip
         self.multiple = 2 ** len(enc_blk_nums)
-        self.working_bytes = 4 * 20 * width
+        self.working_bytes = 4 * 10 * width
         self.time_mlp = TimeMLP(
             TimeFeatures(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
         )

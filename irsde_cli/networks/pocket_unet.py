@@ -56,7 +56,7 @@ class PocketUNet(Network):
         if len(widths) != len(blocks):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
         self.multiple = 2 ** len(widths)
-        self.working_bytes = 4 * 4 * widths[0]
+        self.working_bytes = 4 * 2 * widths[0]
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
         )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from irsde_cli.diffusion.path import Path
-from irsde_cli.randomness import RandnLike
-from irsde_cli.samplers.sampler import CleanPredictor, transitions
+from irsde_cli.randomness import RandnLike, add_noise
+from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
 
 
 def euler_maruyama(
@@ -14,9 +14,8 @@ def euler_maruyama(
 ) -> Iterator[Tensor]:
     """The reverse SDE. Adds noise in its last step too, as published: a perfect network leaves lambda / 50 or so."""
     for t, s in transitions(times):
-        noise = path.noise(x, predict_clean(x, t), t)
         injected = float(path.injected[t] - path.injected[s])
-        x = _step(x, noise, path, t, s, injected) - injected**0.5 * randn_like(x)
+        x = add_noise(_step(x, predict_clean(x, t), path, t, s, injected), -(injected**0.5), randn_like)
         yield x
 
 
@@ -25,13 +24,18 @@ def euler_ode(
 ) -> Iterator[Tensor]:
     """The probability-flow ODE."""
     for t, s in transitions(times):
-        x = _step(x, path.noise(x, predict_clean(x, t), t), path, t, s, injected=0.0)
+        x = _step(x, predict_clean(x, t), path, t, s, injected=0.0)
         yield x
 
 
-def _step(x: Tensor, noise: Tensor, path: Path, t: int, s: int, injected: float) -> Tensor:
+def _step(x: Tensor, clean: Tensor, path: Path, t: int, s: int, injected: float) -> Tensor:
     """The mean of an Euler step of the reverse process that injects noise of variance `injected`."""
     pull = float(path.pull[t] - path.pull[s])
     diffusion = float(path.diffusion[t] - path.diffusion[s])
-    score = -noise / float(path.s[t])
-    return x + pull * (x - path.centre) + 0.5 * (diffusion + injected) * score
+    m_t, s_t = path.at(t)
+
+    def formula(x: Tensor, clean: Tensor, centre: Tensor) -> Tensor:
+        score = -(x - centre - m_t * (clean - centre)) / s_t / s_t
+        return x + pull * (x - centre) + 0.5 * (diffusion + injected) * score
+
+    return in_bands(formula, x, clean, path.centre)

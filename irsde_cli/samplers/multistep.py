@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from irsde_cli.diffusion.path import Path
-from irsde_cli.randomness import RandnLike
-from irsde_cli.samplers.sampler import CleanPredictor, transitions
+from irsde_cli.randomness import RandnLike, add_noise
+from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
 
 
 def multistep(
@@ -49,30 +49,49 @@ def multistep(
     previous: Tensor | None = None
     previous_ell = math.nan
     for index, (t, s) in enumerate(transitions(times)):
-        clean = predict_clean(x, t) - path.centre
+        clean = predict_clean(x, t)
         if s == 0:
-            yield path.centre + clean
+            yield clean
             return
         m_s, s_s = path.at(s)
         m_t, s_t = path.at(t)
         ell = path.half_log_snr(t)
         h = path.half_log_snr(s) - ell
         strength = torch.as_tensor(eta[index] if isinstance(eta, Sequence) else eta, dtype=torch.float64)
-        y = x - path.centre
-        if index == 0 and recentre:
-            y = y + _factor(m_t * (strength < 1), x) * clean
+        lack = _factor(m_t * (strength < 1), x) if index == 0 and recentre else None
         c = 1 + strength**2
         weight = -torch.expm1(-c * h)
-        estimate = clean
+        slope = None
         if order == 2 and previous is not None:
             slope_weight = h / 2 if coefficient == "midpoint" else _factor(_slope_integral(h, c) / weight, x)
-            estimate = clean + (slope_weight / (ell - previous_ell)) * (clean - previous)
+            slope = slope_weight / (ell - previous_ell)
         kept = _factor(s_s / s_t * torch.exp(-(strength**2) * h), x)
-        x = path.centre + kept * y + _factor(m_s * weight, x) * estimate
+        gain = _factor(m_s * weight, x)
+        x = in_bands(_jump, x, path.centre, clean, previous, lack, slope, kept, gain, into=previous)
         if bool((strength > 0).any()):
-            x = x + _factor(s_s * torch.sqrt(-torch.expm1(-2 * strength**2 * h)), x) * randn_like(x)
-        previous, previous_ell = clean, ell
+            x = add_noise(x, _factor(s_s * torch.sqrt(-torch.expm1(-2 * strength**2 * h)), x), randn_like)
+        previous, previous_ell = clean if order == 2 else None, ell
+        del clean
         yield x
+
+
+def _jump(
+    x: Tensor,
+    centre: Tensor,
+    clean: Tensor,
+    previous: Tensor | None,
+    lack: Tensor | float | None,
+    slope: Tensor | float | None,
+    kept: Tensor | float,
+    gain: Tensor | float,
+) -> Tensor:
+    """The next state before noise; `previous` is the clean estimate before this one."""
+    y, estimate = x - centre, clean - centre
+    if lack is not None:
+        y = y + lack * estimate
+    if slope is not None and previous is not None:
+        estimate = estimate + slope * (clean - previous)
+    return centre + kept * y + gain * estimate
 
 
 def _factor(values: Tensor, x: Tensor) -> Tensor | float:

@@ -24,7 +24,7 @@ from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.tiling import Evaluate
+from irsde_cli.tiling import Evaluable, Evaluate
 
 logger = logging.getLogger(__name__)
 Upsampling = Literal["bicubic", "nearest"]
@@ -194,10 +194,37 @@ def clean_predictor(
     """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
 
     def predict_clean(x: Tensor, t: int) -> Tensor:
-        m, s = path.at(t)
-        seen = parameterisation.network_input(x, path.centre, m, s)
-        output = evaluate(network, seen, mu, torch.full((len(x),), t, device=x.device))
-        clean = parameterisation.clean(output, x, path.centre, m, s)
-        return clean.clamp(0, 1) if clip else clean
+        estimate = _CleanEstimate(network, parameterisation, *path.at(t), None if path.centre is mu else path.centre)
+        clean = evaluate(estimate, x, mu, torch.full((len(x),), t, device=x.device))
+        return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
 
     return predict_clean
+
+
+class _CleanEstimate:
+    """A network whose output is read as the clean image where it is evaluated: of each tile alone, not of the whole.
+
+    Args:
+        network: what predicts.
+        parameterisation: what it predicts.
+        m: how much of the clean image is left.
+        s: standard deviation of the noise.
+        centre: of the process, where that is not `mu`.
+    """
+
+    def __init__(
+        self, network: Evaluable, parameterisation: Parameterisation, m: float, s: float, centre: Tensor | None
+    ) -> None:
+        self.network = network
+        self.multiple = network.multiple
+        self.padding = network.padding
+        self.parameterisation = parameterisation
+        self.m = m
+        self.s = s
+        self.centre = centre
+
+    def __call__(self, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+        centre = mu if self.centre is None else self.centre
+        seen = self.parameterisation.network_input(x, centre, self.m, self.s)
+        output: Tensor = self.network(seen, mu, t)
+        return self.parameterisation.clean(output.to(x.dtype), x, centre, self.m, self.s)

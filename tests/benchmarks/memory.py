@@ -2,9 +2,8 @@
 
     python -m tests.benchmarks.memory PHOTOS [--model NAME] [--size 1000x750 ...] [--steps N] [--json FILE]
 
-Each size is a mosaic of the photographs in PHOTOS, every one enlarged to 1000 x 750, and is restored by a process of its
-own. Memory is that process's peak resident size less that of `import torch` in another, less the weights in float32.
-With --tiles the shipped networks restore a mosaic of 1500 x 1000 whole and in automatic tiles instead.
+Each size is a mosaic of the photographs in PHOTOS, each enlarged to 1000 x 750, and is restored by a process of
+its own. Memory is that process's peak resident size less that of `import torch` in another, less the weights in float32.
 """
 
 import argparse
@@ -74,7 +73,7 @@ def parameters(model: str) -> int:
         return sum(4 * file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 - no mapping
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace, options: list[str]) -> list[dict[str, Any]]:
     """One row for each size."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +82,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for width, height in arguments.size or SIZES:
             source = mosaic(arguments.photos, Path(folder) / "in.jpg", width, height)
             words = ["restore", str(source), str(Path(folder) / "out.png"), "--task", arguments.model.split("-")[0]]
-            words += ["--steps", str(arguments.steps), "--overwrite", *arguments.options]
+            words += ["--steps", str(arguments.steps), "--overwrite", *options]
             peak, seconds = peak_of([*words, "--model", arguments.model])
             rows.append(
                 {
@@ -93,7 +92,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                     "peak_bytes": peak - bare - weights,
                     "bytes_per_pixel": (peak - bare - weights) / (width * height),
                     "seconds": seconds,
-                    "options": arguments.options,
+                    "options": options,
                 }
             )
             print(
@@ -112,8 +111,8 @@ def main() -> None:
     parser.add_argument("--size", type=_size, nargs="+", help="WIDTHxHEIGHT; 1, 3, 12 and 48 megapixels if not given")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the rows here")
-    arguments, arguments.options = parser.parse_known_args()
-    rows = measure(arguments)
+    arguments, options = parser.parse_known_args()
+    rows = measure(arguments, options)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
