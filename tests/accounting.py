@@ -1,4 +1,4 @@
-"""How much memory torch takes on a CPU, counted from its own allocations and not from what the system happens to keep."""
+"""How much memory torch takes on a CPU, by its own allocations and not by what the system happens to keep."""
 
 from collections.abc import Callable
 from typing import Any

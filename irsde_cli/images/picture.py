@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[Any]
 
+BAND = 256
+
 SUFFIXES = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -113,7 +115,7 @@ def to_tensor(picture: Picture) -> Tensor:
     import torch
 
     planes = np.ascontiguousarray(picture.pixels.transpose(2, 0, 1), dtype=np.float32)
-    unit: Tensor = torch.from_numpy(planes) / (2**picture.depth - 1)
+    unit: Tensor = torch.from_numpy(planes).div_(2**picture.depth - 1)
     return unit.expand(3, -1, -1).contiguous()
 
 
@@ -126,11 +128,13 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
     """
     depth = depth or picture.depth
     maximum = 2**depth - 1
-    values = restored.detach().float().cpu()
-    if picture.grey:
-        values = values.mean(0, keepdim=True)
-    rounded = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).contiguous()
-    pixels = rounded.numpy().astype(np.uint8 if depth == 8 else np.uint16)
+    height, width = restored.shape[-2:]
+    pixels = np.empty((height, width, 1 if picture.grey else 3), np.uint8 if depth == 8 else np.uint16)
+    for top in range(0, height, BAND):  # so that a large picture does not take its memory several times
+        values = restored[:, top : top + BAND].detach().float().cpu()
+        if picture.grey:
+            values = values.mean(0, keepdim=True)
+        pixels[top : top + BAND] = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).numpy()
     alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
     return replace(picture, pixels=pixels, alpha=alpha)
 

@@ -18,6 +18,8 @@ class DnCNN(Network):
         width: channels between them.
     """
 
+    local = True
+
     def __init__(self, *, depth: int = 20, width: int = 64) -> None:
         super().__init__()
         self.working_bytes = 4 * (3 * width + 16)

@@ -20,6 +20,8 @@ class FFDNet(Network):
         sigma: standard deviation of the noise, in 8-bit units.
     """
 
+    local = True
+
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
         super().__init__()
         self.multiple = 2

@@ -16,11 +16,14 @@ class Network(nn.Module, ABC):
     Attributes:
         multiple: height and width are padded to a multiple of this inside.
         padding: how they are padded, below and to the right.
+        local: whether each pixel depends on a bounded neighbourhood, so that tiles with enough overlap agree with the
+            whole image. Attention and pooling over the image do not.
         working_bytes: peak memory of one evaluation without gradients, in bytes per pixel in float32, rounded up.
     """
 
     multiple: int = 1
     padding: ClassVar[Padding] = "reflect"
+    local: ClassVar[bool] = False
     working_bytes: int = 4096
 
     @abstractmethod

@@ -49,6 +49,8 @@ class PocketUNet(Network):
         time_dim: size of the time embedding.
     """
 
+    local = True
+
     def __init__(
         self, *, widths: Sequence[int] = (48, 64, 96), blocks: Sequence[int] = (2, 2, 6), time_dim: int = 64
     ) -> None:

@@ -37,7 +37,8 @@ class Autoencoder(Restorer):
         super().__init__()
         self.config = config
         self.autoencoder: LatentUNet = build_network(config.autoencoder)
-        self.working_bytes = self.autoencoder.working_bytes
+        self.working_bytes = 0
+        self.whole_bytes = self.autoencoder.working_bytes
 
     @property
     def learnt(self) -> nn.Module:

@@ -71,6 +71,7 @@ class Denoising(Diffusion):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
+        self.local = self.network.local
 
     @property
     def clock(self) -> MeanRevertingSDE:

@@ -27,10 +27,11 @@ import torch
 
 from irsde_cli.errors import IrsdeError, MachineError
 from irsde_cli.workflows.journal import Journal, WorkerJournal, worker
+from irsde_cli.workflows.memory import MEMORY_SHARE
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.pool import POLL, Setup
 from irsde_cli.workflows.request import Done, Event, Failed, Plan, Planned
-from irsde_cli.workflows.restore import MEMORY_SHARE, Restoration, StoppedError, Work, outstanding
+from irsde_cli.workflows.restore import Restoration, StoppedError, Work, outstanding
 
 MOST_TOGETHER = 64
 TASKS_FOR_EACH = 16

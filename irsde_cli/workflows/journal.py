@@ -182,9 +182,11 @@ class Journal:
         """The output is about to get its name; it will have the size and time of `made`."""
         self._made("pending", source, before, output, made, settings)
 
-    def done(self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float) -> None:
-        """The output is whole, under its name."""
-        self._made("done", source, before, output, made, settings, seconds=round(seconds, 3))
+    def done(
+        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
+    ) -> None:
+        """The output is whole, under its name; `tile` is the side of the tiles that it was made in, if any."""
+        self._made("done", source, before, output, made, settings, seconds=round(seconds, 3), tile=tile)
 
     def _made(
         self, event: str, source: str, before: Identity, output: str, made: Identity, settings: str, **more: float
@@ -248,8 +250,10 @@ class WorkerJournal(Journal):
     def entry(self, output: str) -> Entry | None:
         return self._told.get(output)
 
-    def done(self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float) -> None:
-        super().done(source, before, output, made, settings, seconds)
+    def done(
+        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
+    ) -> None:
+        super().done(source, before, output, made, settings, seconds, tile)
         self._told.pop(output, None)
 
 

@@ -24,9 +24,10 @@ import torch
 from irsde_cli.checkpoint import load
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 from irsde_cli.workflows.journal import Journal, WorkerJournal, settings_id, worker
+from irsde_cli.workflows.memory import MEMORY_SHARE
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import Done, Event, Failed, Options, Plan, Planned, Skipped
-from irsde_cli.workflows.restore import HOPELESS, MEMORY_SHARE, Restoration, Work, outstanding
+from irsde_cli.workflows.restore import HOPELESS, Restoration, Work, outstanding
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
 POLL = 0.2

@@ -32,12 +32,12 @@ from irsde_cli.images import (
 )
 from irsde_cli.networks.network import round_up
 from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, draw_key, generator_for
-from irsde_cli.restorer import Restorer
-from irsde_cli.runtime import free_memory, is_lost_device, is_out_of_memory
+from irsde_cli.runtime import is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.workflows.files import is_there, sweep, write_whole
 from irsde_cli.workflows.journal import Entry, Identity, Journal, settings_id
+from irsde_cli.workflows.memory import MEMORY_SHARE, TooLargeError, choose_tile, largest_batch
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
     Done,
@@ -60,10 +60,9 @@ from irsde_cli.workflows.request import (
 logger = logging.getLogger(__name__)
 
 SMALLEST_TILE = 64
-MEMORY_SHARE = 0.5
 READ_AHEAD = 3
 GPU_LOOK_AHEAD = 16
-READ_AHEAD_PIXELS = 64_000_000
+PIXELS_AHEAD = 64_000_000
 SPREAD_GAIN = 8
 HOPELESS = 3
 
@@ -166,13 +165,18 @@ class _Loaded:
 
     def degraded(self) -> Tensor:
         image = to_tensor(self.picture)
-        return image if self.mask is None else torch.where(self.mask, image, 1.0)
+        return image if self.mask is None else image.masked_fill_(~self.mask, 1.0)
 
 
 @dataclass(eq=False)
 class Output:
-    """What a run made of one picture: the images to write, by the suffix of their names."""
+    """What a run made of one picture: the images to write, by the suffix of their names.
 
+    Attributes:
+        tile: the side of the tiles that it was cut into; 0 is the whole.
+    """
+
+    tile: int = 0
     images: dict[str, Tensor] = field(default_factory=dict)
     states: list[Tensor] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
@@ -228,7 +232,7 @@ class Restoration:
         """How many pictures of that size one call takes."""
         if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
             return 1
-        size = max(int(self.share * free_memory(self.device) / working_bytes(self.restorer, loaded.size)), 1)
+        size = largest_batch(self.restorer, loaded.size, self.device, self.share)
         if self.options.batch_size:
             size = min(size, self.options.batch_size) if self.options.tile == "auto" else self.options.batch_size
         return min(size, self.restorer.max_batch or size, self._largest_batch or size)
@@ -260,11 +264,11 @@ class Restoration:
                     torch.cuda.empty_cache()
                 if len(batch) > 1:
                     self._largest_batch = len(batch) // 2
-                    raise _OutOfMemoryError("there is not enough memory for all of the batch.") from None
+                    raise TooLargeError("there is not enough memory for all of the batch.") from None
                 longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
                 tile = round_up((tile or longest) // 2, self.restorer.multiple)
                 if tile < SMALLEST_TILE:
-                    raise _OutOfMemoryError("there is not enough memory for it, even in the smallest tiles.") from None
+                    raise TooLargeError("there is not enough memory for it, even in the smallest tiles.") from None
                 logger.warning("out of memory: going on with tiles of %d pixels", tile)
                 self._tile = tile
             except _NotFiniteError:
@@ -275,11 +279,14 @@ class Restoration:
 
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
-        canvas = torch.zeros(len(batch), 3, max(h for h, _ in sizes), max(w for _, w in sizes))
-        if len(set(sizes)) > 1:
+        if len(set(sizes)) == 1:
+            images = [loaded.degraded() for loaded in batch]
+            canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
+            del images
+        else:
             canvas = torch.zeros(len(batch), 3, *_padded(sizes[0], self.restorer.multiple))
-        for index, loaded in enumerate(batch):
-            canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
+            for index, loaded in enumerate(batch):
+                canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
         canvas = canvas.to(self.device)
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
@@ -294,7 +301,7 @@ class Restoration:
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
         outputs = [
-            Output(seen=self.restorer.seen(image[:, :height, :width]))
+            Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
             for image, (height, width) in zip(canvas, sizes, strict=True)
         ]
         total: Tensor | None = None
@@ -314,7 +321,7 @@ class Restoration:
                 image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
-            if not torch.isfinite(image).all():
+            if not all(math.isfinite(bound) for bound in image.aminmax()):
                 raise _NotFiniteError
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "sample":
@@ -323,16 +330,18 @@ class Restoration:
                     output.states = [state[index, :, :height, :width] for state in kept.values()]
             if self.options.estimate == "mean" or self.options.spread:
                 image = image.clamp(0, 1)
-                total = image if total is None else total + image
-                squares = image**2 if squares is None else squares + image**2
-        if total is not None and squares is not None:
-            mean = total / self.draws
-            std = (squares / self.draws - mean**2).clamp_min(0).sqrt()
+                if self.options.spread:
+                    squares = image.square() if squares is None else squares.add_(image.square())
+                total = image if total is None else total.add_(image)
+            del image, state
+        if total is not None:
+            mean = total.div_(self.draws)
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "mean":
                     output.images[""] = mean[index, :, :height, :width]
-                if self.options.spread:
-                    output.images[".spread"] = (SPREAD_GAIN * std[index, :, :height, :width]).clamp(0, 1)
+                if squares is not None:
+                    std = (squares[index] / self.draws).sub_(mean[index].square()).clamp_min_(0).sqrt_()
+                    output.images[".spread"] = std.mul_(SPREAD_GAIN).clamp_(0, 1)[:, :height, :width]
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
             for suffix, image in output.images.items():
                 if suffix != ".spread":
@@ -343,24 +352,10 @@ class Restoration:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
         if self.options.tile != "auto" or self._tile or len(batch) > 1:
             return self._tile
-        return affordable_tile(self.restorer, batch[0].size, self.device, self.share)
-
-
-def working_bytes(restorer: Restorer, size: tuple[int, int]) -> int:
-    """Peak memory of an evaluation for an image of that height and width, before it is enlarged."""
-    height, width = _padded(size, restorer.multiple)
-    return height * width * restorer.scale**2 * restorer.working_bytes
-
-
-def affordable_tile(
-    restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE
-) -> int:
-    """The side of tiles that a share of free memory holds, 0 where the whole image fits."""
-    most = share * free_memory(device)
-    if working_bytes(restorer, size) <= most:
-        return 0
-    side = int(math.sqrt(most / restorer.working_bytes)) // restorer.multiple * restorer.multiple
-    return max(side, round_up(SMALLEST_TILE, restorer.multiple))
+        options = self.options
+        images = self.draws if options.estimate == "sample" else 2
+        extra = images - 1 + 2 * options.spread
+        return choose_tile(self.restorer, batch[0].size, self.device, extra_images=extra, share=self.share)
 
 
 class StoppedError(Exception):
@@ -369,10 +364,6 @@ class StoppedError(Exception):
 
 class _NotFiniteError(Exception):
     """A result holds NaN or infinity."""
-
-
-class _OutOfMemoryError(InputError):
-    """A picture does not fit into memory, even in the smallest tiles."""
 
 
 class _Pipeline:
@@ -397,7 +388,8 @@ class _Pipeline:
         self.items = plan.items()
         self.reading: deque[tuple[Item, Future[_Loaded]]] = deque()
         self.ready: list[_Loaded] = []
-        self.writing: deque[tuple[_Loaded, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.writing: deque[tuple[_Loaded, int, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.usual_pixels = 0
         self.succeeded = 0
         self.without_memory = 0
         self.swept: set[Path] = set()
@@ -449,11 +441,14 @@ class _Pipeline:
                 continue
             for message in loaded.picture.warnings:
                 yield Warned(item.name, message)
+            self.usual_pixels = _pixels(loaded)
             self.ready.append(loaded)
 
     def _light(self) -> bool:
-        """Whether the decoded pictures that wait leave room for more."""
-        return sum(loaded.size[0] * loaded.size[1] for loaded in self.ready) < READ_AHEAD_PIXELS
+        """Whether the decoded pictures that wait leave room for more; the next are taken to be as large as the last."""
+        if self.reading and not self.usual_pixels:
+            return False
+        return sum(map(_pixels, self.ready)) + len(self.reading) * self.usual_pixels < PIXELS_AHEAD
 
     def _next_batch(self) -> list[_Loaded]:
         """The first picture that is ready, with others of its padded size."""
@@ -474,25 +469,27 @@ class _Pipeline:
                     for loaded, output in zip(batch, event, strict=True):
                         if output.seen:
                             yield Seen(loaded.name, output.seen)
-                        self.writing.append((loaded, self.writers.submit(_encode, loaded, output, self.options)))
+                        encoding = self.writers.submit(_encode, loaded, output, self.options)
+                        self.writing.append((loaded, output.tile, encoding))
         except InputError as error:
             if len(batch) > 1:  # find out which of them it was
                 for loaded in batch:
                     yield from self._restore([loaded])
                 return
-            self.without_memory += isinstance(error, _OutOfMemoryError)
+            self.without_memory += isinstance(error, TooLargeError)
             yield self._failure(batch[0].item, error)
             if self.without_memory == HOPELESS and not self.succeeded:
                 raise self._too_small() from None
 
     def _written(self, at_most: int) -> Iterator[Event]:
         """Wait until no more than so many pictures are being encoded, and give the others their names."""
-        while len(self.writing) > at_most:
-            loaded, future = self.writing.popleft()
+        scale = self.restoration.restorer.scale
+        while len(self.writing) > at_most or sum(_pixels(it[0]) for it in self.writing) * scale**2 > PIXELS_AHEAD:
+            loaded, tile, future = self.writing.popleft()
             try:
                 with explained():
                     files, data = future.result()
-                self._keep(loaded, files)
+                self._keep(loaded, files, tile)
             except InputError as error:
                 yield self._failure(loaded.item, error)
                 continue
@@ -500,7 +497,7 @@ class _Pipeline:
             extra = tuple(path for path, _ in files[1:])
             yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
 
-    def _keep(self, loaded: _Loaded, files: list[tuple[Path, bytes]]) -> None:
+    def _keep(self, loaded: _Loaded, files: list[tuple[Path, bytes]], tile: int) -> None:
         """Write the files of one picture, the restored one last: it says that all are there."""
         item, journal, folder = loaded.item, self.journal, self.plan.folder
         if journal is None or folder is None:
@@ -520,7 +517,7 @@ class _Pipeline:
 
             status = write_whole(path, data, owner, pending)
             seconds = time.monotonic() - loaded.since
-            journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds)
+            journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds, tile)
 
     def _failure(self, item: Item, error: IrsdeError) -> Failed:
         if self.journal is not None:
@@ -707,11 +704,10 @@ def _encode(loaded: _Loaded, output: Output, options: Options) -> tuple[list[tup
     item, picture = loaded.item, replace(loaded.picture, warnings=())
     files: list[tuple[Path, bytes]] = []
     data: bytes | None = None
-    for suffix, image in output.images.items():
-        restored = with_restored(picture, image)
+    for suffix in list(output.images):
+        restored = with_restored(picture, output.images.pop(suffix))
         if loaded.mask is not None and suffix != ".spread":
-            known = loaded.mask.numpy()
-            restored.pixels[known] = picture.pixels[known]
+            np.copyto(restored.pixels, picture.pixels, where=loaded.mask.numpy()[..., None])
         data = encode_picture(
             restored,
             format=_format(item, options),
@@ -782,6 +778,10 @@ def _check(loaded: Subject, image: Tensor, size: tuple[int, int]) -> None:
         raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
     if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and not loaded.flat:
         raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")
+
+
+def _pixels(loaded: Subject) -> int:
+    return loaded.size[0] * loaded.size[1]
 
 
 def _padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:

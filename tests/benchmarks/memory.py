@@ -3,7 +3,8 @@
     python -m tests.benchmarks.memory PHOTOS [--model NAME] [--size 1000x750 ...] [--steps N] [--json FILE]
 
 Each size is a mosaic of the photographs in PHOTOS, each enlarged to 1000 x 750, and is restored by a process of
-its own. Memory is that process's peak resident size less that of `import torch` in another, less the weights in float32.
+its own. Memory is that process's peak resident size less that of `import torch` in another, and less the weights in
+float32.
 """
 
 import argparse

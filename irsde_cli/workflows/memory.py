@@ -1,0 +1,91 @@
+"""How a picture is cut so that it fits, decided before it is begun: on a CPU memory that ends is a kill, no exception.
+
+What is restored must not depend on what else the machine is doing. So a network that sees a bounded neighbourhood works
+on a CPU in tiles of a size of its own, `TILE_BYTES`, beyond which larger ones gain nothing; free memory has a say only
+where it is short. A network that sees the whole picture gets it whole where that fits.
+"""
+
+import logging
+import math
+
+import torch
+
+from irsde_cli.errors import InputError
+from irsde_cli.networks.network import round_up
+from irsde_cli.restorer import Restorer
+from irsde_cli.runtime import free_memory
+
+logger = logging.getLogger(__name__)
+
+TILE_BYTES = 1 << 29
+MEMORY_SHARE = 0.5
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+# The centre, a state, its successor and the clean estimate in float32, with what is decoded and encoded beside them.
+STATE_BYTES = 4 * 12 + 12
+
+
+class TooLargeError(InputError):
+    """A picture does not fit into memory, even in the smallest tiles."""
+
+
+def choose_tile(
+    restorer: Restorer,
+    size: tuple[int, int],
+    device: torch.device,
+    *,
+    extra_images: int = 0,
+    share: float = MEMORY_SHARE,
+) -> int:
+    """The side of tiles, 0 for the whole, of a degraded picture of that height and width.
+
+    Args:
+        restorer: what works on it.
+        size: of the degraded picture.
+        device: where the states lie.
+        extra_images: how many images in float32 are kept besides.
+        share: what part of free memory one evaluation may take, `MEMORY_SHARE` for a process that is alone.
+
+    Raises:
+        TooLargeError: not even the smallest tiles fit.
+    """
+    free = free_memory(device) * share / MEMORY_SHARE
+    held = held_bytes(restorer, size, extra_images)
+    canvas = restorer.canvas(size)
+    sides = [round_up(side, restorer.multiple) for side in SIDES if side >= 2 * restorer.multiple]
+    smallest = _working(restorer, canvas, sides[-1])
+    if free < held + smallest:
+        raise TooLargeError(
+            f"it takes {(held + smallest) / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            hint="Free some, or make the picture smaller." if device.type == "cpu" else "Try --device cpu.",
+        )
+    affordable = MEMORY_SHARE * (free - held)
+    own = TILE_BYTES if device.type == "cpu" else math.inf
+    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.local else affordable):
+        return 0
+
+    def largest(budget: float) -> int:
+        return next((side for side in sides if _working(restorer, canvas, side) <= budget), sides[-1])
+
+    tile = largest(min(affordable, own))
+    if tile < largest(own):
+        logger.warning("memory is short: tiles of %d pixels instead of %d", tile, largest(own))
+    return tile
+
+
+def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0) -> int:
+    """What a picture takes whatever its tiles are."""
+    pixels = size[0] * size[1]
+    return pixels * (restorer.scale**2 * (STATE_BYTES + 12 * extra_images) + restorer.whole_bytes)
+
+
+def largest_batch(restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE) -> int:
+    """How many pictures of that height and width fit at once, at least one."""
+    canvas = restorer.canvas(size)
+    each = held_bytes(restorer, size) + _working(restorer, canvas, max(canvas))
+    return max(int(share * free_memory(device) / each), 1)
+
+
+def _working(restorer: Restorer, canvas: tuple[int, int], side: int) -> int:
+    """Peak memory of one evaluation on a tile."""
+    height, width = (min(length, side) for length in canvas)
+    return height * width * restorer.working_bytes
