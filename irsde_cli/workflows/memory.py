@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 TILE_BYTES = 1 << 29
 MEMORY_SHARE = 0.5
-SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+SIDES = (4096, 3072, 2048, 1536, 1280, 1024, 768, 512, 384, 256, 192, 128, 64)
 # The centre, a state, its successor and the clean estimate in float32, with what is decoded and encoded beside them.
 STATE_BYTES = 4 * 12 + 12
 

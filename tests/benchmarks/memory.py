@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--model", default="denoise-small", help="a network of the package")
-    parser.add_argument("--size", type=_size, nargs="+", help="WIDTHxHEIGHT; 1, 3, 12 and 48 megapixels if not given")
+    parser.add_argument("--size", type=size_of, nargs="+", help="WIDTHxHEIGHT; 1, 3, 12 and 48 megapixels if not given")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments, options = parser.parse_known_args()
@@ -118,7 +118,8 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """`1000x750` as numbers."""
     width, height = map(int, text.split("x"))
     return width, height
 
