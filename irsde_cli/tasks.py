@@ -27,7 +27,7 @@ class Task:
 
 TASKS = {
     "denoise": Task("remove noise", weights="denoise-small", dataset="cbsd68"),
-    "deblur": Task("remove motion blur", weights="deblur-small", dataset="gopro"),
+    "deblur": Task("remove motion blur", weights="deblur-small", fast="deblur-fast", dataset="gopro"),
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", weights="dehaze-small", dataset="sots-indoor"),
     "inpaint": Task("fill holes", weights="inpaint-small", dataset="celeba-hq", needs_mask=True),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import irsde_cli
@@ -12,10 +13,11 @@ from irsde_cli.cli.program import app
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import SHIPPED, shipped_path
+from irsde_cli.weights import SHIPPED, find_weights, shipped_path
 from tests.benchmarks.recipes import RECIPES, commands
 
 GAINS: dict[str, tuple[DegradationConfig, float]] = {
@@ -31,18 +33,21 @@ GAINS: dict[str, tuple[DegradationConfig, float]] = {
 
 
 def test_all_weights_fit_into_the_package() -> None:
-    """24 MB together, and nothing beside them."""
+    """24 MB together, 6 MB more of those for few evaluations, and nothing beside them."""
     folder = shipped_path(SHIPPED[0]).parent
     assert {path.stem for path in folder.glob("*.safetensors")} == set(SHIPPED)
-    assert sum(shipped_path(name).stat().st_size for name in SHIPPED) <= 24e6
-    assert {row.weights for row in TASKS.values()} - {None} == set(SHIPPED)
+    usual = [row.weights for row in TASKS.values() if row.weights]
+    fast = [row.fast for row in TASKS.values() if row.fast]
+    assert sorted(usual + fast) == sorted(SHIPPED)
+    assert sum(shipped_path(name).stat().st_size for name in usual) <= 24e6
+    assert sum(shipped_path(name).stat().st_size for name in fast) <= 6e6
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_header_says_what_it_is(name: str) -> None:
     """The task, the data with their terms, the steps, and the tolerance of tiles."""
     header = checkpoint.read_header(shipped_path(name))
-    assert TASKS[header.task].weights == name
+    assert name in (TASKS[header.task].weights, TASKS[header.task].fast)
     assert header.step > 0 and "BSDS500" in header.data and "non-commercial" in header.licence
     assert header.tile_tolerance is not None
 
@@ -63,6 +68,47 @@ def test_each_task_is_done(task: str, shared: Path) -> None:
         before = torch.nn.functional.interpolate(degraded, size=clean.shape[-2:], mode="bicubic", antialias=True)
         gains.append(float(psnr(restored, clean) - psnr(before.clamp(0, 1), clean)))
     assert sum(gains) / len(gains) > least
+
+
+@pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.fast])
+def test_two_evaluations_of_a_fast_network_are_worth_eight(task: str, shared: Path) -> None:
+    """LPIPS no worse than that of the task's other network at its default, and what is asked for is what is run."""
+    config, _ = GAINS[task]
+    degradation, lpips = build_degradation(config), LpipsAlex.load(shared / "weights" / "lpips_alex.safetensors")
+    fast, usual = (checkpoint.load(find_weights(None, task, short=short).path).restorer for short in (True, False))
+    distances = []
+    for index, path in enumerate(sorted((shared / "data/photos/val").iterdir())[:6]):
+        clean = to_tensor(read_picture(path, path.name))[None, :, :192, :256]
+        degraded = degradation.apply(clean, torch.Generator().manual_seed(index))
+        images = [fast(degraded, sampling=Sampling(steps=2)), usual(degraded)]
+        with torch.inference_mode():
+            distances.append([float(lpips(image, clean)) for image in images])
+    few, many = torch.tensor(distances).mean(0)
+    assert few <= many
+
+
+@pytest.mark.parametrize(
+    ("words", "fast"),
+    [
+        (["--steps", "2"], True),
+        (["--steps", "4", "--seed", "3"], True),
+        (["--steps", "5"], False),
+        ([], False),
+        (["--steps", "2", "--sampler", "ode-1"], False),
+        (["--nodes", "100,50"], False),
+        (["--steps", "2", "--nodes", "auto"], False),
+        (["--steps", "2", "--estimate", "mean"], False),
+    ],
+)
+def test_few_evaluations_take_the_fast_network(words: list[str], fast: bool, tmp_path: Path) -> None:
+    """Unless anything else of the way to sample is said; the first line names what was taken."""
+    task = next(task for task, row in TASKS.items() if row.fast)
+    Image.new("RGB", (16, 16), (90, 120, 60)).save(tmp_path / "a.png")
+    result = CliRunner().invoke(
+        app, ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--task", task, *words]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.startswith(f"{TASKS[task].fast if fast else TASKS[task].weights} (")
 
 
 def test_each_network_has_its_recipe(tmp_path: Path) -> None:

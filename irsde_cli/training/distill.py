@@ -30,6 +30,7 @@ class DistillConfig:
     Attributes:
         steps: of the students; each batch belongs to one of them, drawn at random. Where the model's sampler has no
             nodes for a number, the cheapest way of so many jumps is chosen on the first batch (`samplers.costs`).
+        normalised: price jumps as published, by how far the signal moves; see there what becomes of it.
         teacher_steps: of the second-order ODE that the network walked before, the student's nodes among them.
         inner_weight: of the states between, mean squared error.
         end_weight: of the last one. It keeps the student's dependence on the start's noise.
@@ -39,6 +40,7 @@ class DistillConfig:
     """
 
     steps: tuple[int, ...] = (1, 2, 4)
+    normalised: bool = False
     teacher_steps: int = 20
     inner_weight: float = 100.0
     end_weight: float = 300.0
@@ -77,9 +79,9 @@ class Distill(Strategy):
         """See `Strategy.prepare`: the nodes of each number of steps that has none."""
         path, last = system.clock.path(mu), system.clock.num_timesteps
         times = times_from(even_nodes(last, min(PRICED, last)))
+        start = system.clock.start(mu, last, lambda x: noise)
         with torch.no_grad():
-            costs = jump_costs(predictor(system, mu), system.clock.start(mu, last, lambda x: noise), path, times)
-        costs = mean(costs)
+            costs = mean(jump_costs(predictor(system, mu), start, path, times, normalised=self.config.normalised))
         for count in self.config.steps:
             self.students.setdefault(count, cheapest(costs, times, count))
 

@@ -32,6 +32,7 @@ SHIPPED = (
     "sr4-small",
     "jpeg-small",
     "lowlight-small",
+    "deblur-fast",
 )
 
 

@@ -33,6 +33,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "--steps 16000 --learning-rate 0.0008 --seed 3",
     ),
     "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
+    "deblur-fast": ("--steps 1600 --init deblur-small",),
 }
 
 
