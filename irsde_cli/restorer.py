@@ -24,7 +24,7 @@ class Restorer(nn.Module, ABC):
             batch through `irsde_cli.tiling.Ragged`.
         working_bytes: peak memory of one evaluation, in bytes per pixel of the canvas in float32; tiles divide it.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what no tiles divide.
-        local: whether tiles with enough overlap give what the whole image gives; see `Network`.
+        reach: that of the network; see `Network`.
         max_batch: how many images one call of `steps` takes.
     """
 
@@ -33,7 +33,7 @@ class Restorer(nn.Module, ABC):
     multiple: int = 1
     working_bytes: int = 4096
     whole_bytes: int = 0
-    local: bool = False
+    reach: int | None = None
     max_batch: int | None = None
 
     @abstractmethod

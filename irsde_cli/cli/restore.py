@@ -210,9 +210,14 @@ def restore(
         str, _panel("--tile", panel="Memory and speed", help="Side of tiles in pixels, 0 for none, or auto.")
     ] = "auto",
     tile_overlap: Annotated[
-        int,
-        _panel("--tile-overlap", panel="Memory and speed", min=0, help="Pixels that tiles share, up to half a tile."),
-    ] = 128,
+        int | None,
+        _panel(
+            "--tile-overlap",
+            panel="Memory and speed",
+            min=0,
+            help="Pixels that tiles share, up to half a tile; if not given, as many as the network looks away.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None, _panel("--shard", panel="Batch", help="Part i of n (i/n), for several machines or GPUs.")
     ] = None,

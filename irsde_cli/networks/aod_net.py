@@ -12,7 +12,7 @@ from irsde_cli.networks.network import Network
 class AODNet(Network):
     """Takes the degraded image alone; parameters are named as in the public port."""
 
-    local = True
+    reach: int | None = 7
     working_bytes = 4 * 48
 
     def __init__(self) -> None:

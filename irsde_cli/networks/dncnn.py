@@ -18,10 +18,9 @@ class DnCNN(Network):
         width: channels between them.
     """
 
-    local = True
-
     def __init__(self, *, depth: int = 20, width: int = 64) -> None:
         super().__init__()
+        self.reach = depth
         self.working_bytes = 4 * (3 * width + 16)
         channels = [3, *[width] * (depth - 1), 3]
         self.model = chain(channels)

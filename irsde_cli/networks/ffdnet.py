@@ -20,11 +20,10 @@ class FFDNet(Network):
         sigma: standard deviation of the noise, in 8-bit units.
     """
 
-    local = True
-
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
         super().__init__()
         self.multiple = 2
+        self.reach = 2 * depth + 1
         self.working_bytes = 4 * (width + 16)
         self.sigma = sigma
         self.model = chain([13, *[width] * (depth - 1), 12])

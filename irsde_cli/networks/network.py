@@ -16,14 +16,14 @@ class Network(nn.Module, ABC):
     Attributes:
         multiple: height and width are padded to a multiple of this inside.
         padding: how they are padded, below and to the right.
-        local: whether each pixel depends on a bounded neighbourhood, so that tiles with enough overlap agree with the
-            whole image. Attention and pooling over the image do not.
+        reach: how many pixels away, along each axis, the farthest is that a pixel depends on; `None` where attention or
+            pooling looks at the whole image. Within it tiles agree with the whole image.
         working_bytes: peak memory of one evaluation without gradients, in bytes per pixel in float32, rounded up.
     """
 
     multiple: int = 1
     padding: ClassVar[Padding] = "reflect"
-    local: ClassVar[bool] = False
+    reach: int | None = None
     working_bytes: int = 4096
 
     @abstractmethod

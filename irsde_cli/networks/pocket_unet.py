@@ -49,8 +49,6 @@ class PocketUNet(Network):
         time_dim: size of the time embedding.
     """
 
-    local = True
-
     def __init__(
         self, *, widths: Sequence[int] = (48, 64, 96), blocks: Sequence[int] = (2, 2, 6), time_dim: int = 64
     ) -> None:
@@ -58,6 +56,8 @@ class PocketUNet(Network):
         if len(widths) != len(blocks):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
         self.multiple = 2 ** len(widths)
+        convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
+        self.reach = 4 + sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.multiple - 1
         self.working_bytes = 4 * 2 * widths[0]
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)

@@ -89,7 +89,7 @@ class DaClipRestorer(Diffusion):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
-        self.local = self.network.local
+        self.reach = self.network.reach
 
     @property
     def learnt(self) -> nn.Module:

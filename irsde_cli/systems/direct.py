@@ -44,7 +44,7 @@ class Direct(Restorer):
         self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
         self.working_bytes = self.network.working_bytes
-        self.local = self.network.local
+        self.reach = self.network.reach
 
     @property
     def learnt(self) -> nn.Module:

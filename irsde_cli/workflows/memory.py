@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 TILE_BYTES = 1 << 29
 MEMORY_SHARE = 0.5
+# Of networks that look at the whole picture.
+USUAL_OVERLAP = 128
 SIDES = (4096, 3072, 2048, 1536, 1280, 1024, 768, 512, 384, 256, 192, 128, 64)
 # The centre, a state, its successor and the clean estimate in float32, with what is decoded and encoded beside them.
 STATE_BYTES = 4 * 12 + 12
@@ -60,7 +62,7 @@ def choose_tile(
         )
     affordable = MEMORY_SHARE * (free - held)
     own = TILE_BYTES if device.type == "cpu" else math.inf
-    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.local else affordable):
+    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.reach else affordable):
         return 0
 
     def largest(budget: float) -> int:
@@ -70,6 +72,11 @@ def choose_tile(
     if tile < largest(own):
         logger.warning("memory is short: tiles of %d pixels instead of %d", tile, largest(own))
     return tile
+
+
+def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> int:
+    """How many pixels tiles share, at most half of one: as asked, or as many as the network looks away."""
+    return min(restorer.reach or USUAL_OVERLAP if asked is None else asked, tile // 2)
 
 
 def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0) -> int:

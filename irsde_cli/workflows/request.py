@@ -20,7 +20,8 @@ class Options:
     """What `irsde restore` was asked for; the attributes are its options.
 
     `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size; `batch_size` 0 is one that fits.
+    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap`
+    `None` for what the network sees; `batch_size` 0 is one that fits.
     """
 
     inputs: str
@@ -46,7 +47,7 @@ class Options:
     shard: Shard | None = None
     batch_size: int = 0
     tile: int | Literal["auto"] = "auto"
-    tile_overlap: int = 128
+    tile_overlap: int | None = None
     mask: Path | None = None
     samples: int = 1
     estimate: Literal["sample", "mean"] = "sample"

@@ -37,7 +37,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.workflows.files import is_there, sweep, write_whole
 from irsde_cli.workflows.journal import Entry, Identity, Journal, settings_id
-from irsde_cli.workflows.memory import MEMORY_SHARE, TooLargeError, choose_tile, largest_batch
+from irsde_cli.workflows.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.workflows.planning import Item
 from irsde_cli.workflows.request import (
     Done,
@@ -291,7 +291,7 @@ class Restoration:
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
-        evaluate = Tiles(tile, min(self.options.tile_overlap, tile // 2), one) if tile else one
+        evaluate = Tiles(tile, choose_overlap(self.restorer, tile, self.options.tile_overlap), one) if tile else one
         if len(set(sizes)) > 1:
             evaluate = Ragged(grown, one)
         # Noise has the images' sizes only where those differ: a latent state has another.

@@ -21,7 +21,7 @@ from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, Tiles, whole
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.memory import choose_tile
+from irsde_cli.workflows.memory import choose_overlap, choose_tile
 from tests.benchmarks.memory import mosaic, size_of
 from tests.benchmarks.solvers import TESTS, made_pairs
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=size_of, default=(1600, 1200))
     parser.add_argument("--steps", type=int)
     parser.add_argument("--tile", type=int, nargs="+", default=[0])
-    parser.add_argument("--overlap", type=int, nargs="+", default=[128])
+    parser.add_argument("--overlap", type=int, nargs="+", default=[None])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         picture = read_picture(mosaic(arguments.photos, Path(folder) / "mosaic.jpg", *arguments.size), "mosaic")
@@ -56,10 +56,11 @@ def main() -> None:
             if side == 0:
                 print(f"| {task} | whole | | | | |", flush=True)
                 continue
-            tiled = restored(restorer, degraded, arguments.steps, Tiles(side, min(overlap, side // 2)))
+            shared = choose_overlap(restorer, side, overlap)
+            tiled = restored(restorer, degraded, arguments.steps, Tiles(side, shared))
             off = 255 * (tiled - expected).abs()
             print(
-                f"| {task} | {side} | {overlap} | {off.mean():.4f} | {off.max():.2f} |"
+                f"| {task} | {side} | {shared} | {off.mean():.4f} | {off.max():.2f} |"
                 f" {100 * (off > 0.5).float().mean():.2f} % |",
                 flush=True,
             )
