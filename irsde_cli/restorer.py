@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.network import Network, round_up
+from irsde_cli.networks.network import Network
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tiling import Evaluate, whole
@@ -22,8 +22,8 @@ class Restorer(nn.Module, ABC):
         scale: how many times larger the restored image is.
         multiple: heights and widths are padded to a multiple of this inside; images of equal padded size can share a
             batch through `irsde_cli.tiling.Ragged`.
-        working_bytes: peak memory of one evaluation, in bytes per pixel of the canvas in float32; tiles divide it.
-        whole_bytes: peak memory, in bytes per pixel of the degraded image, of what no tiles divide.
+        working_bytes: peak memory of one evaluation, in bytes per pixel of the restored image in float32.
+        whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
         reach: that of the network; see `Network`.
         max_batch: how many images one call of `steps` takes.
     """
@@ -56,10 +56,6 @@ class Restorer(nn.Module, ABC):
             sampling: a result of `resolve`.
             evaluate: how the network is applied to a canvas.
         """
-
-    def canvas(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of what the network is evaluated on, and tiles cut, for a degraded image of that size."""
-        return round_up(size[0] * self.scale, self.multiple), round_up(size[1] * self.scale, self.multiple)
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """What is wrong with an image (3, H, W) in [0, 1], the likeliest first, by probability.

@@ -76,9 +76,8 @@ class FluxRestorer(Diffusion):
         self.flow = RectifiedFlow(config.num_timesteps, config.shift, config.start_at)
         self.parameterisation = Parameterisation("flow", config.residual_std)
         self.multiple = self.autoencoder.factor * PATCH
-        self.working_bytes = max(
-            self.autoencoder.working_bytes, self.network.working_bytes // self.autoencoder.factor**2
-        )
+        self.working_bytes = self.network.working_bytes // self.autoencoder.factor**2
+        self.whole_bytes = self.autoencoder.working_bytes
 
     @property
     def clock(self) -> RectifiedFlow:

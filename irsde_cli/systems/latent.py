@@ -12,7 +12,6 @@ from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
 from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
 from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.networks.latent_unet import LatentUNet
-from irsde_cli.networks.network import round_up
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
@@ -24,7 +23,7 @@ from irsde_cli.systems.parts import (
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate
+from irsde_cli.tiling import Evaluate, shrunk
 
 
 @dataclass(frozen=True)
@@ -70,18 +69,14 @@ class Latent(Diffusion):
         self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.max_batch = 1
-        self.working_bytes = self.network.working_bytes
+        self.multiple = self.autoencoder.factor * self.network.multiple
+        self.working_bytes = self.network.working_bytes // self.autoencoder.factor**2
         self.whole_bytes = self.autoencoder.working_bytes
 
     @property
     def clock(self) -> MeanRevertingSDE:
         """See `Diffusion.clock`; the autoencoder was trained before and stays as it is."""
         return self.sde
-
-    def canvas(self, size: tuple[int, int]) -> tuple[int, int]:
-        """See `Restorer.canvas`: that of the latent."""
-        height, width = (round_up(side, self.autoencoder.multiple) // self.autoencoder.factor for side in size)
-        return height, width
 
     def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: both latents."""
@@ -98,7 +93,9 @@ class Latent(Diffusion):
         path = self.sde.path(mu)
         size = (degraded.shape[-2], degraded.shape[-1])
 
-        predict_clean = clean_predictor(self.network, self.parameterisation, path, mu, evaluate, clip=False)
+        predict_clean = clean_predictor(
+            self.network, self.parameterisation, path, mu, shrunk(evaluate, self.autoencoder.factor), clip=False
+        )
 
         def start(t: int) -> Tensor:
             return self.sde.start(mu, t, randn_like)

@@ -194,8 +194,14 @@ def clean_predictor(
     """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
 
     def predict_clean(x: Tensor, t: int) -> Tensor:
-        estimate = _CleanEstimate(network, parameterisation, *path.at(t), None if path.centre is mu else path.centre)
-        clean = evaluate(estimate, x, mu, torch.full((len(x),), t, device=x.device))
+        m, s = path.at(t)
+        index = torch.full((len(x),), t, device=x.device)
+        if path.centre is mu or path.centre.shape[-2:] == (1, 1):
+            centre = None if path.centre is mu else path.centre
+            clean = evaluate(_CleanEstimate(network, parameterisation, m, s, centre), x, mu, index)
+        else:
+            seen = parameterisation.network_input(x, path.centre, m, s)
+            clean = parameterisation.clean(evaluate(network, seen, mu, index), x, path.centre, m, s)
         return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
 
     return predict_clean
@@ -209,7 +215,7 @@ class _CleanEstimate:
         parameterisation: what it predicts.
         m: how much of the clean image is left.
         s: standard deviation of the noise.
-        centre: of the process, where that is not `mu`.
+        centre: of the process, the same for all pixels, where that is not `mu`.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def choose_tile(
     """
     free = free_memory(device) * share / MEMORY_SHARE
     held = held_bytes(restorer, size, extra_images)
-    canvas = restorer.canvas(size)
+    canvas = _canvas(restorer, size)
     sides = [round_up(side, restorer.multiple) for side in SIDES if side >= 2 * restorer.multiple]
     smallest = _working(restorer, canvas, sides[-1])
     if free < held + smallest:
@@ -87,9 +87,15 @@ def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0)
 
 def largest_batch(restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE) -> int:
     """How many pictures of that height and width fit at once, at least one."""
-    canvas = restorer.canvas(size)
+    canvas = _canvas(restorer, size)
     each = held_bytes(restorer, size) + _working(restorer, canvas, max(canvas))
     return max(int(share * free_memory(device) / each), 1)
+
+
+def _canvas(restorer: Restorer, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what tiles are cut from: the restored picture, padded."""
+    height, width = (round_up(side * restorer.scale, restorer.multiple) for side in size)
+    return height, width
 
 
 def _working(restorer: Restorer, canvas: tuple[int, int], side: int) -> int:

@@ -267,7 +267,7 @@ class Restoration:
                     raise TooLargeError("there is not enough memory for all of the batch.") from None
                 longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
                 tile = round_up((tile or longest) // 2, self.restorer.multiple)
-                if tile < SMALLEST_TILE:
+                if tile < max(SMALLEST_TILE, 2 * self.restorer.multiple):
                     raise TooLargeError("there is not enough memory for it, even in the smallest tiles.") from None
                 logger.warning("out of memory: going on with tiles of %d pixels", tile)
                 self._tile = tile

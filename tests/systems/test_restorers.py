@@ -192,6 +192,26 @@ def test_tiles_equal_the_whole_for_a_local_network(size: tuple[int, int]) -> Non
     assert (tiled - whole).abs().max() < 0.5 / 255
 
 
+@pytest.mark.parametrize("system", rows(DIFFUSIONS))
+def test_tiles_are_of_the_restored_image(system: str) -> None:
+    """Each system takes tiles in pixels, those that work on latents too, and what they change is no seam."""
+    restorer = build(system)
+    seen: list[int] = []
+
+    def watched(network: Any, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        seen.append(max(x.shape[-2:]))
+        out: Tensor = network(x, mu, t)
+        return out
+
+    degraded = torch.rand(1, 3, 48, 80)
+    asked = {"noise_level": 40.0} if system == "denoising" else {}
+    whole = run(restorer, degraded, noise(), watched, steps=2, **asked)
+    factor, seen[:] = 80 // max(seen), []
+    tiled = run(restorer, degraded, noise(), Tiles(32, 16, watched), steps=2, **asked)
+    assert set(seen) == {32 // factor}
+    assert torch.isfinite(tiled).all() and tiled.shape == whole.shape
+
+
 def test_every_pixel_of_a_tiling_is_covered() -> None:
     """The blended prediction of a constant is that constant, for any size, tile and overlap."""
 
