@@ -61,7 +61,7 @@ class UNet(Network):
         time_dim = 4 * nf
         self.conditional = conditional
         self.multiple = 2**count
-        self.working_bytes = 4 * (720 + 10 * nf)  # the first is that of the heads, however narrow the level
+        self.working_bytes = 4 * (760 + 10 * nf)  # the first is that of the heads, however narrow the level
 
         self.init_conv = nn.Conv2d(2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False)
         self.time_mlp = TimeMLP(TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim))

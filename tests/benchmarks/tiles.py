@@ -48,6 +48,7 @@ def main() -> None:
     print("| task | tile | overlap | mean | largest | off by a half |\n|---|---|---|---|---|---|")
     for task in arguments.tasks:
         restorer = checkpoint.load(find_weights(None, task).path).restorer
+        restorer.freeze()
         _, degraded = made_pairs(task, {"mosaic": to_tensor(picture)[None]}, restorer.multiple)["mosaic"]
         expected = restored(restorer, degraded, arguments.steps, whole)
         for tile, overlap in product(arguments.tile, arguments.overlap):

@@ -1,0 +1,67 @@
+"""What every network says of its memory and of how far it looks, measured."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Network
+from tests.accounting import peak_bytes
+from tests.extras import rows
+from tests.networks.test_contract import IMAGE_NETWORKS, SMALL, build_small
+
+# Wide enough that the first levels decide, as they do in networks that are used; narrow enough to be quick.
+USUAL: dict[str, list[dict[str, Any]]] = {
+    "unet": [{"nf": 16, "depth": 3}, {"nf": 64, "depth": 2}],
+    "nafnet": [{"width": 16}, {"width": 64, "enc_blk_nums": (1,), "dec_blk_nums": (1,)}],
+    "latent-unet": [{}, {"ch": 16, "ch_mult": (1, 2)}],
+    "pocket-unet": [{}, {"widths": (32, 48, 64, 96), "blocks": (1, 1, 2, 4)}],
+    "daclip-unet": [{"nf": 32, "ch_mult": (1, 1), "context_dim": 8}],
+    "dncnn": [{}],
+    "ffdnet": [{}],
+    "aod-net": [{}],
+    "flux": [SMALL["flux"]],
+    "kl-autoencoder": [SMALL["kl-autoencoder"]],
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
+def test_working_bytes_are_what_an_evaluation_takes(name: str, frozen: bool) -> None:
+    """Never less, so that what is planned fits; before `freeze` at most twice as much, so that memory is used."""
+    for options in USUAL[name]:
+        network = NETWORKS.load(name)(**options).eval().requires_grad_(False)
+        if frozen and isinstance(network, Network):
+            network.freeze()
+        channels = options.get("channels", 3)
+        x = torch.rand(1, channels, 128, 128)
+
+        def work(network: Any = network, x: torch.Tensor = x) -> Any:
+            return network(x, x, torch.ones(1)) if isinstance(network, Network) else network(x)
+
+        with torch.inference_mode():
+            work()  # a first evaluation may keep weights in another form
+            taken = peak_bytes(work) / (128 * 128)
+        assert taken <= network.working_bytes, options
+        assert frozen or network.working_bytes <= 2 * taken, options
+
+
+@pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
+def test_nothing_beyond_the_reach_matters(name: str) -> None:
+    """A network with a reach sees no farther in any direction, and nearly as far; one without sees across the image."""
+    network = build_small(name)
+    if not isinstance(network, Network):
+        return
+    reach = network.reach or 40
+    side = 4 * reach // 16 * 16 + 48
+    x = torch.rand(1, SMALL[name].get("channels", 3), side, side)
+    farthest = 0
+    for place in (side // 2, side // 2 + 1, side // 2 + 7):
+        other = x.clone()
+        other[..., place, place] += 1
+        before, after = (network(image, image, torch.ones(1)) for image in (x, other))
+        changed = (after != before)[0].any(0)
+        for axis in (0, 1):
+            farthest = max(farthest, int((changed.any(axis).nonzero() - place).abs().max()))
+    assert farthest > reach if network.reach is None else reach // 2 <= farthest <= reach
