@@ -62,7 +62,7 @@ class Flux(Network):
         self.control_weight = control_weight
         self.guidance = guidance
         # Some fifteen maps of the width a token, and a token is a square of `PATCH` latent pixels.
-        self.working_bytes = 4 * 15 * heads * sum(axes) // PATCH**2
+        self.working_bytes = 4 * 20 * heads * sum(axes) // PATCH**2
         diffusers = library("diffusers", "diffusers", "flux", "the network 'flux'")
         options = {
             "in_channels": channels * PATCH**2,

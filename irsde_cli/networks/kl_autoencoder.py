@@ -43,8 +43,8 @@ class KlAutoencoder(nn.Module):
         self.latent_channels = latent_channels
         self.scale = scale
         self.shift = shift
-        # The widest two maps at full resolution, some six of which live at once.
-        self.working_bytes = 4 * 6 * max(widths[:2])
+        # The widest two maps at full resolution, some six of which live at once, and the image.
+        self.working_bytes = 4 * (6 * max(widths[:2]) + 4)
         build = library("diffusers", "diffusers", "flux", "the network 'kl-autoencoder'").AutoencoderKL
         options = {
             "block_out_channels": tuple(widths),
