@@ -44,14 +44,13 @@ class NAFBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """(B, C, H, W) and the embedding (B, time_dim)."""
         shift_a, scale_a, shift_f, scale_f = self.mlp(time)[:, :, None, None].chunk(4, dim=1)
-        h = self.norm1(x) * (scale_a + 1) + shift_a
+        h = torch.addcmul(shift_a, self.norm1(x), scale_a + 1)
         h = self.sg(self.conv2(self.conv1(h)))
         h = self.conv3(h * self.sca(h))
-        x = x + h * self.beta
-        h = self.norm2(x) * (scale_f + 1) + shift_f
+        x = torch.addcmul(x, h, self.beta)
+        h = torch.addcmul(shift_f, self.norm2(x), scale_f + 1)
         h = self.conv5(self.sg(self.conv4(h)))
-        out: Tensor = x + h * self.gamma
-        return out
+        return torch.addcmul(x, h, self.gamma)
 
 
 class NAFNet(Network):

@@ -15,9 +15,7 @@ X86 = {"x86_64", "AMD64", "i386", "i686"}
 def is_usable(dtype: torch.dtype) -> bool:
     """Whether this machine's CPU has them in that dtype, faster than the plain layers."""
     library: Any = torch.ops.mkldnn
-    if platform.machine() not in X86 or not torch.backends.mkldnn.is_available():
-        return False
-    if not torch.backends.mkldnn.enabled or not hasattr(library, "_convolution_pointwise_"):
+    if platform.machine() not in X86 or not hasattr(library, "_convolution_pointwise_"):
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(library._is_mkldnn_bf16_supported()))
 

@@ -4,7 +4,7 @@ It works on 2x2 pixel blocks and has dense 3x3 convolutions only: no attention, 
 the image, so that every pixel depends on a bounded neighbourhood and tiles agree with the whole image.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -78,7 +78,6 @@ class PocketUNet(Network):
         nn.init.zeros_(cast(Tensor, self.ending.bias))
         self.frozen = False
         self._fused: dict[torch.dtype, FusedPocketUNet] = {}
-        self.register_load_state_dict_post_hook(PocketUNet._forget)
 
     def freeze(self) -> None:
         """See `Network.freeze`."""
@@ -88,15 +87,8 @@ class PocketUNet(Network):
     def train(self, mode: bool = True) -> Self:
         """Training ends what `freeze` began."""
         self.frozen = self.frozen and not mode
-        self._forget()
-        return super().train(mode)
-
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        self._forget()
-        return super()._apply(fn, recurse)
-
-    def _forget(self, *_: object) -> None:
         self._fused.clear()
+        return super().train(mode)
 
     def _faster(self, x: Tensor, t: Tensor) -> "FusedPocketUNet | None":
         """The same function in a faster form, where there is one for such an input."""
@@ -185,8 +177,8 @@ class FusedPocketUNet:
         assert isinstance(layer, nn.Conv2d) and layer.bias is not None
         weight, bias = layer.weight, layer.bias
         if up:  # from (C, 2, 2) to (2, 2, C), the order in which `_shuffled` reads them
-            weight = weight.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1)
-            bias = bias.unflatten(0, (-1, 4)).t().flatten()
+            weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
+            bias = bias.reshape(-1, 4).t().flatten()
         return Convolution(weight, bias, self.dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
 
 
@@ -200,6 +192,6 @@ def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Ten
 def _shuffled(small: Tensor, skip: Tensor) -> Tensor:
     """`skip` (B, C, 2H, 2W), which is overwritten, plus the blocks (B, 2 * 2 * C, H, W), both channels last."""
     batch, channels, height, width = skip.shape
-    blocks = small.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels)).transpose(2, 3)
+    blocks = small.permute(0, 2, 3, 1).view(batch, height // 2, width // 2, 2, 2, channels).transpose(2, 3)
     skip.permute(0, 2, 3, 1).view(batch, height // 2, 2, width // 2, 2, channels).add_(blocks)
     return skip

@@ -1,0 +1,114 @@
+"""Networks whose weights no longer change may run in another form; what they compute stays the same."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Network
+from irsde_cli.networks.onednn import is_usable
+from irsde_cli.networks.pocket_unet import MOST_TIMES, PocketUNet
+from tests.networks.test_contract import IMAGE_NETWORKS, build_small
+
+FREEZABLE = [name for name in IMAGE_NETWORKS if issubclass(NETWORKS.load(name), Network)]
+
+
+@pytest.fixture(autouse=True)
+def without_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def frozen(name: str) -> Network:
+    network: Network = build_small(name)
+    network.freeze()
+    return network
+
+
+def images(*size: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(size, generator=generator), torch.rand(size, generator=generator)
+
+
+@pytest.mark.parametrize("name", FREEZABLE)
+@pytest.mark.parametrize("size", [(1, 3, 32, 32), (2, 3, 13, 22), (3, 3, 1, 1), (1, 3, 1, 40)])
+@pytest.mark.parametrize("t", [1, 50.5, 100])
+def test_a_frozen_network_computes_the_same(name: str, size: tuple[int, ...], t: float) -> None:
+    """Within rounding, at any size and time, and without a change of what it was given."""
+    x, mu = images(*size)
+    times = torch.full((size[0],), t)
+    expected = build_small(name)(x, mu, times)
+    network, before = frozen(name), (x.clone(), mu.clone())
+    torch.testing.assert_close(network(x, mu, times), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(network(x, mu, times), network(x, mu, times))
+    assert torch.equal(x, before[0])
+    assert torch.equal(mu, before[1])
+
+
+@pytest.mark.parametrize("name", FREEZABLE)
+def test_images_of_a_frozen_batch_have_their_own_times(name: str) -> None:
+    """Unequal times in a batch are what each image would have alone."""
+    x, mu = images(2, 3, 16, 16)
+    network, times = frozen(name), torch.tensor([7, 90])
+    alone = torch.cat([network(x[[index]], mu[[index]], times[[index]]) for index in range(2)])
+    torch.testing.assert_close(network(x, mu, times), alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FREEZABLE)
+def test_a_frozen_network_in_bfloat16_stays_near(name: str) -> None:
+    """Reduced precision is that of the plain network or better."""
+    x, mu = images(1, 3, 32, 32)
+    t = torch.tensor([50])
+    exact = build_small(name)(x, mu, t)
+    network = frozen(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(x, mu, t).float()
+    assert (half - exact).norm() < 0.05 * exact.norm()
+
+
+def test_a_frozen_network_keeps_only_so_many_times() -> None:
+    """Any number of time indices, each computed as the first; memory does not grow with it."""
+    x, mu = images(1, 3, 16, 16)
+    plain, network = build_small("pocket-unet"), frozen("pocket-unet")
+    for t in (*range(1, 2 * MOST_TIMES), 1):
+        times = torch.tensor([t])
+        torch.testing.assert_close(network(x, mu, times), plain(x, mu, times), atol=1e-5, rtol=1e-5)
+    assert isinstance(network, PocketUNet)
+    if is_usable(torch.float32):
+        assert len(network._fused[torch.float32].firsts) == MOST_TIMES
+
+
+def test_weights_that_change_again_are_seen() -> None:
+    """Training ends what `freeze` began, and gradients flow in a frozen network too."""
+    x, mu = images(1, 3, 16, 16)
+    t = torch.tensor([50])
+    network = frozen("pocket-unet")
+    network(x, mu, t)
+    with torch.enable_grad():
+        network.requires_grad_(True)(x, mu, t).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    network.train()
+    for parameter in network.parameters():
+        parameter.mul_(1.1)
+    network.eval()
+    plain = build_small("pocket-unet")
+    plain.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network(x, mu, t), plain(x, mu, t), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not is_usable(torch.float32), reason="needs an x86 CPU with oneDNN")
+def test_a_frozen_pocket_unet_is_fused() -> None:
+    """Where oneDNN is, a block costs its convolutions and one SiLU: no separate sum, product or second SiLU."""
+    x, mu = images(1, 3, 16, 16)
+    network = frozen("pocket-unet")
+    network(x, mu, torch.tensor([50]))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        network(x, mu, torch.tensor([50]))
+    calls = {event.key: event.count for event in profile.key_averages()}
+    blocks = 3  # one a level down, one in the middle, one up
+    assert calls["aten::silu"] == blocks
+    assert calls["mkldnn::_convolution_pointwise_"] == blocks
+    assert "aten::mul" not in calls
+    assert "aten::addmm" not in calls
