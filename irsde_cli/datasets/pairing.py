@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from irsde_cli.errors import UsageError
-from irsde_cli.images import looks_like_picture
 
 CLEAN_FOLDERS = ("GT", "HQ", "HR", "sharp", "gt", "clean", "high", "target")
 DEGRADED_FOLDERS = ("LQ", "LR", "LQ_x4", "LR_x4", "blur", "lq", "degraded", "low", "input")
@@ -39,6 +38,8 @@ def pictures_of(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UsageError(f"no such folder: '{folder}'.")
     files: dict[str, Path] = {}
+    from irsde_cli.images import looks_like_picture  # numpy and Pillow, which listing data sets does without
+
     for path in sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file()):
         key = path.relative_to(folder).with_suffix("").as_posix()
         if key in files:
