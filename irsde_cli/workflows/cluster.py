@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import traceback
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from irsde_cli.workflows.restore import Restoration, StoppedError, Work, outstan
 
 MOST_TOGETHER = 64
 TASKS_FOR_EACH = 16
+SECONDS_TO_ANSWER = 10.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
@@ -154,7 +156,7 @@ class Cluster:
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(tasks))),
             num_cpus=actors.cpus,
             num_gpus=actors.gpus,
-            max_task_retries=0,
+            ray_remote_args_fn=_no_second_time,
         )
         heard: SimpleQueue[Any] = SimpleQueue()
         over = Flag()
@@ -172,6 +174,10 @@ class Cluster:
                 yield row["index"], _unpacked(row["events"])
         finally:
             over.set()
+
+
+def _no_second_time() -> dict[str, Any]:
+    return {"max_task_retries": 0}
 
 
 def _listen(rows: Any, heard: "SimpleQueue[Any]", over: Flag) -> None:
@@ -244,16 +250,19 @@ def _connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    host, colon, port = address.rpartition(":")
+    try:
+        if colon and port.isdigit() and "/" not in host:  # Ray itself would wait for minutes
+            socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise _absent(address, error) from None
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     added = {name: value for name, value in QUIET.items() if name not in os.environ}
     os.environ.update(added)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise MachineError(
-            f"there is no Ray cluster at '{address}': {str(error).splitlines()[0]}",
-            hint="Start one with 'ray start --head', or give --ray local for this machine alone.",
-        ) from None
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _absent(address, error) from None
     finally:
         for name in added:
             del os.environ[name]
@@ -263,6 +272,13 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _absent(address: str, error: Exception) -> MachineError:
+    return MachineError(
+        f"there is no Ray cluster at '{address}': {str(error).splitlines()[0]}",
+        hint="Start one with 'ray start --head', or give --ray local for this machine alone.",
+    )
 
 
 def _packed(values: list[Any]) -> bytes:
