@@ -1,0 +1,281 @@
+"""What a million pictures cost, from what the pieces cost here; and what several processes make of a waiting network.
+
+    python -m tests.benchmarks.scale [FOLDER] [--names N] [--seconds S] [--pictures N] [--ray] [--json FILE]
+
+FOLDER, on the disk to be measured, is emptied. Each piece runs in a process of its own, so that memory is its own:
+listing and planning N names; reading a manifest about all of them; finding all of them up to date; lines of the
+manifest, each forced to the disk; a picture's way from and to the disk; the network that ships for `denoise`. Then 1, 2
+and 4 processes restore N pictures each with a network that sleeps S seconds; the rate counts from the first picture
+written to the last. With `--ray` the processes are actors as well.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from irsde_cli import checkpoint
+from irsde_cli.images import encode_picture, read_picture
+from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Network
+from irsde_cli.restorer import last
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.tiling import whole
+from irsde_cli.weights import find_weights
+from irsde_cli.workflows.files import write_whole
+from irsde_cli.workflows.journal import Identity, Journal
+from irsde_cli.workflows.pool import Pool, Setup
+from irsde_cli.workflows.request import Options, Plan, plan
+from irsde_cli.workflows.restore import Restoration, describe, outstanding
+from tests.cli.stub import picture
+
+SIDE = 512
+MEGAPIXELS = SIDE * SIDE / 1e6
+IN_A_FOLDER = 1000
+
+
+class Sleeping(Network):
+    """A network that takes its time and no core."""
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.working_bytes = 4
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return 0.01 * mu
+
+
+def register() -> None:
+    """The network's name, in each process that builds one."""
+    NETWORKS._entries["sleeping"] = "tests.benchmarks.scale:Sleeping"
+
+
+register()
+
+
+def timed(call: Callable[[], Any], repeat: int = 1) -> float:
+    """Seconds of a call, the least of several."""
+    best = float("inf")
+    for _ in range(repeat):
+        since = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - since)
+    return best
+
+
+def grown(since: int) -> float:
+    """Megabytes at the peak beyond those before."""
+    return (peak() - since) / 1024
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def names(count: int) -> Iterator[str]:
+    for index in range(count):
+        yield f"{index // IN_A_FOLDER:04}/IMG_2026_{index:08}.jpg"
+
+
+def make(folder: Path, count: int) -> dict[str, float]:
+    """So many empty files and what says that all are done."""
+    for name in names(count):
+        for side in ("in", "out"):
+            path = folder / side / name
+            if name.endswith("000.jpg"):
+                path.parent.mkdir(parents=True)
+            path.touch()
+    journal = folder / "out" / ".irsde" / "manifest.jsonl"
+    journal.parent.mkdir()
+    with journal.open("w") as stream:
+        for name in names(count):
+            before = Identity.of((folder / "in" / name).stat())
+            values = {"event": "pending", "input": name, "input_size": before.size, "input_mtime_ns": before.mtime_ns}
+            values |= {"output": name, "output_size": 0, "output_mtime_ns": before.mtime_ns, "settings": "0" * 16}
+            stream.write(json.dumps(values) + "\n" + json.dumps(values | {"event": "done", "seconds": 1.234}) + "\n")
+    return {"manifest_megabytes": journal.stat().st_size / 1e6}
+
+
+def planned(folder: Path) -> Plan:
+    return plan(Options(str(folder / "in"), str(folder / "out"), "denoise", recursive=True))
+
+
+def planning(folder: Path, count: int) -> dict[str, float]:
+    before = peak()
+    found: list[Plan] = []
+    seconds = timed(lambda: found.append(planned(folder)))
+    listing = timed(lambda: sum(1 for _ in found[0].items()))
+    return {"plan_seconds": seconds, "list_seconds": listing, "plan_megabytes": grown(before)}
+
+
+def manifest(folder: Path, count: int) -> dict[str, float]:
+    before = peak()
+    journal = Journal(folder / "out")
+
+    def read() -> None:
+        journal.load()
+        journal.entry("")
+
+    seconds = timed(read)
+    return {"manifest_seconds": seconds, "manifest_memory_megabytes": grown(before)}
+
+
+def resuming(folder: Path, count: int) -> dict[str, float]:
+    todo, journal = planned(folder), Journal(folder / "out")
+    journal.load()
+    settings = "0" * 16
+    found: list[Any] = []
+    seconds = timed(lambda: found.extend(outstanding(todo.items(), todo, journal, settings)))
+    assert all(type(each).__name__ == "Skipped" for each in found), found[:3]
+    return {"skip_seconds": seconds}
+
+
+def lines(folder: Path, count: int) -> dict[str, float]:
+    """The two lines of a picture."""
+    identity, made = Identity(1, 2), 200
+    with Journal(folder / "lines") as journal:
+
+        def one() -> None:
+            for index in range(made):
+                journal.pending(f"{index}.jpg", identity, f"{index}.jpg", identity, "settings")
+                journal.done(f"{index}.jpg", identity, f"{index}.jpg", identity, "settings", 1.0)
+
+        return {"lines_seconds": timed(one) / made}
+
+
+def a_picture(folder: Path, count: int) -> dict[str, float]:
+    """Decode, encode and write, as JPEG."""
+    levels = np.add.outer(np.arange(SIDE), np.arange(SIDE)) // 4 % 256
+    from PIL import Image
+
+    path = folder / "one.jpg"
+    noise = np.random.default_rng(0).normal(0, 8, (SIDE, SIDE, 3))
+    Image.fromarray(np.clip(levels[..., None] + noise, 0, 255).astype(np.uint8)).save(path, quality=95)
+    read = read_picture(path, "one")
+    data = encode_picture(read)
+    return {
+        "decode_seconds": timed(lambda: read_picture(path, "one"), 20),
+        "encode_seconds": timed(lambda: encode_picture(read), 20),
+        "write_seconds": timed(lambda: [write_whole(path, data, "x", lambda _: None) for _ in range(50)], 3) / 50,
+    }
+
+
+def network(folder: Path, count: int) -> dict[str, float]:
+    """An evaluation of the network that ships for `denoise`, with all threads."""
+    since = time.perf_counter()
+    restorer = checkpoint.load(find_weights(None, "denoise").path).restorer
+    loading = time.perf_counter() - since
+    degraded = torch.rand(1, 3, SIDE, SIDE)
+    sampling = restorer.resolve(Sampling("ode-1", 2))
+    with torch.inference_mode():
+        seconds = timed(lambda: last(restorer.steps(degraded, torch.randn_like, sampling, whole)), 3)
+    return {"load_seconds": loading, "evaluation_seconds": seconds / 2}
+
+
+PARTS: Mapping[str, Callable[[Path, int], dict[str, float]]] = {
+    "make": make,
+    "planning": planning,
+    "manifest": manifest,
+    "resuming": resuming,
+    "lines": lines,
+    "picture": a_picture,
+    "network": network,
+}
+
+
+def measured(folder: Path, count: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in PARTS:
+        words = [sys.executable, "-m", "tests.benchmarks.scale", str(folder), "--names", str(count), "--part", part]
+        since = time.perf_counter()
+        output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found |= json.loads(output)
+        if part == "network":
+            found["process_seconds"] = time.perf_counter() - since
+    return found
+
+
+def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = False) -> float:
+    """Pictures a second of so many processes; those that are written at the same time as the first do not count."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    weights = folder / "sleeping.safetensors"
+    checkpoint.save(weights, Direct(DirectConfig(NetworkConfig("sleeping", {"seconds": seconds}))), task="denoise")
+    shutil.rmtree(folder / "in", ignore_errors=True)
+    for index in range(count * each):
+        picture(folder / "in" / f"{index:04}.png")
+    todo = plan(Options(str(folder / "in"), str(folder / "out"), "denoise"))
+    restoration = Restoration(checkpoint.load(weights), todo.options, torch.device("cpu"))
+    settings = describe(todo, restoration.checkpoint, restoration.sampling, None)
+    setup = Setup.of(restoration, settings, weights)
+    if ray:
+        from irsde_cli.workflows.cluster import Cluster
+
+        events = Cluster(setup, todo, settings, "auto", count).run()
+    elif count == 1:
+        events = restoration.run(todo)
+    else:
+        events = Pool(setup, todo, settings, [torch.device("cpu")] * count).run()
+    assert not [event for event in events if type(event).__name__ == "Failed"]
+    written = sorted(path.stat().st_mtime for path in (folder / "out").glob("*.png"))
+    assert len(written) == count * each
+    return (len(written) - count) / (written[-1] - written[0])
+
+
+def rates(folder: Path, each: int, seconds: float, *, ray: bool) -> dict[str, float]:
+    found = {f"processes_{count}": rate(folder, count, each, seconds) for count in (1, 2, 4)}
+    if ray:
+        import ray as cluster
+
+        environment = {"worker_process_setup_hook": register}
+        cluster.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+        found |= {f"actors_{count}": rate(folder, count, each, seconds, ray=True) for count in (1, 2, 4)}
+        cluster.shutdown()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("scale"))
+    parser.add_argument("--names", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--part", choices=[*PARTS, "rates"])
+    arguments = parser.parse_args()
+    folder, count = arguments.folder, arguments.names
+    if arguments.part in PARTS:
+        (folder / "lines").mkdir(parents=True, exist_ok=True)
+        print(json.dumps(PARTS[arguments.part](folder, count)))
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    found = {} if arguments.part else measured(folder, count)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    found |= rates(folder, arguments.pictures, arguments.seconds, ray=arguments.ray)
+    found |= {"names": count, "sleep": arguments.seconds, "threads": torch.get_num_threads(), "cores": os.cpu_count() or 1}
+    shutil.rmtree(folder)
+    for name, value in found.items():
+        print(f"| {name} | {value:.5g} |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
