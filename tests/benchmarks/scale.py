@@ -269,7 +269,8 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     found |= rates(folder, arguments.pictures, arguments.seconds, ray=arguments.ray)
-    found |= {"names": count, "sleep": arguments.seconds, "threads": torch.get_num_threads(), "cores": os.cpu_count() or 1}
+    found |= {"names": count, "sleep": arguments.seconds}
+    found |= {"threads": torch.get_num_threads(), "cores": os.cpu_count() or 1}
     shutil.rmtree(folder)
     for name, value in found.items():
         print(f"| {name} | {value:.5g} |")

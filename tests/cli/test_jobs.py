@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def test_several_processes_do_what_one_does(restore: Program, photos: Path, tmp_
     assert "0 done, 1 failed, 13 up to date" in again.stderr
 
 
+def test_shards_of_several_processes(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Each part has a manifest; a run over everything finds in them all that is done."""
+    restore(photos, tmp_path / "one", "-r")
+    out = tmp_path / "out"
+    for index in (1, 2):
+        restore(photos, out, "-r", "--shard", f"{index}/2", "--jobs", 2)
+    assert tree(out) == tree(tmp_path / "one")
+    manifests = sorted(path.name for path in (out / ".irsde").glob("manifest*"))
+    assert manifests == ["manifest.1-of-2.jsonl", "manifest.2-of-2.jsonl"]
+    assert "13 up to date" in restore(photos, out, "-r", "--jobs", 2).stderr
+
+
 def deadly(*arguments: Any) -> None:
     """A worker that is killed by pictures called 05 and, once in all, 07."""
     sample = Restoration.sample
@@ -74,12 +87,38 @@ def deadly(*arguments: Any) -> None:
     WORK(*arguments)
 
 
+def meeting(*arguments: Any) -> None:
+    """A worker that restores nothing until another one is about to restore as well."""
+    sample, place = Restoration.sample, Path(arguments[2])
+
+    def waiting(self: Restoration, batch: Any) -> Any:
+        (place / f"here-{os.getpid()}").touch()
+        until = time.monotonic() + 120
+        while len(list(place.glob("here-*"))) < 2:
+            assert time.monotonic() < until, "the other process never came"
+            time.sleep(0.01)
+        return sample(self, batch)
+
+    setattr(Restoration, "sample", waiting)  # noqa: B010
+    WORK(*arguments)
+
+
 def dead(*arguments: Any) -> None:
     """A worker that ends before it has begun."""
     os._exit(1)
 
 
 WORK = pool._work
+
+
+def test_processes_work_at_the_same_time(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither waits for what the other does: `tests/benchmarks/scale.py` has the rates."""
+    monkeypatch.setattr(pool, "_work", meeting)
+    result = restore(photos, tmp_path / "out", "-r", "--jobs", 2)
+    assert "13 done, 0 failed" in result.stderr
+    assert len(list((tmp_path / "out").glob("here-*"))) == 2
 
 
 @posix
