@@ -4,7 +4,9 @@ Zhu et al., "Learning Efficient and Effective Trajectories for Differential Equa
 2025, the unified model; networks from `diffusers`, the extra `irsde[flux]`. docs/flux.md says what it costs.
 """
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +80,14 @@ class FluxRestorer(Diffusion):
         self.multiple = self.autoencoder.factor * PATCH
         self.working_bytes = self.network.working_bytes // self.autoencoder.factor**2
         self.whole_bytes = self.autoencoder.working_bytes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FluxRestorer":
+        """Copies, of which training keeps several, share what it never changes: all but the ControlNet."""
+        memo |= {id(part): part for part in (self.network.transformer, self.autoencoder)}
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     @property
     def clock(self) -> RectifiedFlow:

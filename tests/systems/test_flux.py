@@ -1,5 +1,6 @@
 """The flow of FLUX against the released program's way of sampling it, and the program with a checkpoint of it."""
 
+import copy
 import json
 import sys
 from itertools import pairwise
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli import checkpoint
 from irsde_cli.config import to_mapping
@@ -164,6 +166,27 @@ def test_without_the_extra_it_says_what_to_install(
     result = Program(path)(photograph, tmp_path / "out", code=5)
     assert "the network 'kl-autoencoder' needs diffusers, which is not installed." in " ".join(result.stderr.split())
     assert "pip install 'irsde[flux]'" in " ".join(result.stderr.split())
+
+
+@needs_diffusers
+def test_copies_share_what_is_never_trained() -> None:
+    """Twelve billion numbers exist once, however many copies training keeps; the ControlNet exists in each."""
+    system = restorer()
+    twin = copy.deepcopy(system)
+    degraded = torch.rand(1, 3, 16, 16)
+    assert torch.equal(run(twin, degraded, noise(), steps=2), run(system, degraded, noise(), steps=2))
+    mine, other = dict(system.named_parameters()), dict(twin.named_parameters())
+    assert mine.keys() == other.keys()
+    assert {name for name in mine if mine[name] is not other[name]} == {n for n in mine if ".controlnet." in n}
+    averaged = AveragedModel(system)
+    with torch.no_grad():
+        for parameter in system.learnt.parameters():
+            parameter.add_(1)
+    kept = {name: tensor.clone() for name, tensor in system.state_dict().items()}
+    averaged.update_parameters(system)
+    averaged.update_parameters(system)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in system.state_dict().items())
+    assert not torch.equal(run(twin, degraded, noise(), steps=2), run(system, degraded, noise(), steps=2))
 
 
 @needs_diffusers
