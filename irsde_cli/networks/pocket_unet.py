@@ -119,7 +119,7 @@ class PocketUNet(Network):
 
 
 class FusedPocketUNet:
-    """A `PocketUNet` whose weights no longer change: a block is one SiLU and two convolutions, on channels-last features.
+    """A `PocketUNet` whose weights no longer change: a block is one SiLU and two convolutions, channels last.
 
     What time does to a block is folded into its first convolution, once for each of the first `MOST_TIMES` time
     indices that are asked for; the second adds to the block's input in place.

@@ -33,6 +33,7 @@ SHIPPED = (
     "jpeg-small",
     "lowlight-small",
     "deblur-fast",
+    "derain-fast",
 )
 
 

@@ -10,9 +10,10 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.onednn import is_usable
 from irsde_cli.networks.pocket_unet import MOST_TIMES, PocketUNet
+from tests.extras import rows
 from tests.networks.test_contract import IMAGE_NETWORKS, build_small
 
-FREEZABLE = [name for name in IMAGE_NETWORKS if issubclass(NETWORKS.load(name), Network)]
+FREEZABLE = rows(name for name in IMAGE_NETWORKS if issubclass(NETWORKS.load(name), Network))
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +65,8 @@ def test_a_frozen_network_in_bfloat16_stays_near(name: str) -> None:
     exact = build_small(name)(x, mu, t)
     network = frozen(name)
     with torch.autocast("cpu", torch.bfloat16):
-        half = network(x, mu, t).float()
-    assert (half - exact).norm() < 0.05 * exact.norm()
+        half, plainly = (one(x, mu, t).float() for one in (network, build_small(name)))
+    assert (half - exact).norm() < 1.2 * (plainly - exact).norm()
 
 
 def test_a_frozen_network_keeps_only_so_many_times() -> None:
