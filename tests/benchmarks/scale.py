@@ -1,12 +1,12 @@
 """What a million pictures cost, from what the pieces cost here; and what several processes make of a waiting network.
 
-    python -m tests.benchmarks.scale [FOLDER] [--names N] [--seconds S] [--pictures N] [--ray] [--json FILE]
+    python -m tests.benchmarks.scale [FOLDER] [--names N] [--seconds S] [--pictures N] [--total N MP STEPS] [--ray]
 
 FOLDER, on the disk to be measured, is emptied. Each piece runs in a process of its own, so that memory is its own:
 listing and planning N names; reading a manifest about all of them; finding all of them up to date; lines of the
 manifest, each forced to the disk; a picture's way from and to the disk; the network that ships for `denoise`. Then 1, 2
 and 4 processes restore N pictures each with a network that sleeps S seconds; the rate counts from the first picture
-written to the last. With `--ray` the processes are actors as well.
+written to the last. With `--ray` the processes are actors as well. `--total` computes the hours of a large run.
 """
 
 import argparse
@@ -211,6 +211,28 @@ def measured(folder: Path, count: int) -> dict[str, float]:
     return found
 
 
+def hours(found: Mapping[str, float], pictures: int, megapixels: float, steps: int, parts: int) -> dict[str, float]:
+    """Hours until the last of `parts` processes, each with a part of the pictures, has ended, piece by piece.
+
+    Decoding and encoding go on beside the network, in threads; writing and the manifest's lines do not.
+    """
+    larger, each = megapixels / MEGAPIXELS, pictures / parts
+    listed = pictures / found["names"]
+    pieces = {
+        "start": found["process_seconds"],
+        "list": listed * (found["plan_seconds"] + found["list_seconds"]),
+        "restore": each * found["evaluation_seconds"] * larger * steps,
+        "write": each * (found["lines_seconds"] + found["write_seconds"] * larger),
+    }
+    # Against an even division: the largest of `parts` parts by a hash, four deviations above the mean.
+    pieces["skew"] = 4 * each**-0.5 * (pieces["restore"] + pieces["write"]) if parts > 1 else 0.0
+    pieces["total"] = sum(pieces.values())
+    pieces["resume"] = listed * (found["plan_seconds"] + found["manifest_seconds"]) + each * (
+        found["skip_seconds"] / found["names"]
+    )
+    return {name: value / 3600 for name, value in pieces.items()}
+
+
 def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = False) -> float:
     """Pictures a second of so many processes; those that are written at the same time as the first do not count."""
     shutil.rmtree(folder / "out", ignore_errors=True)
@@ -255,6 +277,9 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument(
+        "--total", type=float, nargs=3, default=(1e6, 2, 8), metavar=("PICTURES", "MEGAPIXELS", "STEPS")
+    )
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--part", choices=[*PARTS, "rates"])
@@ -274,6 +299,11 @@ def main() -> None:
     shutil.rmtree(folder)
     for name, value in found.items():
         print(f"| {name} | {value:.5g} |")
+    if "plan_seconds" in found:
+        total, megapixels, steps = arguments.total
+        for parts in (1, 10, 100, 1000):
+            row = hours(found, int(total), megapixels, int(steps), parts)
+            print(f"| {parts} | " + " | ".join(f"{name} {value:.3g}" for name, value in row.items()) + " |")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
