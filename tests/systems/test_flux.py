@@ -2,7 +2,9 @@
 
 import copy
 import json
+import re
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli import checkpoint
-from irsde_cli.config import to_mapping
+from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.networks.flux import Flux, _packed, _unpacked
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.tiling import Tiles
+from irsde_cli.training.config import TrainConfig
 from tests.cli.stub import Program, pixels, tree
 from tests.extras import needs_diffusers
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build, noise, run
@@ -166,6 +169,18 @@ def test_without_the_extra_it_says_what_to_install(
     result = Program(path)(photograph, tmp_path / "out", code=5)
     assert "the network 'kl-autoencoder' needs diffusers, which is not installed." in " ".join(result.stderr.split())
     assert "pip install 'irsde[flux]'" in " ".join(result.stderr.split())
+
+
+def test_settings_of_the_documentation_are_understood() -> None:
+    """The training settings and the configuration of docs/flux.md, of the full size."""
+    page = (Path(__file__).parents[2] / "docs" / "flux.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    settings = from_mapping(TrainConfig, tomllib.loads(block), "docs/flux.md")
+    assert settings.system == "flux-ir" and settings.model["sampling"]["sampler"] == "ddim"
+    (code,) = re.findall(r"config = FluxConfig\(.*?^\)", page, re.DOTALL | re.MULTILINE)
+    namespace: dict[str, Any] = {"FluxConfig": FluxConfig, "NetworkConfig": NetworkConfig}
+    exec(code, namespace)
+    assert namespace["config"].true_guidance == 4
 
 
 @needs_diffusers
