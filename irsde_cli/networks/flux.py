@@ -61,7 +61,7 @@ class Flux(Network):
         super().__init__()
         self.control_weight = control_weight
         self.guidance = guidance
-        # Some fifteen maps of the width a token, and a token is a square of `PATCH` latent pixels.
+        # Some twenty maps of the width a token, and a token is a square of `PATCH` latent pixels.
         self.working_bytes = 4 * 20 * heads * sum(axes) // PATCH**2
         diffusers = library("diffusers", "diffusers", "flux", "the network 'flux'")
         options = {

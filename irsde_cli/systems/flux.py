@@ -82,8 +82,11 @@ class FluxRestorer(Diffusion):
         self.whole_bytes = self.autoencoder.working_bytes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FluxRestorer":
-        """Copies, of which training keeps several, share what it never changes: all but the ControlNet."""
-        memo |= {id(part): part for part in (self.network.transformer, self.autoencoder)}
+        """Copies, of which training keeps several, share what it never changes: all but the ControlNet.
+
+        A prompt that is loaded into one, in place, is then that of all.
+        """
+        memo |= {id(part): part for part in (self.network.transformer, self.autoencoder, *self.network.buffers())}
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))

@@ -193,6 +193,10 @@ def test_copies_share_what_is_never_trained() -> None:
     mine, other = dict(system.named_parameters()), dict(twin.named_parameters())
     assert mine.keys() == other.keys()
     assert {name for name in mine if mine[name] is not other[name]} == {n for n in mine if ".controlnet." in n}
+    base = restorer()
+    base.network.text.add_(1)
+    system.load_state_dict(base.state_dict())
+    assert torch.equal(twin.network.text, base.network.text)
     averaged = AveragedModel(system)
     with torch.no_grad():
         for parameter in system.learnt.parameters():
