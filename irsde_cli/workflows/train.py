@@ -351,6 +351,11 @@ def _begin(trainer: Trainer, run: RunConfig) -> None:
                 "a latent system learns in the latents of an autoencoder that was trained before.",
                 hint="Train one with --preset latent-unet-dehaze, and give it here with --init.",
             )
+        if trainer.config.system == "flux-ir":
+            raise UsageError(
+                "FLUX's ControlNet learns to steer a transformer that was trained before.",
+                hint="docs/flux.md says how its weights become a checkpoint for --init.",
+            )
         return
     path = Path(run.init)
     expected = trainer.system.state_dict()

@@ -261,6 +261,10 @@ def test_settings_and_data_must_agree(photos: Path, tmp_path: Path) -> None:
         run(replace(TINY, degradation=DegradationConfig("downsampling")), photos, tmp_path / "third")
     with pytest.raises(UsageError, match="trained before"):
         run(replace(PAIRED, system="latent", model=LATENT), pairs_folder(tmp_path / "more"), tmp_path / "fourth")
+    if find_spec("diffusers") is not None:
+        model = to_mapping(FluxConfig(FLUX_NET, KL_AUTOENCODER))
+        with pytest.raises(UsageError, match="trained before"):
+            run(replace(PAIRED, system="flux-ir", model=model), tmp_path / "more", tmp_path / "fifth")
 
 
 LATENT = {
@@ -273,11 +277,11 @@ LATENT = {
 
 
 def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Path) -> None:
-    """The autoencoder and DA-CLIP come first and stay as they are; the checkpoints restore."""
+    """The autoencoder, DA-CLIP and FLUX come first and stay as they are; the checkpoints restore."""
     looking = build("daclip")
     (tmp_path / "clip").mkdir()
     checkpoint.save(tmp_path / "clip" / "model.safetensors", looking)
-    teachers = {"latent": "autoencoder", "daclip": "clip"}
+    teachers = {"latent": "autoencoder", "daclip": "clip", "flux-ir": "flux"}
     models: dict[str, tuple[dict[str, Any], str]] = {
         "mean-reverting": (TINY.model, "clean-matching"),
         "denoising": (
@@ -292,7 +296,10 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
     }
     assert set(models) == set(SYSTEMS)
     if find_spec("diffusers") is None:
-        del models["flux-ir"]
+        del models["flux-ir"], teachers["flux-ir"]
+    else:
+        (tmp_path / "flux").mkdir()
+        checkpoint.save(tmp_path / "flux" / "model.safetensors", build("flux-ir"))
     for system, (model, objective) in models.items():
         config = replace(TINY, system=system, model=model, objective=objective, steps=4, swap_share=0.5)
         init = str(tmp_path / teachers[system] / "model.safetensors") if system in teachers else None
@@ -303,7 +310,8 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         before, after = (
             checkpoint.load(tmp_path / name / "model.safetensors").restorer.state_dict() for name in (teacher, system)
         )
-        kept = {name: tensor for name, tensor in before.items() if not name.startswith("network.")}
+        part = "network.controlnet." if system == "flux-ir" else "network."
+        kept = {name: tensor for name, tensor in before.items() if not name.startswith(part)}
         assert kept and all(torch.equal(tensor, after[name]) for name, tensor in kept.items())
         learnt = before.keys() - kept.keys()
         assert not learnt or any(not torch.equal(after[name], before[name]) for name in learnt)
