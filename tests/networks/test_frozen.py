@@ -61,7 +61,7 @@ def test_images_of_a_frozen_batch_have_their_own_times(name: str) -> None:
 def test_a_frozen_network_in_bfloat16_stays_near(name: str) -> None:
     """Reduced precision is that of the plain network or better."""
     x, mu = images(1, 3, 32, 32)
-    t = torch.tensor([50])
+    t = torch.tensor([32])  # a thousand times this, which FLUX embeds, is a number in bfloat16
     exact = build_small(name)(x, mu, t)
     network = frozen(name)
     with torch.autocast("cpu", torch.bfloat16):
