@@ -17,7 +17,7 @@ GENERATOR = "torch.Generator cpu (mt19937), torch.randn float32, key blake2b-64 
 
 # Noise of more elements than this is neither drawn ahead nor held as a whole.
 LARGE = 1 << 25
-PIECE = 1 << 22
+PIECE = 1 << 20
 
 
 class RandnLike(Protocol):

@@ -215,7 +215,7 @@ def restore(
             "--tile-overlap",
             panel="Memory and speed",
             min=0,
-            help="Pixels that tiles share, up to half a tile; if not given, as many as the network looks away.",
+            help="Pixels that tiles share, up to half a tile; if not given, by how far the network looks.",
         ),
     ] = None,
     shard: Annotated[

@@ -67,7 +67,8 @@ def multistep(
             slope = slope_weight / (ell - previous_ell)
         kept = _factor(s_s / s_t * torch.exp(-(strength**2) * h), x)
         gain = _factor(m_s * weight, x)
-        x = in_bands(_jump, x, path.centre, clean, previous, lack, slope, kept, gain, into=previous)
+        spent = previous if order == 2 else clean
+        x = in_bands(_jump, x, path.centre, clean, previous, lack, slope, kept, gain, into=spent)
         if bool((strength > 0).any()):
             x = add_noise(x, _factor(s_s * torch.sqrt(-torch.expm1(-2 * strength**2 * h)), x), randn_like)
         previous, previous_ell = clean if order == 2 else None, ell

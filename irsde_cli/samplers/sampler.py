@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# What a step computes on the way has at most so many elements at once, 16 MB of each.
-BAND_ELEMENTS = 1 << 22
+# What a step computes on the way has at most so many elements at once, 4 MB of each.
+BAND_ELEMENTS = 1 << 20
 
 
 class CleanPredictor(Protocol):

@@ -17,10 +17,10 @@ from irsde_cli.runtime import free_memory
 
 logger = logging.getLogger(__name__)
 
-TILE_BYTES = 3 << 28
+TILE_BYTES = 1 << 29
 MEMORY_SHARE = 0.5
 # Of networks that look at the whole picture.
-USUAL_OVERLAP = 128
+USUAL_OVERLAP = 64
 SIDES = (4096, 3072, 2048, 1536, 1280, 1024, 768, 512, 384, 256, 192, 128, 64)
 # The centre, a state, its successor and the clean estimate in float32, with what is decoded and encoded beside them.
 STATE_BYTES = 4 * 12 + 12
@@ -62,7 +62,7 @@ def choose_tile(
         )
     affordable = MEMORY_SHARE * (free - held)
     own = TILE_BYTES if device.type == "cpu" else math.inf
-    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.reach else affordable):
+    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.reach is not None else affordable):
         return 0
 
     def largest(budget: float) -> int:
@@ -75,8 +75,12 @@ def choose_tile(
 
 
 def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> int:
-    """How many pixels tiles share, at most half of one: as asked, or as many as the network looks away."""
-    return min(restorer.reach or USUAL_OVERLAP if asked is None else asked, tile // 2)
+    """How many pixels tiles share, at most half of one: as asked, or half as many as the network looks away.
+
+    What lies farther hardly matters; docs/performance.md has what was measured.
+    """
+    usual = USUAL_OVERLAP if restorer.reach is None else (restorer.reach + 1) // 2
+    return min(usual if asked is None else asked, tile // 2)
 
 
 def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0) -> int:
