@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irsde_cli.diffusion.mean_reverting import MOST_TIMESTEPS, Gaussian, pick
 from irsde_cli.diffusion.path import Path
+from irsde_cli.diffusion.schedules import CPU
 from irsde_cli.randomness import RandnLike
 
 
@@ -43,7 +44,7 @@ class RectifiedFlow:
             raise ValueError(f"shift must be from 0.01 to 100, not {self.shift}")
         if not 0 < self.start_at < 1:
             raise ValueError(f"the start must lie between 0 and 1, not {self.start_at}")
-        q = torch.linspace(0, self.start_at, self.num_timesteps + 1, dtype=torch.float64)
+        q = torch.linspace(0, self.start_at, self.num_timesteps + 1, dtype=torch.float64, device=CPU)
         object.__setattr__(self, "time", self.shift * q / (1 + (self.shift - 1) * q))
 
     def alpha(self, t: Tensor, like: Tensor) -> Tensor:

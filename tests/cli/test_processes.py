@@ -56,6 +56,23 @@ def test_torch_is_not_loaded_to_say_something(words: list[str], code: int, tmp_p
     assert result.returncode == code, result.stderr.decode()
 
 
+def test_torch_is_all_that_restoring_waits_for(stub: Path, tmp_path: Path) -> None:
+    """A picture is restored without torch's compiler, whose import takes as long as torch's own."""
+    picture(tmp_path / "in.png", 24, 24)
+    script = (
+        "import sys\nfrom irsde_cli.cli import main\nsys.argv = ['irsde', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' in sys.modules\n"
+        "assert not {'torch._dynamo', 'torch._inductor', 'sympy'} & {*sys.modules}, 'imported'\n"
+    )
+    words = ["restore", "in.png", "out.png", "--task", "denoise", "--model", str(stub), "--steps", "1"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *words], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    assert (tmp_path / "out.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
