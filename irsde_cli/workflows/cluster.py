@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import traceback
+import warnings
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -150,14 +151,16 @@ class Cluster:
         context.max_errored_blocks = -1
         rows = ray.data.from_items(
             [{"index": index, "work": task} for index, task in enumerate(tasks)], override_num_blocks=len(tasks)
-        ).map(
-            _Actor,
-            fn_constructor_args=(self._setup, self._plan.folder, self._plan.label, actors),
-            compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(tasks))),
-            num_cpus=actors.cpus,
-            num_gpus=actors.gpus,
-            ray_remote_args_fn=_no_second_time,
         )
+        with warnings.catch_warnings(action="ignore"):  # Ray deprecates such options, and offers no other way
+            rows = rows.map(
+                _Actor,
+                fn_constructor_args=(self._setup, self._plan.folder, self._plan.label, actors),
+                compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(tasks))),
+                num_cpus=actors.cpus,
+                num_gpus=actors.gpus,
+                max_task_retries=0,
+            )
         heard: SimpleQueue[Any] = SimpleQueue()
         over = Flag()
         Thread(target=_listen, args=(rows, heard, over), daemon=True).start()
@@ -174,10 +177,6 @@ class Cluster:
                 yield row["index"], _unpacked(row["events"])
         finally:
             over.set()
-
-
-def _no_second_time() -> dict[str, Any]:
-    return {"max_task_retries": 0}
 
 
 def _listen(rows: Any, heard: "SimpleQueue[Any]", over: Flag) -> None:

@@ -1,12 +1,12 @@
 """What a million pictures cost, from what the pieces cost here; and what several processes make of a waiting network.
 
-    python -m tests.benchmarks.scale [FOLDER] [--names N] [--seconds S] [--pictures N] [--total N MP STEPS] [--ray]
+    python -m tests.benchmarks.scale [FOLDER] [--part pieces|rates] [--names N] [--seconds S] [--pictures N] [--ray]
 
 FOLDER, on the disk to be measured, is emptied. Each piece runs in a process of its own, so that memory is its own:
 listing and planning N names; reading a manifest about all of them; finding all of them up to date; lines of the
 manifest, each forced to the disk; a picture's way from and to the disk; the network that ships for `denoise`. Then 1, 2
 and 4 processes restore N pictures each with a network that sleeps S seconds; the rate counts from the first picture
-written to the last. With `--ray` the processes are actors as well. `--total` computes the hours of a large run.
+to the last. With `--ray` the processes are actors as well. `--total` computes the hours of a large run.
 """
 
 import argparse
@@ -48,16 +48,24 @@ IN_A_FOLDER = 1000
 
 
 class Sleeping(Network):
-    """A network that takes its time and no core."""
+    """A network that takes its time and no core, and notes when it has ended.
 
-    def __init__(self, *, seconds: float) -> None:
+    Args:
+        seconds: how long an evaluation takes.
+        notes: a file for the times.
+    """
+
+    def __init__(self, *, seconds: float, notes: str) -> None:
         super().__init__()
         self.seconds = seconds
+        self.notes = notes
         self.weight = nn.Parameter(torch.zeros(1))
         self.working_bytes = 4
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         time.sleep(self.seconds)
+        with Path(self.notes).open("a") as stream:
+            stream.write(f"{time.time()}\n")
         return 0.01 * mu
 
 
@@ -205,6 +213,7 @@ def measured(folder: Path, count: int) -> dict[str, float]:
         words = [sys.executable, "-m", "tests.benchmarks.scale", str(folder), "--names", str(count), "--part", part]
         since = time.perf_counter()
         output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(output, end="", file=sys.stderr)
         found |= json.loads(output)
         if part == "network":
             found["process_seconds"] = time.perf_counter() - since
@@ -234,10 +243,12 @@ def hours(found: Mapping[str, float], pictures: int, megapixels: float, steps: i
 
 
 def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = False) -> float:
-    """Pictures a second of so many processes; those that are written at the same time as the first do not count."""
+    """Pictures a second of so many processes, from the first to the last; the first of each process do not count."""
     shutil.rmtree(folder / "out", ignore_errors=True)
-    weights = folder / "sleeping.safetensors"
-    checkpoint.save(weights, Direct(DirectConfig(NetworkConfig("sleeping", {"seconds": seconds}))), task="denoise")
+    weights, notes = folder / "sleeping.safetensors", folder / "notes"
+    notes.unlink(missing_ok=True)
+    sleeping = NetworkConfig("sleeping", {"seconds": seconds, "notes": str(notes)})
+    checkpoint.save(weights, Direct(DirectConfig(sleeping)), task="denoise")
     shutil.rmtree(folder / "in", ignore_errors=True)
     for index in range(count * each):
         picture(folder / "in" / f"{index:04}.png")
@@ -254,9 +265,9 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     else:
         events = Pool(setup, todo, settings, [torch.device("cpu")] * count).run()
     assert not [event for event in events if type(event).__name__ == "Failed"]
-    written = sorted(path.stat().st_mtime for path in (folder / "out").glob("*.png"))
-    assert len(written) == count * each
-    return (len(written) - count) / (written[-1] - written[0])
+    ended = sorted(map(float, notes.read_text().split()))
+    assert len(ended) == count * each == len(list((folder / "out").glob("*.png")))
+    return (len(ended) - count) / (ended[-1] - ended[0])
 
 
 def rates(folder: Path, each: int, seconds: float, *, ray: bool) -> dict[str, float]:
@@ -264,7 +275,7 @@ def rates(folder: Path, each: int, seconds: float, *, ray: bool) -> dict[str, fl
     if ray:
         import ray as cluster
 
-        environment = {"worker_process_setup_hook": register}
+        environment = {"worker_process_setup_hook": "tests.benchmarks.scale.register"}
         cluster.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env=environment)
         found |= {f"actors_{count}": rate(folder, count, each, seconds, ray=True) for count in (1, 2, 4)}
         cluster.shutdown()
@@ -282,19 +293,21 @@ def main() -> None:
     )
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--part", choices=[*PARTS, "rates"])
+    parser.add_argument("--part", choices=[*PARTS, "pieces", "rates"])
     arguments = parser.parse_args()
-    folder, count = arguments.folder, arguments.names
+    folder, count = arguments.folder.absolute(), arguments.names
     if arguments.part in PARTS:
         (folder / "lines").mkdir(parents=True, exist_ok=True)
         print(json.dumps(PARTS[arguments.part](folder, count)))
         return
+    found: dict[str, float] = {"names": count, "sleep": arguments.seconds}
     shutil.rmtree(folder, ignore_errors=True)
-    found = {} if arguments.part else measured(folder, count)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    found |= rates(folder, arguments.pictures, arguments.seconds, ray=arguments.ray)
-    found |= {"names": count, "sleep": arguments.seconds}
+    if arguments.part != "rates":
+        found |= measured(folder, count)
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.part != "pieces":
+        found |= rates(folder, arguments.pictures, arguments.seconds, ray=arguments.ray)
     found |= {"threads": torch.get_num_threads(), "cores": os.cpu_count() or 1}
     shutil.rmtree(folder)
     for name, value in found.items():
