@@ -20,6 +20,7 @@ from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.images import Picture, to_tensor
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.tasks import TASKS
 
 HERE = Path(__file__).parent / "gallery"
 NOISE = {"sigma_min": 25, "sigma_max": 25, "quantised_share": 1.0}
@@ -60,14 +61,15 @@ CROPS = {
 }
 
 
-def strip(task: str, name: str, options: dict[str, Any], photo: str, seed: int) -> Image.Image:
-    """Damaged, one draw at the default, the mean estimate, and the clean photograph."""
+def strip(task: str, name: str, options: dict[str, Any], photo: str, seed: int, fast: str | None = None) -> Image.Image:
+    """Damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph."""
     restorer = irsde_cli.load(task)
     degradation = build_degradation(DegradationConfig(name, options))
     pixels = getattr(data, photo)()[CROPS[photo]]
     clean = to_tensor(Picture(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, -1), name=photo))[None]
     degraded = degradation.apply(clean, torch.Generator().manual_seed(seed)).clamp(0, 1)
-    draw, mean = (restorer(degraded, sampling=asked) for asked in (Sampling(), Sampling("ode-1", 1)))
+    draw = restorer(degraded, sampling=Sampling())
+    mean = irsde_cli.load(fast)(degraded) if fast else restorer(degraded, sampling=Sampling("ode-1", 1))
     if isinstance(degradation, FreeFormMask):
         known = degradation.masks(1, *clean.shape[-2:], torch.Generator().manual_seed(seed))
         draw, mean = (torch.where(known, degraded, image) for image in (draw, mean))
@@ -83,6 +85,8 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     for task in parser.parse_args().tasks:
         strip(task, *DAMAGE[task]).save(HERE / f"{task}.jpg", quality=85)
+        if TASKS[task].fast:
+            strip(task, *DAMAGE[task], fast=TASKS[task].fast).save(HERE / f"{task}-fast.jpg", quality=85)
         strip(task, *FAILURES[task]).save(HERE / f"{task}-fails.jpg", quality=80)
 
 
