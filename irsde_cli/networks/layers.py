@@ -88,8 +88,8 @@ class ConvAct(nn.Module):
         x = self.proj(x)
         if scale_shift is not None:
             scale, shift = scale_shift
-            x = x * (scale + 1) + shift
-        return F.silu(x)
+            x = torch.addcmul(shift, x, scale + 1)
+        return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
 class ResBlock(nn.Module):
