@@ -36,6 +36,7 @@ from irsde_cli.workflows.request import Done, Event, Failed, Plan, Planned
 from irsde_cli.workflows.restore import Restoration, StoppedError, Work, outstanding
 
 MOST_TOGETHER = 64
+TRIES_ALONE = 2  # the first may meet an actor that another picture has just killed
 TASKS_FOR_EACH = 16
 SECONDS_TO_ANSWER = 10.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -105,8 +106,9 @@ class Cluster:
         actors = _actors(ray, self._jobs, gpus=self._gpus)
         together = min(max(self._plan.count // (actors.count * TASKS_FOR_EACH), 1), MOST_TOGETHER)
         lost = yield from self._tried(ray, actors, journal, self._plan.items(), together)
-        if lost:
-            lost = yield from self._tried(ray, actors, journal, lost, 1)
+        for _ in range(TRIES_ALONE):
+            if lost:
+                lost = yield from self._tried(ray, actors, journal, lost, 1)
         for item in lost:
             reason = "the process that restored it did not survive."
             journal.failed(item.name, reason)
@@ -132,7 +134,7 @@ class Cluster:
             tasks.append(_packed(some))
         if not tasks:
             return []
-        for index, events in self._results(ray, actors, tasks):
+        for index, events in self._results(ray, actors, tasks, ahead=1 if together > 1 else 0):
             tasks[index] = b""
             for event in events:
                 if isinstance(event, BaseException):
@@ -144,8 +146,11 @@ class Cluster:
         journal.take_over()
         return [work.item for task in tasks if task for work in _unpacked(task)]
 
-    def _results(self, ray: Any, actors: Actors, tasks: Sequence[bytes]) -> Iterator[tuple[int, list[Any]]]:
-        """What became of tasks, by their numbers, as they end; nothing of those that were lost."""
+    def _results(self, ray: Any, actors: Actors, tasks: Sequence[bytes], ahead: int) -> Iterator[tuple[int, list[Any]]]:
+        """What became of tasks, by their numbers, as they end; nothing of those that were lost.
+
+        An actor has so many tasks `ahead` of the one that it does; they are lost with it.
+        """
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1
@@ -156,7 +161,9 @@ class Cluster:
             rows = rows.map(
                 _Actor,
                 fn_constructor_args=(self._setup, self._plan.folder, self._plan.label, actors),
-                compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(tasks))),
+                compute=ray.data.ActorPoolStrategy(
+                    size=min(actors.count, len(tasks)), max_tasks_in_flight_per_actor=1 + ahead
+                ),
                 num_cpus=actors.cpus,
                 num_gpus=actors.gpus,
                 max_task_retries=0,
@@ -200,7 +207,6 @@ class _Actor:
         self._label = worker(label, secrets.token_hex(4))
         self._actors = actors
         self._restoration: Restoration | None = None
-        self._journal = WorkerJournal(folder, self._label)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         return {"index": row["index"], "events": _packed(list(self._events(_unpacked(row["work"]))))}
@@ -211,11 +217,12 @@ class _Actor:
                 device = torch.device("cuda" if self._actors.gpus else "cpu")
                 threads = max(int(self._actors.cpus), 1)
                 self._restoration = self._setup.restoration(device, self._actors.share, threads)
-                self._journal.__enter__()  # until the process ends
-            for each in work:
-                self._journal.tell(each.entries)
             plan = self._setup.part(self._folder, lambda: (each.item for each in work), self._label)
-            yield from self._restoration.restore(plan, self._journal, self._setup.settings)
+            # Locked for this task alone: Ray ends its actors when it likes.
+            with WorkerJournal(self._folder, self._label) as journal:
+                for each in work:
+                    journal.tell(each.entries)
+                yield from self._restoration.restore(plan, journal, self._setup.settings)
         except IrsdeError as error:
             yield error
         except Exception:
