@@ -38,4 +38,4 @@ def _step(x: Tensor, clean: Tensor, path: Path, t: int, s: int, injected: float)
         score = -(x - centre - m_t * (clean - centre)) / s_t / s_t
         return x + pull * (x - centre) + 0.5 * (diffusion + injected) * score
 
-    return in_bands(formula, x, clean, path.centre)
+    return in_bands(formula, x, clean, path.centre, into=clean)

@@ -133,13 +133,22 @@ def test_workers_share_the_memory() -> None:
         assert alone == shared
 
 
+@given(SIZED, SIZES, st.floats(1e8, 1e12))
+def test_a_batch_fits(restorer: Sized, size: tuple[int, int], free: float) -> None:
+    """Pictures are batched by memory: as many as half of it holds, and always one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "free_memory", lambda _: int(free))
+        count = largest_batch(restorer, size, GPU)
+    assert count == 1 or count * taken(restorer, size, 0) <= free / 2 < (count + 1) * taken(restorer, size, 0)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_48_megapixels_take_3_gigabytes(name: str) -> None:
     """By the figures that tests/samplers and tests/networks measure, for each network of the package."""
     restorer = checkpoint.load(shipped_path(name)).restorer
     size = (6000 // restorer.scale, 8000 // restorer.scale)
-    for free in (3.2, 8, 64):
-        assert taken(restorer, size, chosen(free * GB, restorer, size)) < 3.5 * GB
+    for free in (3.5, 8, 64):
+        assert taken(restorer, size, chosen(free * GB, restorer, size)) < 3.5 * GB  # 0.4 of it is a margin
 
 
 @pytest.mark.parametrize("name", rows(SYSTEMS))
