@@ -1,6 +1,7 @@
 """How long networks, samplers, folders, start-up and files take, beside a reference-style loop and machine limits.
 
     python -m tests.benchmarks.speed [PHOTOS] [--part network sampler restore start files] [--json FILE]
+    python -m tests.benchmarks.speed PHOTOS --part quality --lpips FILE --task denoise deblur derain
 
 PHOTOS is a folder, docs/samples/noisy if none is given; its pictures are continued by reflection to squares of --size.
 Every figure is the shortest of --repeat rounds, in which all that is compared takes turns, and stands beside its ratio
@@ -33,8 +34,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from irsde_cli import checkpoint
-from irsde_cli.errors import InputError
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import Picture, encode_picture, looks_like_picture, read_picture, to_tensor, with_restored
+from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.nafnet import NAFNet
 from irsde_cli.networks.network import Network, pad_to
 from irsde_cli.networks.unet import UNet
@@ -47,6 +51,7 @@ from irsde_cli.tiling import Evaluate, Reduced, whole
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.request import Done, Options, plan
 from irsde_cli.workflows.restore import Restoration
+from tests.benchmarks.solvers import TESTS
 from tests.benchmarks.speed_reference import reference_restore, reference_sample
 
 PUBLISHED: dict[str, Callable[[], Network]] = {"unet": UNet, "nafnet": NAFNet}
@@ -91,6 +96,7 @@ class Bench:
     steps: int
     repeat: int
     compiled: bool
+    lpips: Path | None = None
     clock: Callable[[], float] = time.perf_counter
 
     def photo(self) -> Tensor:
@@ -311,6 +317,42 @@ def differences(one: Path, other: Path) -> list[int]:
     ]
 
 
+def quality_rows(bench: Bench) -> Iterator[Row]:
+    """What a precision costs in quality: --count photographs, damaged as in tests.benchmarks.solvers, 8-bit results."""
+    if bench.lpips is None:
+        raise UsageError("--part quality needs --lpips FILE.")
+    lpips = LpipsAlex.load(bench.lpips).to(bench.device)
+    for task in bench.tasks:
+        system = shipped(task).to(bench.device)
+        system.freeze()
+        name, options = TESTS[task]
+        degradation = build_degradation(DegradationConfig(name, options))
+        side = degradation.scale * system.multiple
+        found: dict[Precision, list[tuple[float, float, float]]] = {precision: [] for precision in bench.precisions}
+        for path in pictures(bench.photos)[: bench.count]:
+            clean = to_tensor(read_picture(path, path.name))[None]
+            clean = clean[..., : clean.shape[-2] // side * side, : clean.shape[-1] // side * side]
+            degraded = degradation.apply(clean, generator_for(1, path.name.encode())).to(bench.device)
+            clean = clean.to(bench.device)
+            for precision in bench.precisions:
+                begin = bench.clock()
+                image = sampled(bench, system, degraded, precision).clamp(0, 1).mul(255).round().div(255)
+                seconds = bench.clock() - begin
+                found[precision].append((seconds, float(psnr(image, clean)), float(lpips(image, clean))))
+        first = torch.tensor(found[bench.precisions[0]], dtype=torch.float64).mean(0)
+        for precision, figures in found.items():
+            mean = torch.tensor(figures, dtype=torch.float64).mean(0)
+            more = {
+                "PSNR, dB": float(mean[1]),
+                "change, dB": float(mean[1] - first[1]),
+                "LPIPS": float(mean[2]),
+                "change": float(mean[2] - first[2]),
+            }
+            what = f"{task}-small, {len(figures)} photographs, {bench.steps} evaluations: {precision}"
+            rounds = tuple(one[0] for one in figures)
+            yield Row("quality", what, float(mean[0]), float(first[0] / mean[0]), bench.precisions[0], rounds, more)
+
+
 def start_rows(bench: Bench) -> Iterator[Row]:
     """Programs from their start to their end; the yardstick is torch's own import."""
     with tempfile.TemporaryDirectory() as place:
@@ -379,7 +421,14 @@ def our_write(picture: Picture, restored: Tensor, format: str, path: Path) -> No
     path.write_bytes(encode_picture(with_restored(picture, restored), format=format))
 
 
-PARTS = ("network", "sampler", "restore", "start", "files")
+ROWS = {
+    "sampler": sampler_rows,
+    "restore": restore_rows,
+    "start": start_rows,
+    "files": file_rows,
+    "quality": quality_rows,
+}
+PARTS = ("network", *ROWS)
 
 
 def machine_of(bench: Bench) -> dict[str, Any]:
@@ -432,7 +481,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?", default=SAMPLES)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS[:-1])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["fp32", "bf16"])
     parser.add_argument("--network", nargs="+", default=["deblur-small", "dehaze-small"], help="or unet, nafnet")
@@ -448,6 +497,7 @@ def main() -> None:
         help="of all threads instead of a clock's, for --threads 1 on a CPU that has other work too",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile too, its warm-up not counted")
+    parser.add_argument("--lpips", type=Path, help="the metric's weights, for --part quality")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.threads:
@@ -463,6 +513,7 @@ def main() -> None:
         given.steps,
         given.repeat,
         given.compile,
+        given.lpips,
         time.process_time if given.processor_time else time.perf_counter,
     )
     about = machine_of(bench)
@@ -480,8 +531,7 @@ def main() -> None:
                 assert machine is not None
                 rows = list(network_rows(bench, machine))
             else:
-                parts = {"sampler": sampler_rows, "restore": restore_rows, "start": start_rows, "files": file_rows}
-                rows = list(parts[part](bench))
+                rows = list(ROWS[part](bench))
             print(f"\n**{part}**\n\n{table(rows)}", flush=True)
             found += rows
     if given.json:
