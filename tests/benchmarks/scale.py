@@ -192,6 +192,7 @@ def start(folder: Path, count: int) -> dict[str, float]:
 def network(folder: Path, count: int) -> dict[str, float]:
     """An evaluation of that network, with all threads."""
     restorer = checkpoint.load(find_weights(None, "denoise").path).restorer
+    restorer.freeze()
     degraded = torch.rand(1, 3, SIDE, SIDE)
     sampling = restorer.resolve(Sampling("ode-1", 2))
     with torch.inference_mode():
