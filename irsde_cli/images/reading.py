@@ -15,7 +15,7 @@ from irsde_cli.errors import InputError
 from irsde_cli.images import containers, tiff
 from irsde_cli.images.containers import Container
 from irsde_cli.images.hdr import openimageio
-from irsde_cli.images.picture import Limits, Picture, Pixels
+from irsde_cli.images.picture import BAND, Limits, Picture, Pixels
 
 DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -209,13 +209,28 @@ def _decoded(container: Container, notes: list[str]) -> tuple[Pixels, Pixels | N
                 icc = None
             else:
                 upright = image if image.mode == mode else image.convert(mode)
-                pixels, alpha = _apart(np.asarray(upright))
+                pixels, alpha = _apart(_samples(upright))
         if pixels.dtype != np.uint8:
             pixels = pixels.astype(np.uint16)
     if container.key is not None:
         key = np.array(container.key, np.uint16) * (255 // (2**container.depth - 1) if container.depth < 8 else 1)
         alpha = np.where((pixels == key).all(-1), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
     return pixels, alpha, icc
+
+
+def _samples(image: Image.Image) -> Pixels:
+    """What numpy makes of an image, taken in bands where it is large: at once it takes the memory three times."""
+    width, height = image.size
+    if height <= BAND:
+        return np.asarray(image)
+    bands = [(top, min(top + BAND, height)) for top in range(0, height, BAND)]
+    samples: Pixels | None = None
+    for top, end in bands:
+        band = np.asarray(image.crop((0, top, width, end)))
+        samples = np.empty((height, *band.shape[1:]), band.dtype) if samples is None else samples
+        samples[top:end] = band
+    assert samples is not None
+    return samples
 
 
 def _opened(container: Container) -> ImageFile.ImageFile:

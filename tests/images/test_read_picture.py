@@ -711,3 +711,19 @@ def test_memory_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("irsde_cli.images.reading._decoded", refuse)
     with pytest.raises(InputError, match="does not fit in memory"):
         read_picture(saved(RGB, "png"), "x")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_tall_pictures_are_read_in_bands_exactly(mode: str) -> None:
+    """Taller than a band, of any mode: the samples that numpy takes at once."""
+    from irsde_cli.images.picture import BAND
+    from irsde_cli.images.reading import _samples
+
+    noise = np.random.default_rng(0).integers(0, 255, (2 * BAND + 37, 11, 4), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    if mode == "I;16":
+        image = Image.fromarray(noise[..., :2].copy().view(np.uint16)[..., 0])
+    elif mode != "RGBA":
+        image = image.convert("L").convert(mode) if mode == "P" else image.convert(mode)
+    found = _samples(image)
+    assert found.dtype == np.asarray(image).dtype and np.array_equal(found, np.asarray(image))
