@@ -17,7 +17,7 @@ from irsde_cli.runtime import free_memory
 
 logger = logging.getLogger(__name__)
 
-TILE_BYTES = 1 << 29
+TILE_BYTES = 3 << 27
 MEMORY_SHARE = 0.5
 # Of networks that look at the whole picture.
 USUAL_OVERLAP = 64
