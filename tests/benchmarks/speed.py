@@ -251,11 +251,13 @@ def sampler_rows(bench: Bench) -> Iterator[Row]:
             yield replace(row, what=f"{task}-small, {bench.size} px, {bench.steps} evaluations: {row.what}")
 
 
-def sampled(bench: Bench, system: MeanReverting, degraded: Tensor, precision: Precision) -> Tensor:
+def sampled(
+    bench: Bench, system: MeanReverting, degraded: Tensor, precision: Precision, name: bytes = b"photo"
+) -> Tensor:
     """A picture restored as `irsde restore` does it."""
     dtype = choose_precision(precision, bench.device)
     sampling = system.resolve(Sampling("posterior", bench.steps))
-    with Prefetched(ImageNoise([generator_for(0, b"photo")])) as noise:
+    with Prefetched(ImageNoise([generator_for(0, name)])) as noise:
         return last(system.steps(degraded, noise, sampling, Reduced(dtype) if dtype else whole))
 
 
@@ -336,8 +338,9 @@ def quality_rows(bench: Bench) -> Iterator[Row]:
             clean = clean.to(bench.device)
             for precision in bench.precisions:
                 begin = bench.clock()
-                image = sampled(bench, system, degraded, precision).clamp(0, 1).mul(255).round().div(255)
+                image = sampled(bench, system, degraded, precision, path.name.encode())
                 seconds = bench.clock() - begin
+                image = image.clamp(0, 1).mul(255).round().div(255)
                 found[precision].append((seconds, float(psnr(image, clean)), float(lpips(image, clean))))
         first = torch.tensor(found[bench.precisions[0]], dtype=torch.float64).mean(0)
         for precision, figures in found.items():
