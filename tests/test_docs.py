@@ -51,8 +51,9 @@ def test_options_that_pages_name_exist() -> None:
     """No page shows an option that the program does not have."""
     known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
     elsewhere = {"--num", "--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow", "--ffdnet"}
-    elsewhere |= {"--compile", "--count", "--network", "--part", "--processor-time", "--size", "--threads", "--overlap"}
     elsewhere |= {"--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
+    elsewhere |= {"--compile", "--count", "--network", "--part", "--processor-time", "--size", "--threads", "--overlap"}
+    elsewhere |= {"--side"}
     for page in PAGES:
         if page.parent.name != "decisions":
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
