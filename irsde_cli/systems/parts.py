@@ -84,7 +84,9 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timestep
     sampler = SAMPLERS.check(asked.sampler or published.sampler)
     nodes = asked.nodes
     if nodes is None and asked.sampler in (None, published.sampler):
-        chosen = {len(indices): indices for indices in (*published.schedules, published.nodes) if indices}
+        chosen = {len(indices): indices for indices in published.schedules}
+        if published.nodes is not None:
+            chosen[published.steps] = published.nodes
         nodes = chosen.get(published.steps if asked.steps is None else asked.steps)
     if nodes is not None:
         try:

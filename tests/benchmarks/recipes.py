@@ -23,7 +23,7 @@ COARSE = "--set degradation.options.quality_min=5 --set degradation.options.qual
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
     "deblur-small": (f"--steps 70000 {MIXED} --degradation motion-blur",),
-    "derain-small": (f"--steps 14000 {MIXED} {DENOISE}",),
+    "derain-small": (f"--steps 14000 {MIXED} {DENOISE}", f"--steps 3000 {PURE}"),
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
     "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE} --degradation jpeg {COARSE}",),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
