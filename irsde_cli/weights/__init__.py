@@ -33,7 +33,6 @@ SHIPPED = (
     "jpeg-small",
     "lowlight-small",
     "deblur-fast",
-    "derain-fast",
 )
 
 

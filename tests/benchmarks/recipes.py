@@ -34,7 +34,6 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
     "deblur-fast": ("--steps 1600 --init deblur-small",),
-    "derain-fast": ("--steps 800 --init derain-small",),
 }
 
 
