@@ -187,6 +187,25 @@ def test_the_student_s_nodes_come_from_the_model_or_are_the_cheapest() -> None:
             Distill(tiny(sampling=PublishedSampling("ode-1", 2, nodes)), DistillConfig())
 
 
+def test_a_student_may_begin_late() -> None:
+    """Its first time is the start of both walks, the student's and the teacher's: for damage that needs no more."""
+    system = tiny()
+    nodes = (60, 30)
+    strategy = student(system, nodes)
+    x0, mu, t, noise = batch()
+    strategy(system, x0, mu, t, noise, SEEDS)
+    start = system.sde.start(mu, 60, lambda x: noise)
+    with torch.no_grad():
+        taught = strategy.teach(start, mu, nodes)
+        walk = multistep(
+            predictor(system, mu), start, system.sde.path(mu), times_from(nodes), torch.randn_like, order=1
+        )
+        *_, end = walk
+    assert max(taught) < 60 and 30 in taught
+    missed = float((end - taught[0]).square().mean().sqrt())
+    assert strategy.facts["end"] == pytest.approx(missed, rel=1e-4) and missed > 0
+
+
 def test_one_network_is_the_student_of_each_number_of_steps() -> None:
     """Batches differ in how often the network is asked with a gradient: as often as one of the students asks."""
     system = tiny()
