@@ -116,7 +116,12 @@ def restore(
     ] = None,
     steps: Annotated[
         int | None,
-        _panel("--steps", panel="Model", min=1, help="Network evaluations; the weights know their own number."),
+        _panel(
+            "--steps",
+            panel="Model",
+            min=1,
+            help="Network evaluations; up to 4 take the task's -fast weights. Without it, the weights' own number.",
+        ),
     ] = None,
     sampler: Annotated[
         str | None,
