@@ -20,8 +20,9 @@ class Restorer(nn.Module, ABC):
     Attributes:
         config: a frozen dataclass; a checkpoint stores it beside the weights.
         scale: how many times larger the restored image is.
-        multiple: heights and widths are padded to a multiple of this inside; images of equal padded size can share a
-            batch through `irsde_cli.tiling.Ragged`.
+        multiple: heights and widths are padded to a multiple of this inside.
+        ragged: whether images of unequal size but equal padded size may share a batch through
+            `irsde_cli.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
         working_bytes: peak memory of one evaluation, in bytes per pixel of the restored image in float32.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
         reach: that of the network; see `Network`.
@@ -31,6 +32,7 @@ class Restorer(nn.Module, ABC):
     config: Any
     scale: int = 1
     multiple: int = 1
+    ragged: bool = False
     working_bytes: int = 4096
     whole_bytes: int = 0
     reach: int | None = None

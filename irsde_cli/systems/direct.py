@@ -43,6 +43,7 @@ class Direct(Restorer):
         self.network: Network = build_network(config.network)
         self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
+        self.ragged = self.scale == 1
         self.working_bytes = self.network.working_bytes
         self.reach = self.network.reach
 

@@ -70,6 +70,7 @@ class MeanReverting(Diffusion):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
+        self.ragged = self.scale == 1
         self.working_bytes = self.network.working_bytes
         self.reach = self.network.reach
 

@@ -451,10 +451,13 @@ class _Pipeline:
         return sum(map(_pixels, self.ready)) + len(self.reading) * self.usual_pixels < PIXELS_AHEAD
 
     def _next_batch(self) -> list[_Loaded]:
-        """The first picture that is ready, with others of its padded size."""
-        first = self.ready[0]
-        multiple = self.restoration.restorer.multiple
-        alike = [loaded for loaded in self.ready if _padded(loaded.size, multiple) == _padded(first.size, multiple)]
+        """The first picture that is ready, with others that may share its canvas."""
+        first, restorer = self.ready[0], self.restoration.restorer
+
+        def canvas(loaded: _Loaded) -> tuple[int, int]:
+            return _padded(loaded.size, restorer.multiple) if restorer.ragged else loaded.size
+
+        alike = [loaded for loaded in self.ready if canvas(loaded) == canvas(first)]
         batch = alike[: self.restoration.batch_size(first)]
         self.ready = [loaded for loaded in self.ready if all(loaded is not chosen for chosen in batch)]
         return batch

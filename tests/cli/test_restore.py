@@ -83,6 +83,16 @@ def test_batches_and_tiles_change_a_level_at_most(restore: Program, photos: Path
             assert np.abs(pixels(tmp_path / "one" / name) - pixels(tmp_path / other / name)).max() <= 1
 
 
+def test_pictures_that_are_enlarged_share_a_batch_at_equal_size(photos: Path, tmp_path: Path) -> None:
+    """Enlarging looks across a picture's border, so a canvas that is not all its own would show there."""
+    restore = Program(save_stub(tmp_path / "twice.safetensors", scale=2))
+    picture(photos / "wider.png", 9, 15)
+    restore(photos, tmp_path / "one")
+    restore(photos, tmp_path / "batch", "--batch-size", 4)
+    for name in names(tmp_path / "one"):
+        assert np.abs(pixels(tmp_path / "one" / name) - pixels(tmp_path / "batch" / name)).max() <= 1, name
+
+
 def test_the_seed_and_the_name_decide(restore: Program, photos: Path, tmp_path: Path) -> None:
     """Another seed or another name gives another draw."""
     (photos / "p9.png").write_bytes((photos / "p1.png").read_bytes())
