@@ -52,7 +52,7 @@ class RectifiedFlow:
         return pick(1 - self.time, t, like)
 
     def std(self, t: Tensor, like: Tensor) -> Tensor:
-        """T for indices t (B,), shaped to multiply `like`."""
+        """The time of indices t (B,), shaped to multiply `like`."""
         return pick(self.time, t, like)
 
     def half_log_snr(self) -> Tensor:

@@ -14,10 +14,10 @@ X86 = {"x86_64", "AMD64", "i386", "i686"}
 
 def is_usable(dtype: torch.dtype) -> bool:
     """Whether this machine's CPU has them in that dtype, faster than the plain layers."""
-    library: Any = torch.ops.mkldnn
-    if platform.machine() not in X86 or not hasattr(library, "_convolution_pointwise_"):
+    operators: Any = torch.ops.mkldnn
+    if platform.machine() not in X86 or not hasattr(operators, "_convolution_pointwise_"):
         return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(library._is_mkldnn_bf16_supported()))
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(operators._is_mkldnn_bf16_supported()))
 
 
 class Convolution:
@@ -36,20 +36,20 @@ class Convolution:
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, *, stride: int = 1, padding: int = 1) -> None:
         self.geometry = ([padding, padding], [stride, stride], [1, 1], 1)
-        self.library: Any = torch.ops.mkldnn
+        self.operators: Any = torch.ops.mkldnn
         self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = bias.detach().to(dtype)
 
     def __call__(self, x: Tensor, *, silu: bool = False) -> Tensor:
         """(B, C, H, W), channels last, to (B, C', H', W'), with SiLU if asked."""
-        out: Tensor = self.library._convolution_pointwise(
+        out: Tensor = self.operators._convolution_pointwise(
             x, self.weight, self.bias, *self.geometry, "swish" if silu else "none", [], ""
         )
         return out
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """`total` (B, C', H', W'), which is overwritten, plus the convolution of `x`."""
-        out: Tensor = self.library._convolution_pointwise_.binary(
+        out: Tensor = self.operators._convolution_pointwise_.binary(
             total, x, self.weight, self.bias, *self.geometry, "add", 1.0, None, [], None
         )
         return out

@@ -77,13 +77,15 @@ class Distill(Strategy):
 
     def prepare(self, system: Diffusion, mu: Tensor, noise: Tensor, mean: Callable[[Tensor], Tensor]) -> None:
         """See `Strategy.prepare`: the nodes of each number of steps that has none."""
+        missing = [count for count in self.config.steps if count not in self.students]
+        if not missing:
+            return
         path, last = system.clock.path(mu), system.clock.num_timesteps
         times = times_from(even_nodes(last, min(PRICED, last)))
         start = system.clock.start(mu, last, lambda x: noise)
         with torch.no_grad():
             costs = mean(jump_costs(predictor(system, mu), start, path, times, normalised=self.config.normalised))
-        for count in self.config.steps:
-            self.students.setdefault(count, cheapest(costs, times, count))
+        self.students.update((count, cheapest(costs, times, count)) for count in missing)
 
     def get_extra_state(self) -> list[list[int]]:
         """The nodes, for a run's state."""

@@ -20,8 +20,8 @@ class Options:
     """What `irsde restore` was asked for; the attributes are its options.
 
     `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap`
-    `None` for what the network sees; `batch_size` 0 is one that fits.
+    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap` `None` for
+    what the network sees; `batch_size` 0 is one that fits.
     """
 
     inputs: str

@@ -349,7 +349,7 @@ class Restoration:
         yield outputs
 
     def _tile_for(self, batch: Sequence[Subject]) -> int:
-        """The size of tiles, 0 for none: as asked, as an earlier picture taught, or what free memory holds."""
+        """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""
         if self.options.tile != "auto" or self._tile or len(batch) > 1:
             return self._tile
         options = self.options

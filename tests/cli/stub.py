@@ -53,6 +53,14 @@ def picture(path: Path, height: int = 9, width: int = 14, mode: str = "RGB", **o
     return path
 
 
+def thirteen(folder: Path) -> Path:
+    """Work for several processes, some of it in a folder below."""
+    for index in range(12):
+        picture(folder / f"{index:02}.png", 20 + index, 24)
+    picture(folder / "sub" / "q.jpg", 20, 20)
+    return folder
+
+
 def pixels(path: Path) -> Any:
     return np.asarray(Image.open(path)).astype(int)
 

@@ -17,7 +17,7 @@ from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.workflows import pool
 from irsde_cli.workflows.pool import places
 from irsde_cli.workflows.restore import Restoration
-from tests.cli.stub import Program, picture, tree
+from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_processes import ENVIRONMENT
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
@@ -31,10 +31,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for index in range(12):
-        picture(tmp_path / "in" / f"{index:02}.png", 20 + index, 24)
-    picture(tmp_path / "in" / "sub" / "q.jpg", 20, 20)
-    return tmp_path / "in"
+    return thirteen(tmp_path / "in")
 
 
 def lines(folder: Path) -> Counter[str]:

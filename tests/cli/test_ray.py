@@ -15,7 +15,7 @@ from irsde_cli.cli import restore as command
 from irsde_cli.errors import MachineError
 from irsde_cli.workflows import cluster
 from irsde_cli.workflows.restore import Restoration
-from tests.cli.stub import Program, picture, tree
+from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_jobs import lines
 from tests.cli.test_processes import ENVIRONMENT, ROOT
 
@@ -25,10 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray deprecates parts of its
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for index in range(12):
-        picture(tmp_path / "in" / f"{index:02}.png", 20 + index, 24)
-    picture(tmp_path / "in" / "sub" / "q.jpg", 20, 20)
-    return tmp_path / "in"
+    return thirteen(tmp_path / "in")
 
 
 @pytest.fixture(scope="module")
