@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from irsde_cli.degradations.degradation import Degradation, LinearMap, as_file, check_range, uniform
+from irsde_cli.images.holes import cut
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class FreeFormMask(Degradation):
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """New holes for each image, white as in the reference."""
         known = self.masks(len(clean), clean.shape[-2], clean.shape[-1], generator).to(clean.device)
-        return torch.where(known, as_file(clean), 1.0)
+        return cut(as_file(clean), known)
 
     def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap:
         """The known pixels, with zero in the holes: a projection, so its own adjoint and pseudo-inverse."""

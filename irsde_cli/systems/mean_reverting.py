@@ -14,6 +14,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
+    Centre,
     NetworkConfig,
     PublishedSampling,
     Reverse,
@@ -41,6 +42,8 @@ class MeanRevertingConfig:
         residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
+        centre: what the process reverts to: the degraded image as it is, as published, or with a smooth surface in each
+            of its holes; see `irsde_cli.images.holes`.
         sampling: the sampler that goes with the weights.
     """
 
@@ -53,6 +56,7 @@ class MeanRevertingConfig:
     residual_std: float = 0.08
     scale: int = 1
     upsampling: Upsampling = "bicubic"
+    centre: Centre = "degraded"
     sampling: PublishedSampling = PublishedSampling()
 
 
@@ -70,7 +74,8 @@ class MeanReverting(Diffusion):
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
-        self.ragged = self.scale == 1
+        self.ragged = self.scale == 1 and config.centre == "degraded"
+        self.whole_bytes = 0 if config.centre == "degraded" else 12  # the centre beside the degraded image
         self.working_bytes = self.network.working_bytes
         self.reach = self.network.reach
 
@@ -85,11 +90,14 @@ class MeanReverting(Diffusion):
 
     def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""
-        return clean, centre(degraded, self.scale, self.config.upsampling)
+        return clean, self._centre(degraded)
+
+    def _centre(self, degraded: Tensor) -> Tensor:
+        return centre(degraded, self.scale, self.config.upsampling, self.config.centre)
 
     def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
         """See `Diffusion.reverse`."""
-        mu = centre(degraded, self.scale, self.config.upsampling)
+        mu = self._centre(degraded)
         path = self.sde.path(mu)
 
         predict_clean = clean_predictor(

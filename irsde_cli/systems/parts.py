@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.diffusion.path import Path
 from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.images.holes import filled
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from irsde_cli.randomness import RandnLike
@@ -28,6 +29,7 @@ from irsde_cli.tiling import Evaluable, Evaluate
 
 logger = logging.getLogger(__name__)
 Upsampling = Literal["bicubic", "nearest"]
+Centre = Literal["degraded", "filled"]
 LARGEST_SCALE = 16
 
 
@@ -134,8 +136,10 @@ def check_scale(scale: int) -> int:
     return scale
 
 
-def centre(degraded: Tensor, scale: int, upsampling: Upsampling) -> Tensor:
-    """mu: the degraded images (B, C, H, W) at the size of the restored ones."""
+def centre(degraded: Tensor, scale: int, upsampling: Upsampling, kind: Centre = "degraded") -> Tensor:
+    """mu: the degraded images (B, C, H, W) at the size of the restored ones, as they are or with their holes filled."""
+    if kind == "filled":
+        degraded = filled(degraded)
     if scale == 1:
         return degraded
     if upsampling == "nearest":

@@ -24,6 +24,7 @@ from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.images.holes import cut
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
@@ -407,7 +408,7 @@ def _load(pair: Pair, index: int, source: _Source) -> _Loaded:
         degraded = _tensor(pair.degraded)
         if source.masks is not None:
             known = _known(pair, degraded, source.masks)
-            return _Loaded(pair, clean, torch.where(known, degraded, 1.0), known)
+            return _Loaded(pair, clean, cut(degraded, known), known)
         for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
             height, width = (size // factor * factor for size in clean.shape[-2:])
             if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):

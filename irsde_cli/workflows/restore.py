@@ -30,6 +30,7 @@ from irsde_cli.images import (
     to_tensor,
     with_restored,
 )
+from irsde_cli.images.holes import cut
 from irsde_cli.networks.network import round_up
 from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.runtime import is_lost_device, is_out_of_memory
@@ -132,7 +133,7 @@ class Subject(Protocol):
     def flat(self) -> bool: ...
 
     def degraded(self) -> Tensor:
-        """(3, H, W) in [0, 1]; holes are white, as the published networks learnt them."""
+        """(3, H, W) in [0, 1]; holes as `irsde_cli.images.holes.cut` makes them."""
         ...
 
 
@@ -165,7 +166,7 @@ class _Loaded:
 
     def degraded(self) -> Tensor:
         image = to_tensor(self.picture)
-        return image if self.mask is None else image.masked_fill_(~self.mask, 1.0)
+        return image if self.mask is None else cut(image, self.mask)
 
 
 @dataclass(eq=False)

@@ -1,11 +1,12 @@
 """Peers as checkpoints of one pass, and classical baselines as folders, for `irsde evaluate`.
 
     python -m tests.benchmarks.peers weights SHARED/weights OUT
-    python -m tests.benchmarks.peers {nl-means,wavelet,telea} SAVED OUT
+    python -m tests.benchmarks.peers {nl-means,wavelet,telea,harmonic} SAVED OUT
 
 `weights` writes OUT/{ffdnet-25,dncnn-blind,aod-net}.safetensors. The others restore the pictures that
 `irsde evaluate --save SAVED` wrote: SAVED/input with noise of 25 by scikit-image's non-local means and wavelets, or
-with the holes of SAVED/known by OpenCV's Telea. `irsde evaluate --from OUT`, with the same damage, measures them.
+with the holes of SAVED/known by OpenCV's Telea, or by the surface that our networks begin with.
+`irsde evaluate --from OUT`, with the same damage, measures them.
 They need scikit-image with PyWavelets, or OpenCV.
 """
 
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from irsde_cli import checkpoint
 from irsde_cli.datasets.dataset import clean_alone
 from irsde_cli.images import read_picture
+from irsde_cli.images.holes import cut, filled
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.parts import NetworkConfig
 
@@ -45,6 +48,9 @@ def classical(method: str, pixels: Any, known: Any) -> Any:
         import cv2
 
         return cv2.inpaint(np.ascontiguousarray(pixels), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    if method == "harmonic":
+        surface = filled(cut(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255, torch.from_numpy(known)))
+        return (surface[0].permute(1, 2, 0) * 255).round().byte().numpy()
     from skimage.restoration import denoise_nl_means, denoise_wavelet
 
     if method == "nl-means":  # strength and patches of scikit-image's own example, for a known level
@@ -58,7 +64,7 @@ def classical(method: str, pixels: Any, known: Any) -> Any:
 def main() -> None:
     """Write checkpoints or pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("weights", "nl-means", "wavelet", "telea"))
+    parser.add_argument("what", choices=("weights", "nl-means", "wavelet", "telea", "harmonic"))
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
@@ -70,7 +76,7 @@ def main() -> None:
     for pair in clean_alone(arguments.source / "input").pairs:
         pixels = read_picture(pair.clean, pair.key).pixels
         known = None
-        if arguments.what == "telea":
+        if arguments.what in ("telea", "harmonic"):
             known = read_picture(arguments.source / "known" / f"{pair.key}.png", pair.key).pixels[..., 0] > 0
         path = arguments.out / f"{pair.key}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

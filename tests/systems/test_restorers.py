@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import UsageError
+from irsde_cli.images.holes import filled
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
@@ -180,6 +182,21 @@ def test_a_canvas_changes_nothing() -> None:
         generators = ImageNoise([generator_for(0, str(index).encode())])
         alone = run(restorer, image, generators, **settings)
         torch.testing.assert_close(together[index : index + 1, :, :height, :width], alone, atol=1e-5, rtol=0)
+
+
+def test_holes_are_filled_before_the_process_begins() -> None:
+    """In training and in sampling alike the process is about the filled image; no canvas is shared."""
+    restorer = build("mean-reverting", centre="filled")
+    clean = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(1))
+    degraded = FreeFormMask().apply(clean, torch.Generator().manual_seed(2))
+    mu = restorer.endpoints(clean, degraded)[1]
+    assert torch.equal(mu, filled(degraded)) and not torch.equal(mu, degraded)
+    white = build("mean-reverting")
+    settings: dict[str, Any] = {"sampler": "ode-1", "steps": 2}
+    whole = run(restorer, degraded, noise(0, 2), **settings)
+    torch.testing.assert_close(whole, run(white, mu, noise(0, 2), **settings))
+    assert (run(restorer, degraded, noise(0, 2), Tiles(32, 24), **settings) - whole).abs().max() < 0.5 / 255
+    assert white.ragged and not restorer.ragged
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 47), (16, 90)])
