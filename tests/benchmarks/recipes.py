@@ -17,21 +17,23 @@ from irsde_cli.weights import shipped_path
 DATA = "BSDS500, the 358 photos of its train and test splits that are no test image of ours"
 LICENCE = "BSDS500: non-commercial research and education"
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
-PURE = "--learning-rate 0.0007 --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
+ON = "--learning-rate 0.0007"
+PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
-    "deblur-small": (f"--steps 70000 {MIXED} --degradation motion-blur",),
+    "deblur-small": (
+        f"--steps 70000 {MIXED} --degradation motion-blur",
+        f"--steps 6000 {ON} --seed 6",
+        f"--steps 8000 {ON} --seed 7",
+        f"--steps 12000 {ON} --seed 8",
+    ),
     "derain-small": (f"--steps 14000 {MIXED} {DENOISE}", f"--steps 3000 {PURE}"),
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
     "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE} --degradation jpeg {COARSE}",),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
-    "inpaint-small": (
-        f"--steps 7000 {MIXED} {DENOISE}",
-        f"--steps 5000 {PURE}",
-        "--steps 16000 --learning-rate 0.0008 --seed 3",
-    ),
+    "inpaint-small": ("--steps 14000 --init deblur-small",),
     "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
     "deblur-fast": ("--steps 1600 --init deblur-small",),
 }
