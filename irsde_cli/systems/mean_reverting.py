@@ -42,8 +42,8 @@ class MeanRevertingConfig:
         residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
-        centre: what the process reverts to: the degraded image as it is, as published, or with a smooth surface in each
-            of its holes; see `irsde_cli.images.holes`.
+        centre: what the process reverts to: the degraded image as it is, as published; with a smooth surface in each
+            of its holes (`irsde_cli.images.holes`); or as bright as photographs are (`irsde_cli.images.exposure`).
         sampling: the sampler that goes with the weights.
     """
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.diffusion.path import Path
 from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.images.exposure import exposed
 from irsde_cli.images.holes import filled
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
@@ -29,7 +30,7 @@ from irsde_cli.tiling import Evaluable, Evaluate
 
 logger = logging.getLogger(__name__)
 Upsampling = Literal["bicubic", "nearest"]
-Centre = Literal["degraded", "filled"]
+Centre = Literal["degraded", "filled", "exposed"]
 LARGEST_SCALE = 16
 
 
@@ -137,9 +138,11 @@ def check_scale(scale: int) -> int:
 
 
 def centre(degraded: Tensor, scale: int, upsampling: Upsampling, kind: Centre = "degraded") -> Tensor:
-    """mu: the degraded images (B, C, H, W) at the size of the restored ones, as they are or with their holes filled."""
+    """mu: the degraded images (B, 3, H, W), prepared, at the size of the restored ones."""
     if kind == "filled":
         degraded = filled(degraded)
+    elif kind == "exposed":
+        degraded = exposed(degraded)
     if scale == 1:
         return degraded
     if upsampling == "nearest":

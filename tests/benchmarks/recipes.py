@@ -19,6 +19,7 @@ LICENCE = "BSDS500: non-commercial research and education"
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
+DARK = "--set model.centre=degraded --set model.residual_std=0.35"
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 RECIPES: dict[str, tuple[str, ...]] = {
@@ -34,7 +35,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE} --degradation jpeg {COARSE}",),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
     "inpaint-small": ("--steps 14000 --init deblur-small",),
-    "lowlight-small": (f"--steps 2400 {MIXED}", f"--steps 3000 {PURE}"),
+    "lowlight-small": (
+        f"--steps 2400 {MIXED} {DARK}",
+        f"--steps 3000 {PURE} {DARK}",
+        f"--steps 12000 --learning-rate 0.0008 --seed 3 {DARK}",
+        "--steps 9000 --seed 4",
+    ),
     "deblur-fast": ("--steps 1600 --init deblur-small",),
 }
 

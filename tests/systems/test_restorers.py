@@ -9,6 +9,7 @@ from torch import Tensor
 
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import UsageError
+from irsde_cli.images.exposure import USUAL, exposed
 from irsde_cli.images.holes import filled
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
@@ -197,6 +198,19 @@ def test_holes_are_filled_before_the_process_begins() -> None:
     torch.testing.assert_close(whole, run(white, mu, noise(0, 2), **settings))
     assert (run(restorer, degraded, noise(0, 2), Tiles(32, 24), **settings) - whole).abs().max() < 0.5 / 255
     assert white.ragged and not restorer.ragged
+
+
+def test_dark_images_are_exposed_each_by_itself() -> None:
+    """Each reaches the usual mean, bright ones and black ones stay, and the process is about the result."""
+    images = torch.rand(4, 3, 20, 30, generator=torch.Generator().manual_seed(3))
+    images *= torch.tensor([0.05, 0.3, 1.0, 0.0])[:, None, None, None]
+    bright = exposed(images)
+    torch.testing.assert_close(bright.mean(dim=(1, 2, 3))[:2], torch.full((2,), USUAL), atol=2e-3, rtol=0)
+    assert torch.equal(bright[2:], images[2:])
+    assert torch.equal(exposed(images[:1]), bright[:1])
+    restorer = build("mean-reverting", centre="exposed")
+    assert torch.equal(restorer.endpoints(images, images)[1], bright)
+    assert not restorer.ragged
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 47), (16, 90)])
