@@ -20,6 +20,7 @@ from irsde_cli.weights.catalogue import File, Published
 
 PARTS = {"latent-unet": "autoencoder", "daclip": "clip"}
 TWIN = "visual."  # of "clip.visual.": DA-CLIP's files hold the picture tower under both names
+PROCESS = {"prediction": "noise", "centre": "degraded"}  # what the reference's code takes for granted
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,14 @@ def export(restorer: Restorer, paths: Sequence[Path]) -> None:
     """Write the parts of a restorer as the reference's own files: bare names, float32, the network first.
 
     Raises:
-        WeightsError: the number of paths is not that of the parts.
+        WeightsError: the reference knows no such process, or the number of paths is not that of the parts.
     """
+    for key, published in PROCESS.items():
+        if (value := getattr(restorer.config, key, published)) != published:
+            raise WeightsError(
+                f"the reference knows {key} '{published}' only, and restores wrongly with weights of '{value}'.",
+                hint="Their own file works wherever irsde does.",
+            )
     parts = {name: module for name, module in restorer.named_children() if module.state_dict()}
     order = sorted(parts, key=lambda name: name != "network")
     if len(paths) != len(order):

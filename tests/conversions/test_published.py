@@ -25,6 +25,8 @@ from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights.catalogue import CATALOGUE, File, Published
 from tests.golden import Golden, load_golden
@@ -61,6 +63,15 @@ def saved(path: Path, state: dict[str, Tensor], how: str = "bare") -> Path:
 def small(name: str, **changes: Any) -> Published:
     """A row of the catalogue whose network has another size."""
     return replace(CATALOGUE[name], **changes)
+
+
+@pytest.mark.parametrize("process", [{"prediction": "clean"}, {"centre": "filled"}])
+def test_what_the_reference_would_misread_is_not_exported(tmp_path: Path, process: dict[str, Any]) -> None:
+    """Its code predicts noise around the degraded image; weights of another process would be silently wrong there."""
+    unet = NetworkConfig("unet", {"nf": 8, "depth": 2})
+    with pytest.raises(WeightsError, match=f"the reference knows {next(iter(process))}"):
+        export(MeanReverting(MeanRevertingConfig(unet, **process)), [tmp_path / "net.pth"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
