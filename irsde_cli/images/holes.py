@@ -46,9 +46,10 @@ def _surface(plane: Tensor, hole: Tensor) -> Tensor:
     coarse = _surface(mean, weight == 0)
     start = F.interpolate(coarse, scale_factor=2, mode="bilinear")[..., :height, :width]
     surface = torch.where(hole, start, plane)
+    del start, plane
     for _ in range(SWEEPS):
         near = F.pad(surface, (1, 1, 1, 1), mode="replicate")
-        rows = near[..., :-2, 1:-1] + near[..., 2:, 1:-1]
-        around = rows.add_(near[..., 1:-1, :-2]).add_(near[..., 1:-1, 2:]).div_(4)
-        surface = torch.where(hole, around, surface)
+        around = near[..., :-2, 1:-1] + near[..., 2:, 1:-1]
+        around.add_(near[..., 1:-1, :-2]).add_(near[..., 1:-1, 2:]).div_(4)
+        torch.where(hole, around, surface, out=surface)
     return surface

@@ -48,6 +48,7 @@ class Diffusion(Restorer):
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`."""
         reverse = self.reverse(degraded, randn_like, sampling, evaluate)
+        del degraded  # where it has a centre of its own and nobody else needs it
         yield from map(reverse.decode, reverse.solve(sampling, randn_like))
 
     @property

@@ -75,7 +75,6 @@ class MeanReverting(Diffusion):
         self.scale = check_scale(config.scale)
         self.multiple = self.network.multiple
         self.ragged = self.scale == 1 and config.centre == "degraded"
-        self.whole_bytes = 0 if config.centre == "degraded" else 12  # the centre beside the degraded image
         self.working_bytes = self.network.working_bytes
         self.reach = self.network.reach
 

@@ -309,10 +309,11 @@ class Restoration:
         squares: Tensor | None = None
         for draw in range(self.draws):
             generators = [generator_for(self.options.seed, draw_key(loaded.key, draw)) for loaded in batch]
-            state = canvas
             kept: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn)) as noise:
                 states = self.restorer.steps(canvas, noise, self.sampling, evaluate)
+                if draw + 1 == self.draws:
+                    del canvas  # a system that makes a centre of it needs it no longer
                 for count, state in enumerate(_without_gradients(states), start=1):
                     if count in shown and draw == 0:
                         kept[count] = _seen(state)
@@ -355,7 +356,7 @@ class Restoration:
             return self._tile
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
-        extra = images - 1 + 2 * options.spread
+        extra = images - 1 + 2 * options.spread + (self.draws > 1)
         return choose_tile(self.restorer, batch[0].size, self.device, extra_images=extra, share=self.share)
 
 
