@@ -7,11 +7,12 @@ restored = restorer(image)  # (3, H, W) or (B, 3, H, W), RGB in [0, 1]
 
 from typing import TYPE_CHECKING
 
+from irsde_cli.version import __version__
+
 if TYPE_CHECKING:
     from irsde_cli.restorer import Restorer
 
-__version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
 
 
 def load(model: str) -> "Restorer":

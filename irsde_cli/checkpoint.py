@@ -18,12 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from irsde_cli import __version__, digests
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage import digests
 from irsde_cli.systems import SYSTEMS, build_restorer
+from irsde_cli.version import __version__
 
 FORMAT = 1
 KEY = "irsde"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.tiling import Evaluate, whole
 
 
 class Restorer(nn.Module, ABC):
@@ -22,7 +22,7 @@ class Restorer(nn.Module, ABC):
         scale: how many times larger the restored image is.
         multiple: heights and widths are padded to a multiple of this inside.
         ragged: whether images of unequal size but equal padded size may share a batch through
-            `irsde_cli.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
+            `irsde_cli.networks.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
         working_bytes: peak memory of one evaluation, in bytes per pixel of the restored image in float32.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
         reach: that of the network; see `Network`.

@@ -12,28 +12,17 @@ from irsde_cli.registry import Registry
 
 ROOT = Path(irsde_cli.__file__).parent
 PACKAGE = ROOT.name
-LAYERS = (
-    ("errors", "__version__"),
-    ("registry", "config", "digests", "randomness", "images", "runtime"),
-    ("tasks", "datasets", "weights"),
-    ("diffusion", "networks", "degradations", "metrics"),
-    ("restorer", "tiling", "samplers"),
-    ("systems", "training"),
-    ("checkpoint", "conversions"),
-    ("workflows",),
-    ("cli",),
-    ("__init__", "__main__"),
-)
-LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-SAME_LINE = {
-    ("weights", "tasks"),
-    ("restorer", "tiling"),
-    ("restorer", "samplers"),
-    ("training", "systems"),
-    ("conversions", "checkpoint"),
-    ("__main__", "__init__"),
-}
-LIGHT = ("errors", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")
+PAGE = ROOT.parent / "docs" / "architecture.md"
+
+
+def layers() -> list[list[str]]:
+    """The lines of the table of docs/architecture.md: the parts of each, without what is said about them."""
+    table = PAGE.read_text(encoding="utf-8").partition("<!-- layers -->\n```text\n")[2].partition("```")[0]
+    return [line[:50].split() for line in table.splitlines()]
+
+
+LEVEL = {part: level for level, parts in enumerate(layers()) for part in parts}
+LIGHT = ("errors", "version", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")
 HEAVY = {"torch", "safetensors", "huggingface_hub"}
 
 
@@ -71,20 +60,37 @@ def at_start(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def part(module: str) -> str:
-    """The line entry of design.md that a module belongs to."""
+    """The entry of the table that a module belongs to."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_a_module_imports_only_from_lines_above_its_own(module: str) -> None:
-    """Packages of one line know nothing of each other, apart from the pairs named here."""
+    """Parts of one line know nothing of each other."""
     own = part(module)
-    assert own in LEVEL, f"'{own}' has no line in tests/test_layout.py and design.md"
+    assert own in LEVEL, f"'{own}' has no line in docs/architecture.md"
     for imported in imports(module, ast.walk(TREES[module])):
         other = part(imported)
-        if imported.split(".")[0] != PACKAGE or other == own or (own, other) in SAME_LINE:
+        if imported.split(".")[0] != PACKAGE or other == own:
             continue
         assert LEVEL[other] < LEVEL[own], f"{module} imports {imported}, which does not lie above it"
+
+
+def test_the_table_names_what_there_is() -> None:
+    """Each part once, and no part that is gone."""
+    named = [name for parts in layers() for name in parts]
+    assert sorted(named) == sorted({part(module) for module in SOURCES})
+
+
+def test_there_is_no_circle() -> None:
+    """No module needs itself, however far away; imports for types alone are counted too."""
+    needed = {
+        module: {name for name in imports(module, ast.walk(TREES[module])) if name in SOURCES} for module in SOURCES
+    }
+    while needed:
+        ready = {module for module, others in needed.items() if not others & needed.keys()}
+        assert ready, f"a circle among {sorted(needed)}"
+        needed = {module: others for module, others in needed.items() if module not in ready}
 
 
 def imported_at_start(module: str, seen: set[str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from irsde_cli.weights import SHIPPED, shipped_path, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS
 
 if TYPE_CHECKING:
-    from irsde_cli.workflows.download import Intended, Ready, Refused
+    from irsde_cli.workflows.weights.download import Intended, Ready, Refused
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -81,8 +81,8 @@ def download(
         raise UsageError("--export takes a name and the files to write.", hint="irsde download --export NAME out.pth")
     with _interruptible():
         from irsde_cli.conversions.published import Decided
-        from irsde_cli.workflows import download as workflow
-        from irsde_cli.workflows.download import Wanted
+        from irsde_cli.workflows.weights import download as workflow
+        from irsde_cli.workflows.weights.download import Wanted
 
         if export:
             outputs = [Path(name) for name in wanted[1:]]
@@ -117,7 +117,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _show(events: "Iterator[Ready | Intended | Refused]", *, json_lines: bool, quiet: bool) -> None:
-    from irsde_cli.workflows.download import Intended, Ready, Refused
+    from irsde_cli.workflows.weights.download import Intended, Ready, Refused
 
     failed = False
     for event in events:

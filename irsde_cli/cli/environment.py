@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from irsde_cli import __version__
 from irsde_cli.cli.reporting import data
+from irsde_cli.version import __version__
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
 EXTRAS = {

@@ -26,8 +26,8 @@ from irsde_cli.samplers.settings import Sampling
 
 if TYPE_CHECKING:
     from irsde_cli.metrics.statistics import Mean
-    from irsde_cli.workflows.evaluate_request import Contender, Planned, Problem, Result, Scored
-    from irsde_cli.workflows.report import Report
+    from irsde_cli.report.page import Report
+    from irsde_cli.workflows.evaluate.options import Contender, Planned, Problem, Result, Scored
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
 
@@ -150,8 +150,8 @@ def evaluate(
     roots = data_root or [Path(part) for part in os.environ.get("IRSDE_DATA", "").split(os.pathsep) if part]
 
     from irsde_cli.runtime import choose_device, choose_precision
-    from irsde_cli.workflows import evaluate as workflow
-    from irsde_cli.workflows.evaluate_request import EvaluateOptions, Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate import run as workflow
+    from irsde_cli.workflows.evaluate.options import EvaluateOptions, Planned, Problem, Result, Scored
 
     asked = EvaluateOptions(
         contenders=contenders,
@@ -223,13 +223,13 @@ def evaluate(
 
 
 def _page(folder: Path, name: str) -> "Report":
-    from irsde_cli.workflows.report import Report
+    from irsde_cli.report.page import Report
 
     return Report(folder, f"irsde: {name}")
 
 
 def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tuple[Contender, ...]":
-    from irsde_cli.workflows.evaluate_request import Contender
+    from irsde_cli.workflows.evaluate.options import Contender
 
     found = []
     chosen: list[str | None] = [*models] or ([None] if ways or not folders else [])
@@ -390,7 +390,7 @@ def _write(place: Path | None, text: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
     except OSError as error:
-        from irsde_cli.workflows.files import refusal
+        from irsde_cli.storage.files import refusal
 
         raise refusal(error, place) from None
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from irsde_cli import __version__
 from irsde_cli.cli import download, environment, evaluate, push, restore, train
 from irsde_cli.cli.reporting import reported
+from irsde_cli.version import __version__
 
 app = typer.Typer(
     name="irsde",

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from irsde_cli.cli.reporting import printable
-from irsde_cli.workflows.request import Done, Event, Failed, Planned, Skipped, Step
+from irsde_cli.workflows.restore.plan import Done, Event, Failed, Planned, Skipped, Step
 
 SECONDS_BETWEEN_LINES = 10.0
 

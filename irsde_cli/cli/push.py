@@ -18,7 +18,7 @@ def push(
 
     Example: irsde push runs/mine me/my-denoiser
     """
-    from irsde_cli.workflows import push as workflow
+    from irsde_cli.workflows.weights import push as workflow
 
     files = workflow.repository(model, repo)
     if dry_run:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from irsde_cli.workflows.report import Report
-    from irsde_cli.workflows.request import Options
+    from irsde_cli.report.page import Report
+    from irsde_cli.workflows.restore.plan import Options
 
 T = TypeVar("T")
 MOST_DIGITS = 18
@@ -273,8 +273,8 @@ def restore(
     """
     from irsde_cli.images import Limits
     from irsde_cli.samplers.settings import Sampling
-    from irsde_cli.workflows.planning import Shard
-    from irsde_cli.workflows.request import Options, plan
+    from irsde_cli.workflows.restore.items import Shard
+    from irsde_cli.workflows.restore.plan import Options, plan
 
     if not task:
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
@@ -334,11 +334,11 @@ def restore(
     from irsde_cli import checkpoint
     from irsde_cli.cli.progress import display
     from irsde_cli.runtime import choose_device, choose_precision
-    from irsde_cli.workflows.cluster import Cluster
-    from irsde_cli.workflows.journal import settings_id
-    from irsde_cli.workflows.pool import Pool, Setup, places
-    from irsde_cli.workflows.request import Done, Failed, Intended, Seen, Skipped, Warned
-    from irsde_cli.workflows.restore import Restoration, describe, preview
+    from irsde_cli.storage.journal import settings_id
+    from irsde_cli.workflows.restore.cluster import Cluster
+    from irsde_cli.workflows.restore.plan import Done, Failed, Intended, Seen, Skipped, Warned
+    from irsde_cli.workflows.restore.pool import Pool, Setup, places
+    from irsde_cli.workflows.restore.run import Restoration, describe, preview
 
     chosen = choose_device(device)
     here = ray is None and planned.folder is not None
@@ -347,7 +347,7 @@ def restore(
     dtype = choose_precision(precision.value, chosen)
     loaded = checkpoint.load(weights.path)
     if nodes == "auto":
-        from irsde_cli.workflows.calibrate import calibrated
+        from irsde_cli.workflows.restore.calibrate import calibrated
 
         planned = calibrated(planned, loaded.restorer, chosen, dtype)
         asked = planned.options
@@ -463,7 +463,7 @@ def _piped(limit: int) -> bytes:
 
 
 def _page(folder: Path, task: str) -> "Report":
-    from irsde_cli.workflows.report import Report
+    from irsde_cli.report.page import Report
 
     return Report(folder, f"irsde restore --task {task}")
 
@@ -471,7 +471,7 @@ def _page(folder: Path, task: str) -> "Report":
 def _before_and_after(asked: "Options", name: str, output: Path) -> "dict[str, Tensor]":
     """The input and what became of it, as the files hold them."""
     from irsde_cli.images import Limits, read_picture, to_tensor
-    from irsde_cli.workflows.request import beside
+    from irsde_cli.workflows.restore.plan import beside
 
     source = Path(asked.inputs) / name if Path(asked.inputs).is_dir() else Path(asked.inputs)
     pictures = {"input": read_picture(source, name, limits=asked.limits, allow_truncated=asked.allow_truncated)}

@@ -72,7 +72,7 @@ def train(
 
     The run's folder resumes by itself; best.safetensors in it is what `restore --model` takes.
     """
-    from irsde_cli.workflows import presets
+    from irsde_cli.workflows.train import presets
 
     if list_presets:
         width = max(map(len, [*presets.preset_names(), *presets.REFUSED]))
@@ -123,7 +123,7 @@ def train(
     from irsde_cli.config import from_mapping, to_mapping
     from irsde_cli.runtime import choose_device
     from irsde_cli.training.config import TrainConfig
-    from irsde_cli.workflows import train as workflow
+    from irsde_cli.workflows.train import run as workflow
 
     where = f"'{settings}'" if settings is not None else f"preset '{preset}'"
     config = from_mapping(TrainConfig, values, where)
@@ -151,7 +151,7 @@ def train(
 def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     """The tables of a file over those of a preset, which the file may name itself."""
     from irsde_cli.config import merged, read_toml
-    from irsde_cli.workflows.presets import read_preset
+    from irsde_cli.workflows.train.presets import read_preset
 
     values: dict[str, Any] = {}
     if settings is not None and settings.suffix == ".json":

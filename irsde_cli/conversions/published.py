@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irsde_cli import checkpoint, digests
+from irsde_cli import checkpoint
 from irsde_cli.conversions.networks import recognise
 from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.restorer import Restorer
+from irsde_cli.storage import digests
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import File, Published
 

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from irsde_cli.degradations.degradation import (
     Degradation,
-    LinearMap,
     add_gaussian,
     check_range,
     quantise,
     uniform,
 )
+from irsde_cli.operators.linear_map import LinearMap
 
 TOLERANCE = 1e-5  # frequencies weaker than this share of the mean are lost, for the pseudo-inverse
 

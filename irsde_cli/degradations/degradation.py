@@ -1,26 +1,11 @@
 """What every degradation is: settings, and `apply`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class LinearMap:
-    """A linear map A of images (B, C, H, W), with what inverse problems need of it.
-
-    Attributes:
-        forward: x to A x.
-        adjoint: y to A^T y.
-        pseudo_inverse: y to A^+ y, the Moore-Penrose inverse, where it has a closed form.
-    """
-
-    forward: Callable[[Tensor], Tensor]
-    adjoint: Callable[[Tensor], Tensor]
-    pseudo_inverse: Callable[[Tensor], Tensor] | None = None
+from irsde_cli.operators.linear_map import LinearMap
 
 
 class Degradation(ABC):

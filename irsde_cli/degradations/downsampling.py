@@ -7,7 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from irsde_cli.degradations.degradation import Degradation, LinearMap
+from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.operators.linear_map import LinearMap
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from irsde_cli.degradations.degradation import Degradation, LinearMap, as_file, check_range, uniform
+from irsde_cli.degradations.degradation import Degradation, as_file, check_range, uniform
 from irsde_cli.images.holes import cut
+from irsde_cli.operators.linear_map import LinearMap
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from irsde_cli import digests
 from irsde_cli.errors import WeightsError
+from irsde_cli.storage import digests
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.path import Path
+from irsde_cli.processes.path import Path
 from irsde_cli.samplers.sampler import CleanPredictor, transitions
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.path import Path
+from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike, add_noise
 from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.path import Path
+from irsde_cli.processes.path import Path
 
 FEW_STEPS = 4
 RULE_UP_TO = 20

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from irsde_cli.diffusion.path import Path
+from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.multistep import sde_1
 from irsde_cli.samplers.sampler import CleanPredictor

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from irsde_cli.networks.latent_unet import LatentUNet
+from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import NetworkConfig, build_network, resolve_one_pass
-from irsde_cli.tiling import Evaluate, whole
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
-from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.networks.daclip import DaClip
 from irsde_cli.networks.daclip_unet import DaClipUNet, Told
+from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.parameterisation import Parameterisation, Prediction
+from irsde_cli.processes.schedules import ScheduleName
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
@@ -24,7 +25,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)

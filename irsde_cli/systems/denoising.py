@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.diffusion.denoising import DenoisingSDE
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
-from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.errors import UsageError
+from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.processes.denoising import DenoisingSDE
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.parameterisation import Parameterisation, Prediction
+from irsde_cli.processes.schedules import ScheduleName
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
@@ -25,7 +26,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.diffusion.clock import Clock
-from irsde_cli.diffusion.mean_reverting import Gaussian
-from irsde_cli.diffusion.parameterisation import Parameterisation
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Evaluate, whole
+from irsde_cli.processes.clock import Clock
+from irsde_cli.processes.mean_reverting import Gaussian
+from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import Reverse
-from irsde_cli.tiling import Evaluate, whole
 
 
 class Diffusion(Restorer):

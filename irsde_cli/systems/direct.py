@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.centres.centre import Upsampling, centre
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.parts import NetworkConfig, Upsampling, build_network, centre, check_scale, resolve_one_pass
-from irsde_cli.tiling import Evaluate, whole
+from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.diffusion.parameterisation import Parameterisation
-from irsde_cli.diffusion.rectified_flow import RectifiedFlow
 from irsde_cli.networks.flux import PATCH, Flux
 from irsde_cli.networks.kl_autoencoder import KlAutoencoder
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Evaluate, shrunk
+from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.rectified_flow import RectifiedFlow
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
@@ -27,7 +28,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate, shrunk
 
 
 @dataclass(frozen=True)

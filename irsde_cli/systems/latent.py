@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
-from irsde_cli.diffusion.schedules import ScheduleName
 from irsde_cli.networks.latent_unet import LatentUNet
+from irsde_cli.networks.tiling import Evaluate, shrunk
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.parameterisation import Parameterisation, Prediction
+from irsde_cli.processes.schedules import ScheduleName
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
@@ -23,7 +24,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate, shrunk
 
 
 @dataclass(frozen=True)

@@ -7,25 +7,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.parameterisation import Parameterisation, Prediction
-from irsde_cli.diffusion.schedules import ScheduleName
+from irsde_cli.centres.centre import Centre, Upsampling, centre
+from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.parameterisation import Parameterisation, Prediction
+from irsde_cli.processes.schedules import ScheduleName
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    Centre,
     NetworkConfig,
     PublishedSampling,
     Reverse,
-    Upsampling,
     build_network,
-    centre,
     check_scale,
     clean_predictor,
     resolve_sampling,
 )
-from irsde_cli.tiling import Evaluate
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class MeanRevertingConfig:
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
         centre: what the process reverts to: the degraded image as it is, as published; with a smooth surface in each
-            of its holes (`irsde_cli.images.holes`); or as bright as photographs are (`irsde_cli.images.exposure`).
+            of its holes (`irsde_cli.images.holes`); or as bright as photographs are (`irsde_cli.centres.exposed`).
         sampling: the sampler that goes with the weights.
     """
 

@@ -7,30 +7,25 @@ import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from irsde_cli.diffusion.parameterisation import Parameterisation
-from irsde_cli.diffusion.path import Path
 from irsde_cli.errors import IrsdeError, UsageError
-from irsde_cli.images.exposure import exposed
-from irsde_cli.images.holes import filled
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Evaluable, Evaluate
+from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.tiling import Evaluable, Evaluate
 
 logger = logging.getLogger(__name__)
-Upsampling = Literal["bicubic", "nearest"]
-Centre = Literal["degraded", "filled", "exposed"]
 LARGEST_SCALE = 16
 
 
@@ -135,19 +130,6 @@ def check_scale(scale: int) -> int:
     if not 1 <= scale <= LARGEST_SCALE:
         raise ValueError(f"scale must be from 1 to {LARGEST_SCALE}, not {scale}")
     return scale
-
-
-def centre(degraded: Tensor, scale: int, upsampling: Upsampling, kind: Centre = "degraded") -> Tensor:
-    """mu: the degraded images (B, 3, H, W), prepared, at the size of the restored ones."""
-    if kind == "filled":
-        degraded = filled(degraded)
-    elif kind == "exposed":
-        degraded = exposed(degraded)
-    if scale == 1:
-        return degraded
-    if upsampling == "nearest":
-        return F.interpolate(degraded, scale_factor=scale, mode="nearest")
-    return F.interpolate(degraded, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def takes_eta(sampler: str) -> bool:

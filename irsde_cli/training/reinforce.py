@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from irsde_cli.diffusion.path import Path as Process
 from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.processes.path import Path as Process
 from irsde_cli.randomness import ImageNoise
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import even_nodes, falling, times_from

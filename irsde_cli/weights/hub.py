@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irsde_cli import __version__, digests
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
+from irsde_cli.storage import digests
+from irsde_cli.version import __version__
 
 ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>(?!.*\.\.)\w[\w./-]*))?")
 SHA256 = re.compile(r"[0-9a-f]{64}")

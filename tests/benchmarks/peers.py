@@ -20,9 +20,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from irsde_cli import checkpoint
+from irsde_cli.centres.filled import filled
 from irsde_cli.datasets.dataset import clean_alone
 from irsde_cli.images import read_picture
-from irsde_cli.images.holes import cut, filled
+from irsde_cli.images.holes import cut
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.parts import NetworkConfig
 

@@ -29,17 +29,17 @@ from irsde_cli import checkpoint
 from irsde_cli.images import encode_picture, read_picture
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import whole
 from irsde_cli.restorer import last
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.files import write_whole
+from irsde_cli.storage.journal import Identity, Journal
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.parts import NetworkConfig
-from irsde_cli.tiling import whole
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.files import write_whole
-from irsde_cli.workflows.journal import Identity, Journal
-from irsde_cli.workflows.pool import Pool, Setup
-from irsde_cli.workflows.request import Options, Plan, plan
-from irsde_cli.workflows.restore import Restoration, describe, outstanding
+from irsde_cli.workflows.restore.plan import Options, Plan, plan
+from irsde_cli.workflows.restore.pool import Pool, Setup
+from irsde_cli.workflows.restore.run import Restoration, describe, outstanding
 from tests.cli.stub import picture
 
 SIDE = 512
@@ -262,7 +262,7 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     settings = describe(todo, restoration.checkpoint, restoration.sampling, None)
     setup = Setup.of(restoration, settings, weights)
     if ray:
-        from irsde_cli.workflows.cluster import Cluster
+        from irsde_cli.workflows.restore.cluster import Cluster
 
         events = Cluster(setup, todo, settings, "auto", count).run()
     elif count == 1:

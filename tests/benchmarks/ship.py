@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from irsde_cli import checkpoint
+from irsde_cli.networks.tiling import Evaluate, Tiles, whole
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.tiling import Evaluate, Tiles, whole
 from irsde_cli.weights import shipped_path
 
 

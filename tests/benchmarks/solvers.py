@@ -17,17 +17,17 @@ from torch import Tensor
 
 from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
-from irsde_cli.diffusion.path import Path as Process
 from irsde_cli.images import looks_like_picture, read_picture, to_tensor
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
+from irsde_cli.networks.tiling import Reduced
+from irsde_cli.processes.path import Path as Process
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import choose_nodes, even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.tiling import Reduced
 from irsde_cli.weights import find_weights
 
 TESTS: dict[str, tuple[str, dict[str, Any]]] = {

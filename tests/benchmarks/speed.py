@@ -41,16 +41,16 @@ from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.nafnet import NAFNet
 from irsde_cli.networks.network import Network, pad_to
+from irsde_cli.networks.tiling import Evaluate, Reduced, whole
 from irsde_cli.networks.unet import UNet
 from irsde_cli.randomness import ImageNoise, Prefetched, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.runtime import Precision, choose_device, choose_precision
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.tiling import Evaluate, Reduced, whole
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.request import Done, Options, plan
-from irsde_cli.workflows.restore import Restoration
+from irsde_cli.workflows.restore.plan import Done, Options, plan
+from irsde_cli.workflows.restore.run import Restoration
 from tests.benchmarks.solvers import TESTS
 from tests.benchmarks.speed_reference import reference_restore, reference_sample
 

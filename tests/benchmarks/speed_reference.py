@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from irsde_cli.centres.centre import centre
 from irsde_cli.images import encode_picture, read_picture, to_tensor, with_restored
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.samplers.nodes import choose_nodes
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.systems.parts import centre
 
 
 def reference_sample(system: MeanReverting, degraded: Tensor, name: bytes, steps: int) -> list[Tensor]:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
+from irsde_cli.engine.memory import choose_overlap, choose_tile
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.networks.tiling import Evaluate, Tiles, whole
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.tiling import Evaluate, Tiles, whole
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.memory import choose_overlap, choose_tile
 from tests.benchmarks.memory import mosaic, size_of
 from tests.benchmarks.solvers import TESTS, made_pairs
 

@@ -19,15 +19,15 @@ from irsde_cli import checkpoint
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import ssim
+from irsde_cli.networks.tiling import Reduced
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers.costs import cheapest, jump_costs, mean_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.tiling import Reduced
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.calibrate import WALK
+from irsde_cli.workflows.restore.calibrate import WALK
 from tests.benchmarks.solvers import made_pairs, middles, read_photos
 
 COUNTS = (1, 2, 4, 8, 100)

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from irsde_cli.cli.program import app
-from irsde_cli.workflows.report import Report
+from irsde_cli.report.page import Report
 from tests.cli.stub import picture, save_stub
 
 COUNT = 7

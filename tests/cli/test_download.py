@@ -18,12 +18,12 @@ from huggingface_hub import ModelCard
 from irsde_cli import checkpoint
 from irsde_cli.conversions.published import export
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.files import shared_folder, temporary_prefix
 from irsde_cli.systems.daclip import DaClipRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import DACLIP
-from irsde_cli.workflows.download import OWNER
-from irsde_cli.workflows.files import shared_folder, temporary_prefix
+from irsde_cli.workflows.weights.download import OWNER
 from tests.cli.stub import picture, save_stub
 from tests.golden import load_golden
 from tests.hub_server import COMMIT, Hub, Repo, served

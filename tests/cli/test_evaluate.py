@@ -515,8 +515,8 @@ def test_intervals_of_many_images_take_little_memory() -> None:
 MEMORY = """
 import json, resource, sys
 from pathlib import Path
-from irsde_cli.workflows.evaluate import evaluate
-from irsde_cli.workflows.evaluate_request import Contender, EvaluateOptions, Scored
+from irsde_cli.workflows.evaluate.run import evaluate
+from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions, Scored
 
 root, peaks = Path(sys.argv[1]), []
 options = EvaluateOptions((Contender("ours", folder=root / "LQ"),), clean=root / "GT", degraded=root / "LQ")
@@ -551,7 +551,7 @@ class Means(torch.nn.Module):
 
 def test_metrics_of_whole_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Brighter by d in three channels is a FID of 3 d^2; one figure a contender, with a warning about few pictures."""
-    monkeypatch.setattr("irsde_cli.workflows.evaluate.Inception", Means)
+    monkeypatch.setattr("irsde_cli.workflows.evaluate.run.Inception", Means)
     words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--metric", "fid", "--metric", "kid"]
     (place / "ours" / "3.png").write_bytes((place / "ours" / "2.png").read_bytes())
     found = report(*words)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.workflows.journal import Journal
 from tests.cli.stub import Program, picture, pixels, tree
 
 
@@ -204,8 +204,8 @@ def test_failures_are_named_when_the_disk_is_full(
     (photos / "a.png").write_bytes(b"text")
     import errno
 
-    import irsde_cli.workflows.restore as workflow
-    from irsde_cli.workflows.files import refusal
+    import irsde_cli.workflows.restore.run as workflow
+    from irsde_cli.storage.files import refusal
 
     def full(path: Path, *_: Any) -> None:
         raise refusal(OSError(errno.ENOSPC, "No space left on device"), path)
@@ -238,7 +238,7 @@ def test_trajectories_keep_only_what_is_shown(
     restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred states of a large picture would take gigabytes."""
-    import irsde_cli.workflows.restore as workflow
+    import irsde_cli.workflows.restore.run as workflow
 
     seen = 0
     kept = workflow._seen

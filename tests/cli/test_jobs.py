@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from irsde_cli.errors import MachineError, UsageError
-from irsde_cli.workflows import pool
-from irsde_cli.workflows.pool import places
-from irsde_cli.workflows.restore import Restoration
+from irsde_cli.workflows.restore import pool
+from irsde_cli.workflows.restore.pool import places
+from irsde_cli.workflows.restore.run import Restoration
 from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_processes import ENVIRONMENT
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from irsde_cli.workflows import memory
+from irsde_cli.engine import memory
 from tests.cli.stub import Program, picture
 
 GB = 10**9

@@ -13,8 +13,8 @@ import torch
 
 from irsde_cli.cli import restore as command
 from irsde_cli.errors import MachineError
-from irsde_cli.workflows import cluster
-from irsde_cli.workflows.restore import Restoration
+from irsde_cli.workflows.restore import cluster
+from irsde_cli.workflows.restore.run import Restoration
 from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_jobs import lines
 from tests.cli.test_processes import ENVIRONMENT, ROOT

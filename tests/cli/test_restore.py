@@ -15,8 +15,8 @@ from filelock import FileLock
 from PIL import Image
 
 from irsde_cli.cli.program import app
+from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.workflows.journal import Journal
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
 
 

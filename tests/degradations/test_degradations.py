@@ -13,7 +13,7 @@ from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degrad
 from irsde_cli.degradations.blur import blur
 from irsde_cli.degradations.camera_noise import poisson_gaussian, soften
 from irsde_cli.degradations.defocus_blur import DefocusBlur
-from irsde_cli.degradations.degradation import Degradation, LinearMap
+from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.downsampling import Downsampling
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.degradations.gaussian_noise import GaussianNoise
@@ -25,6 +25,7 @@ from irsde_cli.degradations.motion_blur import MotionBlur, arc_kernels
 from irsde_cli.degradations.rain import Rain
 from irsde_cli.degradations.sequence import Sequence
 from irsde_cli.errors import UsageError
+from irsde_cli.operators.linear_map import LinearMap
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from irsde_cli.centres.filled import filled
 from irsde_cli.degradations.free_form_mask import FreeFormMask
-from irsde_cli.images.holes import cut, filled
+from irsde_cli.images.holes import cut
 
 
 def strokes(height: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -17,13 +17,13 @@ from irsde_cli.config import from_mapping, read_toml
 from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import InputError, UsageError, WeightsError
 from irsde_cli.images import Limits, read_picture
+from irsde_cli.storage.journal import FOLDER, Journal
 from irsde_cli.systems.direct import DirectConfig
 from irsde_cli.systems.latent import LatentConfig
 from irsde_cli.systems.mean_reverting import MeanRevertingConfig
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.workflows.journal import FOLDER, Journal
-from irsde_cli.workflows.planning import Shard
-from irsde_cli.workflows.train import RunConfig
+from irsde_cli.workflows.restore.items import Shard
+from irsde_cli.workflows.train.run import RunConfig
 from tests.cli.stub import save_stub
 from tests.images.test_read_picture import DEEP, GREY, RGB, RGBA, SRGB, chunk, exif, keyed_png, png, saved, tiff
 

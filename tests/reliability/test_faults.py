@@ -111,7 +111,7 @@ def test_where_results_go(place: Path, stub: Path) -> None:
 
 def test_names_that_differ_in_case_alone(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the file system takes them for one they are refused together; no such file system can be had here."""
-    import irsde_cli.workflows.request as request
+    import irsde_cli.workflows.restore.plan as request
 
     for name in ("A.png", "a.png"):
         picture(place / "in" / name)

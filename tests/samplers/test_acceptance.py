@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.denoising import DenoisingSDE
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.path import Path
-from irsde_cli.diffusion.rectified_flow import RectifiedFlow
+from irsde_cli.processes.denoising import DenoisingSDE
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.path import Path
+from irsde_cli.processes.rectified_flow import RectifiedFlow
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import choose_nodes, times_from

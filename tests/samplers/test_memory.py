@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from irsde_cli import randomness
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
 from irsde_cli.networks.network import Network
+from irsde_cli.networks.tiling import Tiles
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.randomness import ImageNoise, Prefetched, add_noise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers import SAMPLERS, sampler
@@ -16,7 +17,6 @@ from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
-from irsde_cli.tiling import Tiles
 from tests.accounting import peak_bytes
 
 

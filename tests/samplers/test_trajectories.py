@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from irsde_cli.diffusion.denoising import DenoisingSDE
-from irsde_cli.diffusion.mean_reverting import MeanRevertingSDE
-from irsde_cli.diffusion.path import Path
 from irsde_cli.networks.unet import UNet
+from irsde_cli.processes.denoising import DenoisingSDE
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.path import Path
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.sampler import CleanPredictor

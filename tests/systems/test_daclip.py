@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from irsde_cli import checkpoint
 from irsde_cli.networks.daclip_unet import DaClipUNet
+from irsde_cli.networks.tiling import Tiles
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.daclip import MEAN, STD, WORDS, DaClipRestorer
-from irsde_cli.tiling import Tiles
 from tests.cli.stub import Program, picture
 from tests.systems.test_restorers import build, noise, run
 

@@ -20,9 +20,9 @@ from torch.optim.swa_utils import AveragedModel
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.networks.flux import Flux, _packed, _unpacked
+from irsde_cli.networks.tiling import Tiles
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.parts import NetworkConfig
-from irsde_cli.tiling import Tiles
 from irsde_cli.training.config import TrainConfig
 from tests.cli.stub import Program, pixels, tree
 from tests.extras import needs_diffusers

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli.centres.exposed import USUAL, exposed
+from irsde_cli.centres.filled import filled
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import UsageError
-from irsde_cli.images.exposure import USUAL, exposed
-from irsde_cli.images.holes import filled
+from irsde_cli.networks.tiling import Ragged, Tiles
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
@@ -24,7 +25,6 @@ from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
-from irsde_cli.tiling import Ragged, Tiles
 from tests.extras import rows
 from tests.networks.test_contract import SMALL
 

@@ -30,8 +30,8 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.estimate import estimate
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer, parameter_count
-from irsde_cli.workflows import presets
-from irsde_cli.workflows import train as workflow
+from irsde_cli.workflows.train import presets
+from irsde_cli.workflows.train import run as workflow
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
 
 POCKET = {"name": "pocket-unet", "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8}}

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from irsde_cli.cli.program import app
 from irsde_cli.weights.catalogue import METRIC_WEIGHTS, Web
-from irsde_cli.workflows import download
-from irsde_cli.workflows.download import Ready, Refused, Wanted
+from irsde_cli.workflows.weights import download
+from irsde_cli.workflows.weights.download import Ready, Refused, Wanted
 
 
 @pytest.fixture(autouse=True)

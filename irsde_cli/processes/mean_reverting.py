@@ -1,0 +1,130 @@
+"""The mean-reverting SDE of IR-SDE: dx = theta_t (mu - x) dt + sigma_t dw, sigma_t^2 = 2 lambda^2 theta_t.
+
+Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential Equations", ICML 2023.
+With y = x - mu it is exactly a variance-preserving diffusion on y / lambda.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from irsde_cli.processes.path import Path
+from irsde_cli.processes.schedules import ScheduleName, thetas
+from irsde_cli.randomness import RandnLike, add_noise
+
+MOST_TIMESTEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution with independent pixels; `std` broadcasts over `mean`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, randn_like: RandnLike) -> Tensor:
+        """One draw."""
+        return self.mean + self.std * randn_like(self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanRevertingSDE:
+    """Closed forms of the process; all its state are tables over t = 0..T.
+
+    `theta_step[t]` is theta_t Delta for the step from t - 1 to t, `theta_bar[t]` their sum from 1 to t, and
+    alpha_t = exp(-theta_bar[t]), so that alpha_0 = 1 and alpha_T = `eps`.
+
+    Args:
+        stationary_std: lambda, for images in [0, 1]; published as 10 / 255 to 75 / 255.
+        num_timesteps: T; time indices run from 0 to T.
+        schedule: the shape of theta_t.
+        eps: alpha_T, what is left of x_0 - mu at the end.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    stationary_std: float
+    num_timesteps: int = 100
+    schedule: ScheduleName = "cosine"
+    eps: float = 0.005
+    theta_step: Tensor = field(init=False, repr=False)
+    theta_bar: Tensor = field(init=False, repr=False)
+    std_table: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stationary_std < math.inf:
+            raise ValueError(f"stationary_std must be positive, not {self.stationary_std}")
+        if not 1 <= self.num_timesteps <= MOST_TIMESTEPS:
+            raise ValueError(f"num_timesteps must be from 1 to {MOST_TIMESTEPS:,}, not {self.num_timesteps}")
+        if not 0 < self.eps < 1:
+            raise ValueError(f"eps must lie between 0 and 1, not {self.eps}")
+        theta = thetas(self.schedule, self.num_timesteps)
+        total = torch.cumsum(theta, dim=0) - theta[0]
+        delta = -1 / total[-1] * math.log(self.eps)
+        object.__setattr__(self, "theta_step", theta * delta)
+        object.__setattr__(self, "theta_bar", total * delta)
+        # In this order: at small t the difference cancels, and another order changes the third digit.
+        std = torch.sqrt(self.stationary_std**2 * (1 - torch.exp(-2 * total * delta)))
+        object.__setattr__(self, "std_table", std)
+
+    def alpha(self, t: Tensor, like: Tensor) -> Tensor:
+        """alpha_t for indices t (B,), shaped to multiply `like` (B, C, H, W)."""
+        return pick(torch.exp(-self.theta_bar), t, like)
+
+    def std(self, t: Tensor, like: Tensor) -> Tensor:
+        """Standard deviation of x_t given x_0, shaped to multiply `like`."""
+        return pick(self.std_table, t, like)
+
+    def half_log_snr(self) -> Tensor:
+        """ln(alpha / sqrt(1 - alpha^2)) at t = 1..T, (T,) float64, falling."""
+        alpha = torch.exp(-self.theta_bar[1:].double())
+        return torch.log(alpha / torch.sqrt(1 - alpha**2))
+
+    def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
+        """x_t given x_0: images (B, C, H, W), t (B,) in 0..T."""
+        return Gaussian(mu + (x0 - mu) * self.alpha(t, x0), self.std(t, x0))
+
+    def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
+        """Where the reverse process starts: around `mu`, with the noise of t; at T the stationary one, as published."""
+        std = self.stationary_std if t == self.num_timesteps else float(self.std_table[t])
+        return add_noise(mu.clone(), std, randn_like)
+
+    def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""
+        step = pick(self.theta_step, t, x)
+        score = -noise / self.std(t, x)
+        return x - step * (mu - x) + 2 * self.stationary_std**2 * step * score
+
+    def reverse_gain(self, t: Tensor, like: Tensor) -> Tensor:
+        """How far a unit of noise moves `reverse_mean`, shaped to multiply `like`."""
+        return 2 * self.stationary_std**2 * pick(self.theta_step, t, like) / self.std(t, like)
+
+    def posterior(self, x: Tensor, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
+        """x_{t-1} given x_t and x_0, t (B,) in 1..T; its mean is the paper's optimal reverse state."""
+        step, total = pick(self.theta_step, t, x), pick(self.theta_bar, t, x)
+        before = pick(self.theta_bar, t - 1, x)
+        a, b, c = torch.exp(-step), torch.exp(-total), torch.exp(-before)
+        mean = a * (1 - c**2) / (1 - b**2) * (x - mu) + c * (1 - a**2) / (1 - b**2) * (x0 - mu) + mu
+        share = -torch.expm1(-2 * step) * -torch.expm1(-2 * before) / -torch.expm1(-2 * total)
+        return Gaussian(mean, self.stationary_std * share.sqrt())
+
+    def path(self, mu: Tensor) -> Path:
+        """The process around `mu`, for samplers."""
+        pull = self.theta_bar.double()
+        diffusion = 2 * self.stationary_std**2 * pull
+        return Path(
+            m=torch.exp(-self.theta_bar).double(),
+            s=self.std_table.double(),
+            centre=mu,
+            pull=pull,
+            diffusion=diffusion,
+            injected=diffusion,
+        )
+
+
+def pick(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """A table's values at indices t (B,), shaped to multiply `like` (B, C, H, W)."""
+    return table.to(like)[t.to(like.device)].reshape(-1, 1, 1, 1)

@@ -1,0 +1,347 @@
+"""The manifest of an output folder: JSON lines that say what was made from what, and the lock that guards them.
+
+A `pending` line is written before a file gets its name and a `done` line after, so that a file that a killed run left
+is known as ours, and a file of anybody else is not.
+"""
+
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from irsde_cli.errors import MachineError
+from irsde_cli.storage.files import make_folder, refusal, sync_folder
+
+SCHEMA = 1
+FOLDER = ".irsde"
+PATIENCE = 20.0  # seconds that the workers of a killed run may take to notice it
+_PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A file as far as it can be known without reading it."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Identity":
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the last line about an output says; while it is pending nobody knows whether it got its name."""
+
+    source: bytes
+    before: Identity
+    made: Identity
+    settings: bytes
+    pending: bool
+
+    def came_from(self, source: str) -> bool:
+        """Whether the output is that of the input of that name."""
+        return self.source == _digest(source, 16)
+
+    def has(self, settings: str) -> bool:
+        """Whether it was made with these settings."""
+        return self.settings == _digest(settings, 8)
+
+
+def settings_id(settings: Mapping[str, Any]) -> str:
+    """A short name for all that decides the pixels of an output."""
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+class Journal:
+    """The lines of all manifests of a folder, and the one manifest that this run appends to.
+
+    What this run writes is not remembered: each output is asked for once.
+
+    Args:
+        folder: the output folder; it must exist.
+        label: `i-of-n` for a shard, or "" for a run over everything: each has a manifest and a lock of its own.
+
+    Raises:
+        MachineError: another run holds the lock, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, label: str = "") -> None:
+        self._folder = folder / FOLDER
+        self._label = label
+        self._path = _manifest(self._folder, label)
+        self._lock = _lock(self._folder, label)
+        self._known = _Table()
+
+    def __enter__(self) -> Self:
+        try:
+            make_folder(self._folder)
+            self._lock.acquire(timeout=0)
+            self.load()
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            sync_folder(self._folder)
+        except Timeout:
+            raise self._taken() from None
+        except OSError as error:
+            self._lock.release()
+            raise refusal(error, self._folder / "manifest.jsonl") from None
+        try:
+            if self._torn():
+                self._append(b"\n")
+            self.take_over()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._handle)
+        self._lock.release()
+
+    def _taken(self) -> MachineError:
+        return MachineError(
+            f"another run is writing to '{self._folder.parent}'.",
+            hint="Wait for it, or let several work together with --shard.",
+        )
+
+    def take_over(self, *, patient: bool = True) -> None:
+        """Take the lines of all workers of this run and of one that was killed.
+
+        Args:
+            patient: wait for those that have not ended; else they are left to the next run.
+
+        Raises:
+            MachineError: one does not end.
+        """
+        manifests = self._folder.glob(_manifest(self._folder, worker(self._label, "*")).name)
+        for path in sorted(manifests, key=lambda path: path.stat().st_mtime_ns):
+            try:
+                self.absorb(path.name.removeprefix("manifest.").removesuffix(".jsonl"))
+            except MachineError:
+                if patient:
+                    raise
+
+    def absorb(self, label: str) -> None:
+        """Append the lines of a worker that has ended, and remove its manifest.
+
+        Raises:
+            MachineError: it has not ended.
+        """
+        path, lock = _manifest(self._folder, label), _lock(self._folder, label)
+        try:
+            with lock.acquire(timeout=PATIENCE):
+                if path.exists():
+                    self._known.read(path)
+                    with path.open("rb") as stream:
+                        while lines := stream.readlines(1 << 20):
+                            self._append(b"".join(lines).removesuffix(b"\n") + b"\n")
+                    path.unlink()
+                Path(lock.lock_file).unlink(missing_ok=True)
+        except Timeout:
+            raise self._taken() from None
+        except OSError as error:
+            raise refusal(error, path) from None
+
+    def load(self) -> None:
+        """Read what earlier runs wrote; the manifest that was last written to is believed before the others.
+
+        Other parts of the same division are passed over: they hold none of this one's pictures.
+        """
+        mine = _PART.match(self._label)
+        for path in sorted(self._folder.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+            theirs = _PART.match(path.name.removeprefix("manifest."))
+            if mine and theirs and mine["count"] == theirs["count"] and mine["index"] != theirs["index"]:
+                continue
+            self._known.read(path)
+
+    def entry(self, output: str) -> Entry | None:
+        """What is known of an output, by its path relative to the folder."""
+        return self._known.get(output)
+
+    def entries(self, outputs: Iterable[str]) -> dict[str, Entry]:
+        """What is known of several outputs, without those of which nothing is."""
+        return {output: entry for output in outputs if (entry := self.entry(output)) is not None}
+
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """A line with the settings of a run."""
+        self._write({"event": "run", "schema": SCHEMA, "id": settings_id(settings), "settings": settings})
+
+    def pending(self, source: str, before: Identity, output: str, made: Identity, settings: str) -> None:
+        """The output is about to get its name; it will have the size and time of `made`."""
+        self._made("pending", source, before, output, made, settings)
+
+    def done(
+        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
+    ) -> None:
+        """The output is whole, under its name; `tile` is the side of the tiles that it was made in, if any."""
+        self._made("done", source, before, output, made, settings, seconds=round(seconds, 3), tile=tile)
+
+    def _made(
+        self, event: str, source: str, before: Identity, output: str, made: Identity, settings: str, **more: float
+    ) -> None:
+        self._write(
+            {
+                "event": event,
+                "input": source,
+                "input_size": before.size,
+                "input_mtime_ns": before.mtime_ns,
+                "output": output,
+                "output_size": made.size,
+                "output_mtime_ns": made.mtime_ns,
+                "settings": settings,
+                **more,
+            }
+        )
+
+    def failed(self, source: str, reason: str) -> None:
+        """The input gave nothing."""
+        self._write({"event": "failed", "input": source, "reason": reason})
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        self._append(json.dumps(values).encode("ascii") + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        try:
+            written = os.write(self._handle, line)
+            os.fsync(self._handle)
+        except OSError as error:
+            raise refusal(error, self._path) from None
+        if written < len(line):
+            raise MachineError(f"cannot write to '{self._folder}': No space left on device.")
+
+    def _torn(self) -> bool:
+        """Whether a killed run left half a line."""
+        size = os.lseek(self._handle, 0, os.SEEK_END)
+        if size == 0:
+            return False
+        os.lseek(self._handle, size - 1, os.SEEK_SET)
+        return os.read(self._handle, 1) != b"\n"
+
+
+class WorkerJournal(Journal):
+    """The manifest of one of several processes of a run. What is known of its pictures it is told with them."""
+
+    def __init__(self, folder: Path, label: str) -> None:
+        super().__init__(folder, label)
+        self._told: dict[str, Entry] = {}
+
+    def load(self) -> None:
+        """Nothing: the process that hands out the pictures has read all."""
+
+    def take_over(self, *, patient: bool = True) -> None:
+        """Nothing."""
+
+    def tell(self, entries: Mapping[str, Entry]) -> None:
+        """What is known of outputs that will be written."""
+        self._told.update(entries)
+
+    def entry(self, output: str) -> Entry | None:
+        return self._told.get(output)
+
+    def done(
+        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
+    ) -> None:
+        super().done(source, before, output, made, settings, seconds, tile)
+        self._told.pop(output, None)
+
+
+def worker(label: str, name: object) -> str:
+    """The label of a worker of the run of that label."""
+    return f"{label}{label and '.'}job-{name}"
+
+
+def _manifest(folder: Path, label: str) -> Path:
+    return folder / f"manifest{label and '.'}{label}.jsonl"
+
+
+def _lock(folder: Path, label: str) -> FileLock:
+    return FileLock(folder / f"lock{label and '.'}{label}")
+
+
+class _Table:
+    """The last entry of each output in 73 bytes: a million of them as Python's objects take half a gigabyte."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty(0, _ROW)
+        self._firsts = np.empty(0, np.uint64)
+        self._new = bytearray()
+
+    def read(self, path: Path) -> None:
+        """The entries of a manifest, in order; lines that are torn or damaged are passed over."""
+        with path.open("rb") as stream:
+            for line in stream:
+                try:
+                    values = json.loads(line)
+                    if values["event"] in ("pending", "done"):
+                        self._new += self._packed(values)
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
+                    continue
+                if len(self._new) >= _MOST_NEW:
+                    self._merge()
+
+    def _packed(self, values: Mapping[str, Any]) -> bytes:
+        numbers = (int(values[f"{side}_{what}"]) for side in ("input", "output") for what in ("size", "mtime_ns"))
+        output, source = _digest(values["output"], 16), _digest(values["input"], 16)
+        settings = _digest(values["settings"], 8)
+        return _PACKED.pack(*_halves(output), source, *numbers, settings, values["event"] == "pending")
+
+    def get(self, output: str) -> Entry | None:
+        if self._new:
+            self._merge()
+        first, second = _halves(_digest(output, 16))
+        index = int(np.searchsorted(self._firsts, np.uint64(first)))
+        while index < len(self._firsts) and self._firsts[index] == first:
+            row = self._rows[index]
+            if row["second"] == second:
+                numbers = [int(row[name]) for name in ("input_size", "input_time", "output_size", "output_time")]
+                before, made = Identity(*numbers[:2]), Identity(*numbers[2:])
+                return Entry(row["source"].tobytes(), before, made, row["settings"].tobytes(), bool(row["pending"]))
+            index += 1
+        return None
+
+    def _merge(self) -> None:
+        rows = np.concatenate([self._rows, np.frombuffer(self._new, _ROW)])
+        self._rows, self._new = np.empty(0, _ROW), bytearray()
+        order = np.lexsort((rows["second"], rows["first"]))  # stable: the last line about an output stays last
+        first, second = rows["first"][order], rows["second"][order]
+        last = np.ones(len(rows), bool)
+        last[:-1] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        self._rows, self._firsts = rows[order[last]], first[last]
+
+
+_PACKED = struct.Struct("<QQ16sqqqq8s?")
+_ROW = np.dtype(
+    [
+        ("first", "<u8"),
+        ("second", "<u8"),
+        ("source", "V16"),
+        ("input_size", "<i8"),
+        ("input_time", "<i8"),
+        ("output_size", "<i8"),
+        ("output_time", "<i8"),
+        ("settings", "V8"),
+        ("pending", "?"),
+    ]
+)
+_MOST_NEW = 100_000 * _PACKED.size
+
+
+def _halves(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+
+
+def _digest(name: str, size: int) -> bytes:
+    """Names are known by sixteen bytes, settings by eight."""
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=size).digest()

@@ -1,0 +1,298 @@
+"""What a run of `irsde restore` was asked for and what it will touch, known before torch is loaded."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Literal
+
+from irsde_cli.errors import UsageError
+from irsde_cli.images import SUFFIXES, Limits, Metadata, looks_like_picture
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.files import refusal
+from irsde_cli.tasks import get_task
+from irsde_cli.workflows.restore import items as planning
+from irsde_cli.workflows.restore.items import Item, Names, Naming, Shard
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `irsde restore` was asked for; the attributes are its options.
+
+    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
+    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap` `None` for
+    what the network sees; `batch_size` 0 is one that fits.
+    """
+
+    inputs: str
+    outputs: str | None
+    task: str
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    recursive: bool = False
+    listed: tuple[str, ...] | None = None
+    in_place: bool = False
+    format: str | None = None
+    quality: int = 95
+    depth: int | None = None
+    suffix: str = ""
+    overwrite: bool = False
+    on_collision: Literal["refuse", "rename"] = "refuse"
+    metadata: Metadata = "keep"
+    limits: Limits = Limits()
+    allow_truncated: bool = False
+    strict: bool = False
+    limit: int | None = None
+    fail_fast: bool = False
+    shard: Shard | None = None
+    batch_size: int = 0
+    tile: int | Literal["auto"] = "auto"
+    tile_overlap: int | None = None
+    mask: Path | None = None
+    samples: int = 1
+    estimate: Literal["sample", "mean"] = "sample"
+    spread: bool = False
+    trajectory: int = 0
+    trajectory_format: Literal["strip", "gif"] = "strip"
+
+
+def companions(options: Options, output: PurePath) -> list[PurePath]:
+    """The files that are written beside an output: further draws, the spread and the states."""
+    draws = options.samples if options.estimate == "sample" else 1
+    found = [beside(output, f".{draw}") for draw in range(1, draws)]
+    if options.spread:
+        found.append(beside(output, ".spread"))
+    if options.trajectory:
+        found.append(film(options, output))
+    return found
+
+
+def beside(output: PurePath, suffix: str) -> PurePath:
+    """The output's name with something put before the extension."""
+    return output.with_name(f"{output.stem}{suffix}{output.suffix}")
+
+
+def film(options: Options, output: PurePath) -> PurePath:
+    """Where an output's states are shown."""
+    return output.with_name(f"{output.stem}.trajectory{'.png' if options.trajectory_format == 'strip' else '.gif'}")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many pictures there are before any is opened."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
+
+    names: tuple[str, ...]
+    step: int
+    steps: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
+
+    name: str
+    output: Path | None
+    seconds: float
+    data: bytes | None = None
+    extra: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a system that looks first took the damage of a picture to be: words and their probability."""
+
+    name: str
+    damage: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture is up to date."""
+
+    name: str
+    output: Path | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture gave nothing, and why."""
+
+    name: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something about a picture was changed or is worth knowing."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Intended:
+    """What would be done with a picture."""
+
+    name: str
+    output: Path | None
+    action: Literal["restore", "skip", "fail"]
+    reason: str = ""
+
+
+Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
+
+    `label` is that of the shard or worker, for the names of its manifest, its lock and its temporary files.
+    """
+
+    options: Options
+    folder: Path | None
+    items: Callable[[], Iterator[Item]]
+    count: int
+    label: str = ""
+
+
+def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
+    """Check all that can be checked without opening a picture or loading weights.
+
+    With `touch` the disk is written to, so that a run fails here and not after loading; nothing stays there.
+
+    Raises:
+        UsageError: inputs and outputs cannot be as asked.
+        MachineError: the output folder cannot be written.
+    """
+    task = get_task(options.task)
+    if task.needs_mask and options.mask is None:
+        raise UsageError(
+            f"the task '{options.task}' needs --mask.", hint="A file, or a folder of masks: white is known."
+        )
+    if options.mask is not None and not task.needs_mask:
+        raise UsageError(f"the task '{options.task}' takes no --mask.")
+    if options.spread and options.samples == 1 and options.estimate == "sample":
+        raise UsageError("--spread needs several draws.", hint="Give --samples or --estimate mean.")
+    if options.outputs == "-" and ((options.samples > 1 and options.estimate == "sample") or options.spread):
+        raise UsageError("a pipe takes one picture, without --samples or --spread.", hint="Name a file as OUTPUT.")
+    if options.outputs == "-" and options.trajectory:
+        raise UsageError("a pipe takes one picture, without --trajectory.", hint="Name a file as OUTPUT.")
+    if options.mask is not None and not options.mask.exists():
+        raise UsageError(f"no such mask: '{options.mask}'.")
+    if set(options.suffix) & {"/", "\\", "\0"}:
+        raise UsageError(f"the suffix {options.suffix!r} cannot be a part of a name.")
+    if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
+        raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+    wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
+    naming = Naming(wanted, options.suffix, options.on_collision == "rename")
+    folder, make = _places(options, naming, stdin)
+    names = Names(folds_case=folder is not None and touch and _probe(folder))
+
+    def items() -> Iterator[Item]:
+        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
+        for index, item in enumerate(chosen):
+            if options.limit is not None and index >= options.limit:
+                return
+            yield item
+
+    alone = not companions(options, PurePosixPath("a.png"))
+
+    def taken(item: Item) -> list[str]:
+        beside_it = () if alone else companions(options, PurePosixPath(item.relative))
+        return [item.relative, *map(str, beside_it)]
+
+    count = listed = 0
+    for item in make():  # every shard looks at all names, so that they agree
+        listed += 1
+        count += options.shard is None or options.shard.holds(item.key)
+        names.take(taken(item))
+    names.check((item, taken(item)) for item in make())
+    count = min(count, options.limit or count)
+    if listed == 0:
+        deeper = "" if options.recursive else " Its subfolders are read with -r."
+        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+    return Plan(options, folder, items, count, options.shard.label if options.shard else "")
+
+
+def _places(
+    options: Options, naming: Naming, stdin: Callable[[], bytes]
+) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
+    """The output folder, if any, and what lists the items."""
+    source, target = options.inputs, options.outputs
+    if options.in_place:
+        if source == "-" or target is not None:
+            raise UsageError("--in-place takes an INPUT file or folder, and no OUTPUT.")
+        if options.format or options.suffix or options.samples > 1:
+            raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
+        target = source if Path(source).is_dir() else str(Path(source).parent)
+    if target is None:
+        raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
+    to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    folder = None if target == "-" else Path(target).parent if to_file else Path(target)
+    if source == "-":
+        output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
+        item = planning.piped(stdin(), output, output.name if output else "-")
+        return folder, lambda: iter([item])
+    path = Path(source)
+    if not path.exists() and not path.is_symlink():
+        raise UsageError(f"no such file or folder: '{source}'.")
+    if path.is_dir() or options.listed is not None:
+        if folder is None or to_file:
+            raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")
+        if not options.in_place:
+            _check_apart(path, folder, recursive=options.recursive)
+        place = folder
+        listed = options.listed
+        if listed is not None:
+            return folder, lambda: planning.from_list(listed, path, place, naming)
+        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
+    if folder is None:
+        return None, lambda: iter([planning.single(path, None, "-")])
+    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path.name)
+    if not options.in_place and same_file(path, output):
+        raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    return folder, lambda: iter([planning.single(path, output, output.name)])
+
+
+def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer:
+        raise UsageError(f"'{target}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+    if recursive and inner.is_relative_to(outer):
+        raise UsageError(f"the output '{target}' lies inside the input.", hint="Results would be restored again.")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _probe(folder: Path) -> bool:
+    """Write where the output folder is or will be; whether names that differ in case alone are one there."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"'{place}' is a file, not a folder.")
+    probe = place / f".irsde-probe-{os.getpid()}.part"
+    try:
+        probe.write_bytes(b"")
+        folds_case = probe.with_name(probe.name.upper()).exists()
+        for left in place.glob(".irsde-probe-*.part"):  # this one, and those of killed runs
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise refusal(error, folder / "probe") from None
+    return folds_case

@@ -1,0 +1,113 @@
+"""A checkpoint as a repository of the Hub: the weights, a card made of the header, and a config.json for the Hub."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from irsde_cli import checkpoint
+from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.errors import UsageError
+from irsde_cli.tasks import TASKS
+from irsde_cli.version import __version__
+from irsde_cli.weights import MODEL, find_weights, hub
+
+ARXIV = {
+    "mean-reverting": "2301.11699",
+    "denoising": "2301.11699",
+    "latent": "2304.08291",
+    "daclip": "2310.01018",
+    "flux-ir": "2410.04811",
+}
+
+
+def repository(model: str, repo: str) -> dict[str, Path | bytes]:
+    """The files of a repository, by name.
+
+    Args:
+        model: what `find_weights` understands: a run's folder, a file, a name.
+        repo: `owner/name`.
+
+    Raises:
+        UsageError: the name of the repository is impossible.
+        WeightsError: there are no such weights, or they are damaged.
+    """
+    named = hub.as_id(repo)
+    if named is None or named[1] is not None:
+        raise UsageError(f"'{repo}' is no name of a repository.", hint="It is owner/name; --revision names a branch.")
+    found = find_weights(model, "")
+    loaded = checkpoint.load(found.path)
+    return {
+        MODEL: found.path,
+        "config.json": json.dumps({"model_type": "irsde", **asdict(loaded.header)}, indent=1).encode(),
+        "README.md": _card(loaded, repo).encode(),
+    }
+
+
+def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, revision: str | None) -> str:
+    """Put the files of `repository` on the Hub in one commit; returns its address.
+
+    Raises:
+        WeightsError: the Hub refuses or cannot be reached.
+    """
+    return hub.publish(repo, files, private=private, revision=revision, message=f"irsde {__version__}")
+
+
+def _card(loaded: Checkpoint, repo: str) -> str:
+    header = loaded.header
+    task = TASKS.get(header.task)
+    fields = {
+        "library_name": "irsde",
+        "pipeline_tag": "image-to-image",
+        "license": "other",
+        "tags": ["image-restoration", header.system, *([header.task] if header.task else [])],
+    }
+    paper = ARXIV.get(header.system)
+    if paper is not None:
+        fields["tags"] = [*fields["tags"], f"arxiv:{paper}"]
+    rows = "\n".join(f"| {name} | {value} |" for name, value in _facts(loaded))
+    purpose = task.summary[0].upper() + task.summary[1:] if task else "Restore photographs"
+    mask = " --mask masks/" if task is not None and task.needs_mask else ""
+    text = f"""# {repo.split("/")[1]}
+
+{purpose}, with `irsde`:
+
+```sh
+irsde restore photos/ restored/ --task {header.task or "TASK"}{mask} --model {repo}
+```
+
+```python
+import irsde_cli
+
+restorer = irsde_cli.load("{repo}")
+```
+
+| | |
+|---|---|
+{rows}
+
+All settings stand in the header of `{MODEL}`, which rules; `config.json` repeats them for the Hub.
+"""
+    return hub.card(fields, text)
+
+
+def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
+    header = loaded.header
+    config = header.config
+    yield "system", f"`{header.system}`"
+    for part in ("network", "autoencoder", "clip"):
+        if part in config:
+            yield part, f"`{config[part]['name']}` {config[part].get('options', {})}"
+    yield "parameters", f"{sum(tensor.numel() for tensor in loaded.restorer.state_dict().values()):,}"
+    if "stationary_std" in config:
+        yield "lambda, of 255", f"{config['stationary_std'] * 255:g}"
+        yield "T, schedule", f"{config['num_timesteps']}, {config['schedule']}"
+        yield "sampler", f"`{config['sampling']['sampler']}`, {config['sampling']['steps']} steps"
+    yield "trained on", header.data or "not stated"
+    yield "terms of that data", header.licence or "not stated"
+    yield "training steps", header.step or "not stated"
+    if header.origin:
+        yield "converted from", header.origin
+    yield "written by", f"irsde {header.version}"
+    yield "SHA-256", f"`{loaded.sha256}`"
