@@ -12,8 +12,9 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from irsde_cli.errors import InputError
-from irsde_cli.images import containers, tiff
-from irsde_cli.images.containers import Container
+from irsde_cli.images import formats, tiff
+from irsde_cli.images.container import Container, DamagedError, TruncatedError
+from irsde_cli.images.formats import png
 from irsde_cli.images.hdr import openimageio
 from irsde_cli.images.picture import BAND, Limits, Picture, Pixels
 
@@ -136,10 +137,10 @@ def _inspected(data: bytes, name: str) -> Container:
     if not data:
         raise InputError(f"'{name}' is empty.")
     try:
-        container = containers.inspect(data)
-    except containers.TruncatedError:
+        container = formats.inspect(data)
+    except TruncatedError:
         raise InputError(f"'{name}' is truncated.", hint="Nothing of it can be shown: find another copy.") from None
-    except containers.DamagedError as error:
+    except DamagedError as error:
         raise InputError(f"'{name}' {error}.") from None
     if container is None:
         raise InputError(f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP).")
@@ -150,8 +151,8 @@ def _completed(container: Container, name: str, allow_truncated: bool) -> Contai
     if not allow_truncated:
         raise InputError(f"'{name}' is truncated.", hint="--allow-truncated takes what is there.")
     try:
-        return replace(container, essence=containers.mended(container))
-    except containers.TruncatedError:
+        return replace(container, essence=formats.mended(container))
+    except TruncatedError:
         raise InputError(f"'{name}' is truncated, and nothing of it can be shown.") from None
 
 
@@ -283,7 +284,7 @@ def _sixteen_bit_png(container: Container) -> Pixels:
     if container.channels == 2:
         # Two samples of 16 bits have the filters of four of 8 bits.
         header = struct.pack(">IIBB", container.size[1], container.size[0], 8, 6) + container.essence[26:29]
-        essence = containers.PNG_SIGNATURE + containers.png_chunk(b"IHDR", header) + container.essence[33:]
+        essence = png.SIGNATURE + png.chunk_of(b"IHDR", header) + container.essence[33:]
         with _opened(replace(container, essence=essence)) as image:
             return np.asarray(image).view(">u2").astype(np.uint16)
     samples = np.zeros((*container.size, container.channels), np.uint16)

@@ -10,14 +10,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import containers, hdr, tiff
+from irsde_cli.images import hdr, tiff
+from irsde_cli.images.formats import jpeg, png
 from irsde_cli.images.picture import SUFFIXES, Picture, Pixels
 
 Metadata = Literal["keep", "strip"]
 
 MAX_SIDE = {"jpeg": 65500, "webp": 16383}
 # A JPEG segment holds 65533 bytes, less the label of each kind; a profile may take 255 segments.
-MAX_JPEG_BYTES = {"exif": 65527, "xmp": 65533 - len(containers.JPEG_XMP), "icc": 255 * 65519}
+MAX_JPEG_BYTES = {"exif": 65527, "xmp": 65533 - len(jpeg.XMP), "icc": 255 * 65519}
 TITLES = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
 
 
@@ -163,17 +164,17 @@ def _png(picture: Picture) -> bytes:
         plain = buffer.getvalue()
     added = []
     if picture.icc:
-        added.append(containers.png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc)))
+        added.append(png.chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc)))
     if picture.dpi:
         across, down = (round(value / 0.0254) for value in picture.dpi)
-        added.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+        added.append(png.chunk_of(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if picture.exif:
-        added.append(containers.png_chunk(b"eXIf", picture.exif))
+        added.append(png.chunk_of(b"eXIf", picture.exif))
     if picture.xmp:
-        added.append(containers.png_chunk(b"iTXt", containers.PNG_XMP + bytes(5) + picture.xmp))
+        added.append(png.chunk_of(b"iTXt", png.XMP + bytes(5) + picture.xmp))
     # An encoder's own remarks about time, software and gamma go; what is kept byte for byte takes their place.
-    header, *rest = (chunk for kind, chunk, _ in containers.png_chunks(plain) if not kind[0] & 0x20)
-    return b"".join((containers.PNG_SIGNATURE, header, *added, *rest))
+    header, *rest = (chunk for kind, chunk, _ in png.chunks(plain) if not kind[0] & 0x20)
+    return b"".join((png.SIGNATURE, header, *added, *rest))
 
 
 def _tiff(picture: Picture) -> bytes:
