@@ -12,7 +12,8 @@ class Protocol:
 
     Attributes:
         summary: for captions and lists.
-        channels: what PSNR and SSIM are taken on: RGB, or the luma of BT.601, not rounded.
+        channels: what PSNR and SSIM are taken on: RGB, or the luma of BT.601, not rounded; of a clean file with one
+            channel its own values.
         border: pixels cropped on each side.
         rounded: whether images are clipped and rounded to 8 bits first, as files are.
         lpips_rounded: the same for LPIPS, where it differs: IR-SDE's scripts take it before rounding.
@@ -30,7 +31,7 @@ class Protocol:
     def caption(self) -> str:
         """All of it in words."""
         words = [
-            "RGB" if self.channels == "rgb" else "luma (BT.601, unrounded)",
+            "RGB" if self.channels == "rgb" else "luma (BT.601, unrounded; grey files as they are)",
             f"border {self.border}",
             "8-bit" if self.rounded else "not rounded",
             *(["LPIPS not rounded"] if self.rounded and not self.lpips_rounded else []),

@@ -65,12 +65,15 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A pair in memory; images (1, 3, H, W) in [0, 1], and for holes which pixels are known."""
+    """A pair in memory; images (1, 3, H, W) in [0, 1], for holes which pixels are known, and whether the clean file has
+    one channel.
+    """
 
     pair: Pair
     clean: Tensor
     degraded: Tensor
     known: Tensor | None
+    one_channel: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,7 +395,10 @@ class _Measure:
     saved: Saved | None
 
     def __call__(self, loaded: _Loaded, images: dict[str, Tensor], seconds: dict[str, float]) -> Scored:
-        figures = {label: self.scorer.score(image, loaded.clean, loaded.known) for label, image in images.items()}
+        figures = {
+            label: self.scorer.score(image, loaded.clean, loaded.known, one_channel=loaded.one_channel)
+            for label, image in images.items()
+        }
         if self.sets is not None:
             self.sets.add(images, loaded.clean)
         if self.saved is not None:
@@ -405,16 +411,17 @@ class _Measure:
 
 def _load(pair: Pair, index: int, source: _Source) -> _Loaded:
     """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
-    clean, degradation = _tensor(pair.clean), source.degradation
+    picture, degradation = read_picture(pair.clean, pair.clean.name), source.degradation
+    clean = to_tensor(picture)[None]
     if degradation is None:
         degraded = _tensor(pair.degraded)
         if source.masks is not None:
             known = _known(pair, degraded, source.masks)
-            return _Loaded(pair, clean, cut(degraded, known), known)
+            return _Loaded(pair, clean, cut(degraded, known), known, picture.grey)
         for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
             height, width = (size // factor * factor for size in clean.shape[-2:])
             if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):
-                return _Loaded(pair, clean[..., :height, :width], degraded, None)
+                return _Loaded(pair, clean[..., :height, :width], degraded, None, picture.grey)
         raise InputError(_sizes(degraded, clean, source.scale or 1))
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
     clean = clean[..., :height, :width]
@@ -423,7 +430,7 @@ def _load(pair: Pair, index: int, source: _Source) -> _Loaded:
         return torch.Generator().manual_seed(source.seed * 1000003 + index)
 
     holes = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
-    return _Loaded(pair, clean, degradation.apply(clean, generator()), holes)
+    return _Loaded(pair, clean, degradation.apply(clean, generator()), holes, picture.grey)
 
 
 def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:
