@@ -31,7 +31,7 @@ class Scorer:
             image: restored.
             clean: what it is measured against.
             known: (1, 1, H, W); `psnr_hole` is the PSNR of the other pixels alone, over RGB.
-            one_channel: whether the clean picture's file has a single channel. On luma it is measured on its own values,
+            one_channel: whether the clean file has a single channel. On luma it is measured on its own values,
                 as the field does: they are grey already, and BT.601's range of 16 to 235 would flatter by 1.32 dB.
         """
         with torch.inference_mode():

@@ -155,10 +155,10 @@ def test_what_nobody_foresaw_fails_one_picture(place: Path, stub: Path, monkeypa
             raise RuntimeError("odd width")
         return steps(self, degraded, *more)
 
-    def fragile_score(self: Scorer, image: torch.Tensor, *more: Any) -> Any:
+    def fragile_score(self: Scorer, image: torch.Tensor, *more: Any, **named: Any) -> Any:
         if image.shape[-1] == 35:
             raise ZeroDivisionError("no pixels")
-        return score(self, image, *more)
+        return score(self, image, *more, **named)
 
     monkeypatch.setattr(MeanReverting, "steps", fragile_steps)
     monkeypatch.setattr(Scorer, "score", fragile_score)
