@@ -19,6 +19,11 @@ def temporary_prefix(owner: str) -> str:
     return f".irsde-{owner}-"
 
 
+def temporary_owner(path: Path) -> str:
+    """Whose a temporary file is."""
+    return path.name.removeprefix(".irsde-").rpartition("-")[0]
+
+
 def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os.stat_result], None]) -> os.stat_result:
     """Write `data` aside, force it to the disk, call `before_rename` with its status, and give it its name.
 

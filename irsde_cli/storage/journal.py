@@ -19,12 +19,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from irsde_cli.errors import MachineError
-from irsde_cli.storage.files import make_folder, refusal, sync_folder
+from irsde_cli.storage.files import make_folder, refusal, sweep, sync_folder, temporary_owner, temporary_prefix
 
 SCHEMA = 1
 FOLDER = ".irsde"
 PATIENCE = 20.0  # seconds that the workers of a killed run may take to notice it
 _PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
+_JOB = re.compile(r"\.?job-[^.]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,21 @@ class Journal:
     def entries(self, outputs: Iterable[str]) -> dict[str, Entry]:
         """What is known of several outputs, without those of which nothing is."""
         return {output: entry for output in outputs if (entry := self.entry(output)) is not None}
+
+    @property
+    def owner(self) -> str:
+        """Whose the temporary files of this run are."""
+        return self._label or "all"
+
+    def sweep(self, place: Path) -> None:
+        """Remove from a folder of results what an interrupted run like this one left, and what its workers left.
+
+        A worker that is gone has no lock file any more: whoever took over its lines removed it.
+        """
+        sweep(place, self.owner)
+        for path in place.glob(temporary_prefix(worker(_JOB.sub("", self._label), "*")) + "*.part"):
+            if not Path(_lock(self._folder, temporary_owner(path)).lock_file).exists():
+                path.unlink(missing_ok=True)
 
     def run(self, settings: Mapping[str, Any]) -> None:
         """A line with the settings of a run."""

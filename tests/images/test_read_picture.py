@@ -547,12 +547,10 @@ def test_limits_are_ours_and_not_those_of_pillow(monkeypatch: pytest.MonkeyPatch
         read_picture(saved(RGB, "png"), "x", limits=Limits(max_pixels=53))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20000, 1), (1, 20000), (5, 7)])
+@pytest.mark.parametrize("size", [(1, 1), (16383, 1), (1, 16383), (5, 7)])
 @pytest.mark.parametrize("form", ["png", "jpeg", "tiff", "bmp", "webp"])
 def test_odd_sizes(form: str, size: tuple[int, int]) -> None:
-    """A single pixel and a single line are pictures."""
-    if form == "webp" and max(size) > 16383:
-        pytest.skip("beyond the format")
+    """A single pixel and a single line, as long as WebP takes it, are pictures."""
     assert read_picture(saved(np.zeros((*size, 3), np.uint8), form), "x").size == size
 
 

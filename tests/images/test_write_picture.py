@@ -207,12 +207,10 @@ def test_quality() -> None:
     np.testing.assert_array_equal(read_picture(encode_picture(picture(), format="webp", quality=100), "y").pixels, RGB)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20000, 1), (1, 20000)])
+@pytest.mark.parametrize("size", [(1, 1), (16383, 1), (1, 16383)])
 @pytest.mark.parametrize("format", FORMATS)
 def test_odd_sizes_are_written(format: str, size: tuple[int, int]) -> None:
-    """A single pixel and a single line can be written wherever the format has them."""
-    if format == "webp" and max(size) > 16383:
-        pytest.skip("beyond the format")
+    """A single pixel and a single line, as long as WebP takes it, can be written."""
     data = encode_picture(picture(pixels=np.zeros((*size, 3), np.uint8)), format=format)
     assert read_picture(data, "y").size == size
 

@@ -36,7 +36,7 @@ from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.randomness import GENERATOR, ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.runtime import is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.storage.files import is_there, sweep, write_whole
+from irsde_cli.storage.files import is_there, write_whole
 from irsde_cli.storage.journal import Entry, Identity, Journal, settings_id
 from irsde_cli.version import __version__
 from irsde_cli.workflows.restore.items import Item
@@ -507,10 +507,9 @@ class _Pipeline:
         item, journal, folder = loaded.item, self.journal, self.plan.folder
         if journal is None or folder is None:
             return
-        owner = self.plan.label or "all"
         for path, data in reversed(files):
             if path.parent not in self.swept:
-                sweep(path.parent, owner)
+                journal.sweep(path.parent)
                 self.swept.add(path.parent)
             relative = path.relative_to(folder).as_posix()
             if not self.options.in_place and item.source is not None and same_file(item.source, path):
@@ -520,7 +519,7 @@ class _Pipeline:
             def pending(status: os.stat_result, relative: str = relative) -> None:
                 journal.pending(item.name, loaded.before, relative, Identity.of(status), loaded.settings)
 
-            status = write_whole(path, data, owner, pending)
+            status = write_whole(path, data, journal.owner, pending)
             seconds = time.monotonic() - loaded.since
             journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds, tile)
 
