@@ -1,154 +1,17 @@
-"""What a run of `irsde restore` was asked for and what it will touch, known before torch is loaded."""
+"""What a run of `irsde restore` will touch, known before torch is loaded."""
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Literal
+from pathlib import Path, PurePosixPath
 
 from irsde_cli.errors import UsageError
-from irsde_cli.images import SUFFIXES, Limits, Metadata, looks_like_picture
-from irsde_cli.samplers.settings import Sampling
+from irsde_cli.images import SUFFIXES, looks_like_picture
 from irsde_cli.storage.files import refusal
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows.restore import items as planning
-from irsde_cli.workflows.restore.items import Item, Names, Naming, Shard
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `irsde restore` was asked for; the attributes are its options.
-
-    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap` `None` for
-    what the network sees; `batch_size` 0 is one that fits.
-    """
-
-    inputs: str
-    outputs: str | None
-    task: str
-    sampling: Sampling = Sampling()
-    seed: int = 0
-    recursive: bool = False
-    listed: tuple[str, ...] | None = None
-    in_place: bool = False
-    format: str | None = None
-    quality: int = 95
-    depth: int | None = None
-    suffix: str = ""
-    overwrite: bool = False
-    on_collision: Literal["refuse", "rename"] = "refuse"
-    metadata: Metadata = "keep"
-    limits: Limits = Limits()
-    allow_truncated: bool = False
-    strict: bool = False
-    limit: int | None = None
-    fail_fast: bool = False
-    shard: Shard | None = None
-    batch_size: int = 0
-    tile: int | Literal["auto"] = "auto"
-    tile_overlap: int | None = None
-    mask: Path | None = None
-    samples: int = 1
-    estimate: Literal["sample", "mean"] = "sample"
-    spread: bool = False
-    trajectory: int = 0
-    trajectory_format: Literal["strip", "gif"] = "strip"
-
-
-def companions(options: Options, output: PurePath) -> list[PurePath]:
-    """The files that are written beside an output: further draws, the spread and the states."""
-    draws = options.samples if options.estimate == "sample" else 1
-    found = [beside(output, f".{draw}") for draw in range(1, draws)]
-    if options.spread:
-        found.append(beside(output, ".spread"))
-    if options.trajectory:
-        found.append(film(options, output))
-    return found
-
-
-def beside(output: PurePath, suffix: str) -> PurePath:
-    """The output's name with something put before the extension."""
-    return output.with_name(f"{output.stem}{suffix}{output.suffix}")
-
-
-def film(options: Options, output: PurePath) -> PurePath:
-    """Where an output's states are shown."""
-    return output.with_name(f"{output.stem}.trajectory{'.png' if options.trajectory_format == 'strip' else '.gif'}")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """How many pictures there are before any is opened."""
-
-    count: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
-
-    names: tuple[str, ...]
-    step: int
-    steps: int
-    megapixels: float
-
-
-@dataclass(frozen=True)
-class Done:
-    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
-
-    name: str
-    output: Path | None
-    seconds: float
-    data: bytes | None = None
-    extra: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a system that looks first took the damage of a picture to be: words and their probability."""
-
-    name: str
-    damage: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A picture is up to date."""
-
-    name: str
-    output: Path | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A picture gave nothing, and why."""
-
-    name: str
-    reason: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about a picture was changed or is worth knowing."""
-
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Intended:
-    """What would be done with a picture."""
-
-    name: str
-    output: Path | None
-    action: Literal["restore", "skip", "fail"]
-    reason: str = ""
-
-
-Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
+from irsde_cli.workflows.restore.items import Item, Names, Naming
+from irsde_cli.workflows.restore.options import Options, companions
 
 
 @dataclass(frozen=True)
