@@ -9,8 +9,7 @@ from typing import Any
 import typer
 
 from irsde_cli.cli.reporting import printable
-from irsde_cli.engine.settings import Step
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned, Skipped
+from irsde_cli.workflows.restore.plan import Done, Event, Failed, Planned, Skipped, Step
 
 SECONDS_BETWEEN_LINES = 10.0
 
