@@ -23,6 +23,8 @@ def layers() -> list[list[str]]:
 
 LEVEL = {part: level for level, parts in enumerate(layers()) for part in parts}
 LIGHT = ("errors", "version", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")
+LARGEST_SHARE = 0.2
+LONGEST_WORKFLOW = 350
 HEAVY = {"torch", "safetensors", "huggingface_hub"}
 
 
@@ -82,6 +84,13 @@ def test_the_table_names_what_there_is() -> None:
     assert sorted(named) == sorted({part(module) for module in SOURCES})
 
 
+@pytest.mark.parametrize("module", [module for module in SOURCES if part(module) == "workflows"])
+def test_workflows_know_nothing_of_each_other(module: str) -> None:
+    own = module.split(".")[2:3]
+    for imported in imports(module, ast.walk(TREES[module])):
+        assert not imported.startswith(f"{PACKAGE}.workflows") or imported.split(".")[2:3] == own, imported
+
+
 def test_there_is_no_circle() -> None:
     """No module needs itself, however far away; imports for types alone are counted too."""
     needed = {
@@ -91,6 +100,16 @@ def test_there_is_no_circle() -> None:
         ready = {module for module, others in needed.items() if not others & needed.keys()}
         assert ready, f"a circle among {sorted(needed)}"
         needed = {module: others for module, others in needed.items() if module not in ready}
+
+
+def test_no_part_is_too_large() -> None:
+    """One room for five trades was a quarter of the code once."""
+    lines = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in SOURCES.items()}
+    parts = {name: sum(count for module, count in lines.items() if part(module) == name) for name in LEVEL}
+    name = max(parts, key=lambda one: parts[one])
+    assert parts[name] <= LARGEST_SHARE * sum(lines.values()), f"'{name}' has {parts[name]} of {sum(lines.values())}"
+    long = {m: count for m, count in lines.items() if part(m) == "workflows" and count > LONGEST_WORKFLOW}
+    assert not long
 
 
 def imported_at_start(module: str, seen: set[str]) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,8 @@ from irsde_cli.samplers.settings import Sampling
 if TYPE_CHECKING:
     from irsde_cli.metrics.statistics import Mean
     from irsde_cli.report.page import Report
-    from irsde_cli.workflows.evaluate.options import Contender, Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate.events import Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate.options import Contender
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
 
@@ -151,7 +152,8 @@ def evaluate(
 
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.workflows.evaluate import run as workflow
-    from irsde_cli.workflows.evaluate.options import EvaluateOptions, Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate.events import Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate.options import EvaluateOptions
 
     asked = EvaluateOptions(
         contenders=contenders,

@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from irsde_cli.cli.reporting import printable
-from irsde_cli.workflows.restore.plan import Done, Event, Failed, Planned, Skipped, Step
+from irsde_cli.engine.settings import Step
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned, Skipped
 
 SECONDS_BETWEEN_LINES = 10.0
 

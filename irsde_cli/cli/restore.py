@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from irsde_cli.report.page import Report
-    from irsde_cli.workflows.restore.plan import Options
+    from irsde_cli.workflows.restore.options import Options
 
 T = TypeVar("T")
 MOST_DIGITS = 18
@@ -274,7 +274,8 @@ def restore(
     from irsde_cli.images import Limits
     from irsde_cli.samplers.settings import Sampling
     from irsde_cli.workflows.restore.items import Shard
-    from irsde_cli.workflows.restore.plan import Options, plan
+    from irsde_cli.workflows.restore.options import Options
+    from irsde_cli.workflows.restore.plan import plan
 
     if not task:
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
@@ -333,12 +334,14 @@ def restore(
 
     from irsde_cli import checkpoint
     from irsde_cli.cli.progress import display
+    from irsde_cli.engine.restoration import Restoration
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.storage.journal import settings_id
     from irsde_cli.workflows.restore.cluster import Cluster
-    from irsde_cli.workflows.restore.plan import Done, Failed, Intended, Planned, Seen, Skipped, Warned
+    from irsde_cli.workflows.restore.events import Done, Failed, Intended, Seen, Skipped, Warned
     from irsde_cli.workflows.restore.pool import Pool, Setup, places
-    from irsde_cli.workflows.restore.run import Restoration, describe, preview
+    from irsde_cli.workflows.restore.resume import describe, preview
+    from irsde_cli.workflows.restore.run import run
 
     chosen = choose_device(device)
     here = ray is None and planned.folder is not None
@@ -373,7 +376,7 @@ def restore(
     page = None if report is None or dry_run else _page(report, task)
     others: Pool | Cluster | None = None
     if not single:
-        setup = Setup.of(restoration, settings, weights.path)
+        setup = Setup.of(restoration, asked, settings, weights.path)
         others = Pool(setup, planned, settings, devices)
         if ray is not None:
             others = Cluster(setup, planned, settings, ray, processes, gpus=device != "cpu")
@@ -385,7 +388,7 @@ def restore(
             events = others.run()
         else:
             restoration.stopped = interrupted
-            events = restoration.run(planned)
+            events = run(restoration, planned)
         stopped: IrsdeError | None = None
         for event in _until_stopped(events):
             if isinstance(event, IrsdeError):
@@ -398,11 +401,6 @@ def restore(
                 note = "restored by an earlier run" if isinstance(event, Skipped) else ""
                 page.read(event.name, partial(_before_and_after, asked, event.name, event.output), note)
             match event:
-                case Planned() if not quiet:
-                    unsaid = event.left_out.losses if strict else []
-                    for phrase in event.left_out.phrases:
-                        if phrase not in unsaid:
-                            shown.note(f"{printable(inputs)}: {phrase}.")
                 case Done(data=bytes() as picture):
                     sys.stdout.buffer.write(picture)
                     sys.stdout.buffer.flush()
@@ -476,7 +474,7 @@ def _page(folder: Path, task: str) -> "Report":
 def _before_and_after(asked: "Options", name: str, output: Path) -> "dict[str, Tensor]":
     """The input and what became of it, as the files hold them."""
     from irsde_cli.images import Limits, read_picture, to_tensor
-    from irsde_cli.workflows.restore.plan import beside
+    from irsde_cli.workflows.restore.options import beside
 
     source = Path(asked.inputs) / name if Path(asked.inputs).is_dir() else Path(asked.inputs)
     pictures = {"input": read_picture(source, name, limits=asked.limits, allow_truncated=asked.allow_truncated)}

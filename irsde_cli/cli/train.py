@@ -72,7 +72,7 @@ def train(
 
     The run's folder resumes by itself; best.safetensors in it is what `restore --model` takes.
     """
-    from irsde_cli.workflows.train import presets
+    from irsde_cli import presets
 
     if list_presets:
         width = max(map(len, [*presets.preset_names(), *presets.REFUSED]))
@@ -123,11 +123,13 @@ def train(
     from irsde_cli.config import from_mapping, to_mapping
     from irsde_cli.runtime import choose_device
     from irsde_cli.training.config import TrainConfig
-    from irsde_cli.workflows.train import run as workflow
+    from irsde_cli.workflows.train.events import Finished
+    from irsde_cli.workflows.train.options import RunConfig
+    from irsde_cli.workflows.train.run import train as learn
 
     where = f"'{settings}'" if settings is not None else f"preset '{preset}'"
     config = from_mapping(TrainConfig, values, where)
-    run = from_mapping(workflow.RunConfig, run_values, f"{where}: 'run'")
+    run = from_mapping(RunConfig, run_values, f"{where}: 'run'")
     chosen = choose_device(device)
     if dry_run:
         data(json.dumps(to_mapping(config) | {"run": to_mapping(run)}, indent=1))
@@ -138,9 +140,9 @@ def train(
             raise UsageError(f"--{name} is missing.")
     first = os.environ.get("RANK", "0") == "0"
     with Interruption() as interrupted, display(quiet=quiet or not first) as shown:
-        for event in workflow.train(config, run, device=chosen, stopped=interrupted):
+        for event in learn(config, run, device=chosen, stopped=interrupted):
             shown.show(event)
-            if isinstance(event, workflow.Finished):
+            if isinstance(event, Finished):
                 data(str(event.best))
     if interrupted.code:
         if first:
@@ -151,7 +153,7 @@ def train(
 def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     """The tables of a file over those of a preset, which the file may name itself."""
     from irsde_cli.config import merged, read_toml
-    from irsde_cli.workflows.train.presets import read_preset
+    from irsde_cli.presets import read_preset
 
     values: dict[str, Any] = {}
     if settings is not None and settings.suffix == ".json":

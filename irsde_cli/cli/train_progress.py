@@ -11,7 +11,7 @@ import typer
 from irsde_cli.cli.reporting import printable
 
 if TYPE_CHECKING:
-    from irsde_cli.workflows.train.run import Event, Progress
+    from irsde_cli.workflows.train.events import Event, Progress
 
 
 class Silent:
@@ -27,7 +27,7 @@ class Silent:
 
     def show(self, event: "Event") -> None:
         """Take note of an event."""
-        from irsde_cli.workflows.train.run import Progress, Returned, Started, Warned
+        from irsde_cli.workflows.train.events import Progress, Returned, Started, Warned
 
         match event:
             case Warned():

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli import checkpoint
+from irsde_cli.engine.restoration import Restoration
 from irsde_cli.images import encode_picture, read_picture
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
@@ -37,9 +38,11 @@ from irsde_cli.storage.journal import Identity, Journal
 from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.restore.plan import Options, Plan, plan
+from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.plan import Plan, plan
 from irsde_cli.workflows.restore.pool import Pool, Setup
-from irsde_cli.workflows.restore.run import Restoration, describe, outstanding
+from irsde_cli.workflows.restore.resume import describe, outstanding
+from irsde_cli.workflows.restore.run import run
 from tests.cli.stub import picture
 
 SIDE = 512
@@ -121,7 +124,7 @@ def make(folder: Path, count: int) -> dict[str, float]:
 
 
 def planned(folder: Path) -> Plan:
-    return plan(Options(str(folder / "in"), str(folder / "out"), "denoise", recursive=True))
+    return plan(Options(inputs=str(folder / "in"), outputs=str(folder / "out"), task="denoise", recursive=True))
 
 
 def planning(folder: Path, count: int) -> dict[str, float]:
@@ -257,16 +260,16 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     shutil.rmtree(folder / "in", ignore_errors=True)
     for index in range(count * each):
         picture(folder / "in" / f"{index:04}.png")
-    todo = plan(Options(str(folder / "in"), str(folder / "out"), "denoise"))
+    todo = plan(Options(inputs=str(folder / "in"), outputs=str(folder / "out"), task="denoise"))
     restoration = Restoration(checkpoint.load(weights), todo.options, torch.device("cpu"))
     settings = describe(todo, restoration.checkpoint, restoration.sampling, None)
-    setup = Setup.of(restoration, settings, weights)
+    setup = Setup.of(restoration, todo.options, settings, weights)
     if ray:
         from irsde_cli.workflows.restore.cluster import Cluster
 
         events = Cluster(setup, todo, settings, "auto", count).run()
     elif count == 1:
-        events = restoration.run(todo)
+        events = run(restoration, todo)
     else:
         events = Pool(setup, todo, settings, [torch.device("cpu")] * count).run()
     assert not [event for event in events if type(event).__name__ == "Failed"]

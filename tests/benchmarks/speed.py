@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import Picture, encode_picture, looks_like_picture, read_picture, to_tensor, with_restored
 from irsde_cli.metrics.lpips import LpipsAlex
@@ -49,8 +50,10 @@ from irsde_cli.runtime import Precision, choose_device, choose_precision
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.weights import find_weights
-from irsde_cli.workflows.restore.plan import Done, Options, plan
-from irsde_cli.workflows.restore.run import Restoration
+from irsde_cli.workflows.restore.events import Done
+from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.plan import plan
+from irsde_cli.workflows.restore.run import run
 from tests.benchmarks.solvers import TESTS
 from tests.benchmarks.speed_reference import reference_restore, reference_sample
 
@@ -287,10 +290,10 @@ def restore_rows(bench: Bench) -> Iterator[Row]:
         def ours(precision: Precision) -> None:
             made[precision] = fresh()
             sampling = Sampling("posterior", bench.steps)
-            options = Options(str(source), str(made[precision]), task, sampling, format="png")
+            options = Options(sampling, inputs=str(source), outputs=str(made[precision]), task=task, format="png")
             loaded = checkpoint.load(find_weights(None, task).path)
             restoration = Restoration(loaded, options, bench.device, choose_precision(precision, bench.device))
-            done = sum(isinstance(event, Done) for event in restoration.run(plan(options)))
+            done = sum(isinstance(event, Done) for event in run(restoration, plan(options)))
             if done != bench.count:
                 raise InputError(f"{bench.count - done} of {bench.count} pictures failed.")
 

@@ -516,7 +516,8 @@ MEMORY = """
 import json, resource, sys
 from pathlib import Path
 from irsde_cli.workflows.evaluate.run import evaluate
-from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions, Scored
+from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
+from irsde_cli.workflows.evaluate.events import Scored
 
 root, peaks = Path(sys.argv[1]), []
 options = EvaluateOptions((Contender("ours", folder=root / "LQ"),), clean=root / "GT", degraded=root / "LQ")

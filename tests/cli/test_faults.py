@@ -204,7 +204,7 @@ def test_failures_are_named_when_the_disk_is_full(
     (photos / "a.png").write_bytes(b"text")
     import errno
 
-    import irsde_cli.workflows.restore.run as workflow
+    import irsde_cli.workflows.restore.pipeline as workflow
     from irsde_cli.storage.files import refusal
 
     def full(path: Path, *_: Any) -> None:
@@ -238,7 +238,7 @@ def test_trajectories_keep_only_what_is_shown(
     restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred states of a large picture would take gigabytes."""
-    import irsde_cli.workflows.restore.run as workflow
+    import irsde_cli.engine.restoration as workflow
 
     seen = 0
     kept = workflow._seen

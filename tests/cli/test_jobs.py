@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.workflows.restore import pool
 from irsde_cli.workflows.restore.pool import places
-from irsde_cli.workflows.restore.run import Restoration
 from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_processes import ENVIRONMENT
 

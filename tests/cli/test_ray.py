@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from irsde_cli.cli import restore as command
+from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import MachineError
 from irsde_cli.workflows.restore import cluster
-from irsde_cli.workflows.restore.run import Restoration
 from tests.cli.stub import Program, thirteen, tree
 from tests.cli.test_jobs import lines
 from tests.cli.test_processes import ENVIRONMENT, ROOT

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import irsde_cli
-from irsde_cli import checkpoint
+from irsde_cli import checkpoint, presets
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import DivergedError, InputError, MachineError, UsageError, WeightsError
@@ -30,8 +30,9 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.estimate import estimate
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer, parameter_count
-from irsde_cli.workflows.train import presets
 from irsde_cli.workflows.train import run as workflow
+from irsde_cli.workflows.train.events import Finished, Progress, Returned, Started, Warned
+from irsde_cli.workflows.train.options import RunConfig
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
 
 POCKET = {"name": "pocket-unet", "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8}}
@@ -62,7 +63,7 @@ def photos(tmp_path: Path) -> Path:
 def events(config: TrainConfig, photos: Path, folder: Path, **options: Any) -> Iterator[Any]:
     stopped = options.pop("stopped", lambda: False)
     settings = {"report_every": 1, "save_every": 4, "data": str(photos), "out": str(folder), **options}
-    return workflow.train(config, workflow.RunConfig(**settings), stopped=stopped)
+    return workflow.train(config, RunConfig(**settings), stopped=stopped)
 
 
 def run(config: TrainConfig, photos: Path, folder: Path, **options: Any) -> list[Any]:
@@ -70,7 +71,7 @@ def run(config: TrainConfig, photos: Path, folder: Path, **options: Any) -> list
 
 
 def losses(seen: list[Any]) -> list[float]:
-    return [event.loss for event in seen if isinstance(event, workflow.Progress)]
+    return [event.loss for event in seen if isinstance(event, Progress)]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -84,7 +85,7 @@ def test_a_resumed_run_is_the_unbroken_run(photos: Path, tmp_path: Path) -> None
     halved = tmp_path / "halved"
     seen: list[float] = []
     for event in events(TINY, photos, halved):
-        if isinstance(event, workflow.Progress):
+        if isinstance(event, Progress):
             seen.append(event.loss)
             if event.step == 6:  # two steps after the last checkpoint: they are done again
                 break
@@ -125,13 +126,13 @@ def test_learning_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
     config = replace(TINY, steps=400, learning_rate=1e-2, warm_up=10, batch_size=8, ema_decay=0.95)
     folder = tmp_path / "run"
     seen = run(config, photos, folder, validation=str(photos), validate_every=200, report_every=400, save_every=1000)
-    measured = [event for event in seen if isinstance(event, workflow.Progress)]
+    measured = [event for event in seen if isinstance(event, Progress)]
     assert [event.step for event in measured] == [200, 400]
     assert (measured[-1].psnr or 0) > (measured[-1].input_psnr or 99) + 1
     with Image.open(next((folder / "validation" / "step-00000400").glob("0-*.png"))) as picture:
         assert picture.size == (3 * 20, 24)
     finished = seen[-1]
-    assert isinstance(finished, workflow.Finished)
+    assert isinstance(finished, Finished)
     best = max(measured, key=lambda event: event.psnr or 0)
     assert checkpoint.read_header(finished.best).step == best.step
     assert (folder / f"step-{best.step:08d}").is_dir()
@@ -164,8 +165,8 @@ def test_unusable_photographs_are_named_at_once(photos: Path, tmp_path: Path) ->
         run(TINY, photos, tmp_path / "run")
     assert not list((tmp_path / "run").glob("step-*"))
     seen = run(TINY, photos, tmp_path / "run", skip_bad=True)
-    assert next(event.message for event in seen if isinstance(event, workflow.Warned)).startswith("2 pictures")
-    assert next(event.pictures for event in seen if isinstance(event, workflow.Started)) == 4
+    assert next(event.message for event in seen if isinstance(event, Warned)).startswith("2 pictures")
+    assert next(event.pictures for event in seen if isinstance(event, Started)) == 4
     with pytest.raises(UsageError, match="no such folder"):
         run(TINY, tmp_path / "absent", tmp_path / "other")
     (tmp_path / "empty").mkdir()
@@ -208,14 +209,14 @@ def test_a_return_is_remembered(photos: Path, tmp_path: Path, monkeypatch: pytes
     folder = tmp_path / "run"
     options: dict[str, Any] = {"validation": str(photos), "validate_every": 4, "save_every": 2, "keep": 9}
     for event in events(TINY, photos, folder, **options):
-        if isinstance(event, workflow.Returned):
+        if isinstance(event, Returned):
             break
     assert (event.step, event.to) == (8, 4)
     assert "validation fell from 20.00 to 15.00 dB" in event.reason
     assert sorted(path.name for path in folder.glob("step-*"))[-1] == "step-00000004"
     monkeypatch.setattr(workflow, "_validate", original)
-    rates = [event.rate for event in run(TINY, photos, folder) if isinstance(event, workflow.Progress)]
-    whole = [event.rate for event in run(TINY, photos, tmp_path / "whole") if isinstance(event, workflow.Progress)]
+    rates = [event.rate for event in run(TINY, photos, folder) if isinstance(event, Progress)]
+    whole = [event.rate for event in run(TINY, photos, tmp_path / "whole") if isinstance(event, Progress)]
     assert rates[0] == pytest.approx(whole[4] / 2)
 
 
@@ -248,7 +249,7 @@ def test_pairs_that_do_not_fit_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"3 files(?s:.)*3\.png' has no partner(?s:.)*0\.png(?s:.)*31 x 24 and its"):
         run(PAIRED, folder, tmp_path / "run")
     seen = run(PAIRED, folder, tmp_path / "run", skip_bad=True)
-    assert next(event.pictures for event in seen if isinstance(event, workflow.Started)) == 1
+    assert next(event.pictures for event in seen if isinstance(event, Started)) == 1
 
 
 def test_settings_and_data_must_agree(photos: Path, tmp_path: Path) -> None:
@@ -447,7 +448,7 @@ def test_two_processes_learn_what_one_learns(photos: Path, tmp_path: Path) -> No
     assert done.stdout.splitlines() == [str(tmp_path / "two" / "best.safetensors")]
     log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in log] == pytest.approx(losses(one), rel=1e-4)
-    finished = [event for event in one if isinstance(event, workflow.Progress)][-1]
+    finished = [event for event in one if isinstance(event, Progress)][-1]
     assert log[-1]["psnr"] == pytest.approx(finished.psnr, abs=1e-3)
     more = run(replace(config, steps=8), photos, tmp_path / "two")
     assert losses(more) == pytest.approx(losses(run(replace(config, steps=8), photos, tmp_path / "one")), rel=1e-3)
@@ -476,7 +477,7 @@ def test_the_cost_is_counted(photos: Path) -> None:
 def test_presets_are_whole(name: str) -> None:
     """Every preset that ships builds its trainer."""
     values = presets.read_preset(name)
-    from_mapping(workflow.RunConfig, values.pop("run", {}), name)
+    from_mapping(RunConfig, values.pop("run", {}), name)
     config = from_mapping(TrainConfig, values, name)
     assert json.loads(json.dumps(to_mapping(config)))["task"] == config.task
     assert parameter_count(config) > 0

@@ -13,8 +13,8 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.costs import cheapest, jump_costs, mean_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.workflows.restore.loading import loaded_images
 from irsde_cli.workflows.restore.plan import Plan
-from irsde_cli.workflows.restore.run import loaded_images
 
 PICTURES = 8
 SIDE = 256

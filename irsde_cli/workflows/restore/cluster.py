@@ -28,12 +28,15 @@ from typing import Any, Literal
 import torch
 
 from irsde_cli.engine.memory import MEMORY_SHARE
+from irsde_cli.engine.restoration import Restoration, StoppedError
 from irsde_cli.errors import IrsdeError, MachineError
 from irsde_cli.storage.journal import Journal, WorkerJournal, worker
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned
 from irsde_cli.workflows.restore.items import Item
-from irsde_cli.workflows.restore.plan import Done, Event, Failed, Plan, begun
+from irsde_cli.workflows.restore.plan import Plan
 from irsde_cli.workflows.restore.pool import POLL, Setup
-from irsde_cli.workflows.restore.run import Restoration, StoppedError, Work, outstanding
+from irsde_cli.workflows.restore.resume import Work, outstanding
+from irsde_cli.workflows.restore.run import restored
 
 MOST_TOGETHER = 64
 TRIES_ALONE = 2  # the first may meet an actor that another picture has just killed
@@ -91,7 +94,7 @@ class Cluster:
             MachineError: as for one process, or there is no such cluster, or its actors do not stay alive.
         """
         assert self._plan.folder is not None, "a cluster writes to a folder"
-        yield from begun(self._plan)
+        yield Planned(self._plan.count)
         with Journal(self._plan.folder, self._plan.label) as journal:
             journal.run(self._settings)
             try:
@@ -222,7 +225,7 @@ class _Actor:
             with WorkerJournal(self._folder, self._label) as journal:
                 for each in work:
                     journal.tell(each.entries)
-                yield from self._restoration.restore(plan, journal, self._setup.settings)
+                yield from restored(self._restoration, plan, journal, self._setup.settings)
         except IrsdeError as error:
             yield error
         except Exception:

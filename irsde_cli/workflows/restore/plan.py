@@ -1,165 +1,24 @@
-"""What a run of `irsde restore` was asked for and what it will touch, known before torch is loaded."""
+"""What a run of `irsde restore` will touch, known before torch is loaded."""
 
 import os
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from irsde_cli.datasets.discovery import PICTURES, LeftOut, suffix_of
-from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import SUFFIXES, Limits, Metadata, looks_like_picture
-from irsde_cli.samplers.settings import Sampling
+from irsde_cli.errors import UsageError
+from irsde_cli.images import SUFFIXES, looks_like_picture
 from irsde_cli.storage.files import refusal
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows.restore import items as planning
-from irsde_cli.workflows.restore.items import Item, Names, Naming, Shard
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `irsde restore` was asked for; the attributes are its options.
-
-    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap` `None` for
-    what the network sees; `batch_size` 0 is one that fits.
-    """
-
-    inputs: str
-    outputs: str | None
-    task: str
-    sampling: Sampling = Sampling()
-    seed: int = 0
-    recursive: bool = False
-    listed: tuple[str, ...] | None = None
-    in_place: bool = False
-    format: str | None = None
-    quality: int = 95
-    depth: int | None = None
-    suffix: str = ""
-    overwrite: bool = False
-    on_collision: Literal["refuse", "rename"] = "refuse"
-    metadata: Metadata = "keep"
-    limits: Limits = Limits()
-    allow_truncated: bool = False
-    strict: bool = False
-    limit: int | None = None
-    fail_fast: bool = False
-    shard: Shard | None = None
-    batch_size: int = 0
-    tile: int | Literal["auto"] = "auto"
-    tile_overlap: int | None = None
-    mask: Path | None = None
-    samples: int = 1
-    estimate: Literal["sample", "mean"] = "sample"
-    spread: bool = False
-    trajectory: int = 0
-    trajectory_format: Literal["strip", "gif"] = "strip"
-
-
-def companions(options: Options, output: PurePath) -> list[PurePath]:
-    """The files that are written beside an output: further draws, the spread and the states."""
-    draws = options.samples if options.estimate == "sample" else 1
-    found = [beside(output, f".{draw}") for draw in range(1, draws)]
-    if options.spread:
-        found.append(beside(output, ".spread"))
-    if options.trajectory:
-        found.append(film(options, output))
-    return found
-
-
-def beside(output: PurePath, suffix: str) -> PurePath:
-    """The output's name with something put before the extension."""
-    return output.with_name(f"{output.stem}{suffix}{output.suffix}")
-
-
-def film(options: Options, output: PurePath) -> PurePath:
-    """Where an output's states are shown."""
-    return output.with_name(f"{output.stem}.trajectory{'.png' if options.trajectory_format == 'strip' else '.gif'}")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """How many pictures there are before any is opened, and what was left out."""
-
-    count: int
-    left_out: LeftOut
-
-
-@dataclass(frozen=True)
-class Step:
-    """A network evaluation is over: the `step`-th of `steps` for the pictures `names`."""
-
-    names: tuple[str, ...]
-    step: int
-    steps: int
-    megapixels: float
-
-
-@dataclass(frozen=True)
-class Done:
-    """A picture is restored and written, to `output` or, for a pipe, as `data`."""
-
-    name: str
-    output: Path | None
-    seconds: float
-    data: bytes | None = None
-    extra: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a system that looks first took the damage of a picture to be: words and their probability."""
-
-    name: str
-    damage: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A picture is up to date."""
-
-    name: str
-    output: Path | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A picture gave nothing, and why."""
-
-    name: str
-    reason: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about a picture was changed or is worth knowing."""
-
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Intended:
-    """What would be done with a picture."""
-
-    name: str
-    output: Path | None
-    action: Literal["restore", "skip", "fail"]
-    reason: str = ""
-
-
-Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
+from irsde_cli.workflows.restore.items import Item, Names, Naming
+from irsde_cli.workflows.restore.options import Options, companions
 
 
 @dataclass(frozen=True)
 class Plan:
     """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
 
-    `left_out` counts what lay beside them. `label` is that of the shard or worker, for the names of its manifest, its
-    lock and its temporary files.
+    `label` is that of the shard or worker, for the names of its manifest, its lock and its temporary files.
     """
 
     options: Options
@@ -167,14 +26,6 @@ class Plan:
     items: Callable[[], Iterator[Item]]
     count: int
     label: str = ""
-    left_out: LeftOut = field(default_factory=LeftOut)
-
-
-def begun(plan: Plan) -> Iterator[Event]:
-    """What each run says first; what was left out is a failure where no warning is allowed."""
-    yield Planned(plan.count, plan.left_out)
-    if plan.options.strict:
-        yield from (Failed(plan.options.inputs, f"{loss}.") for loss in plan.left_out.losses)
 
 
 def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
@@ -184,7 +35,6 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
 
     Raises:
         UsageError: inputs and outputs cannot be as asked.
-        InputError: what is left out is a failure, and the first failure ends the run.
         MachineError: the output folder cannot be written.
     """
     task = get_task(options.task)
@@ -212,7 +62,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     names = Names(folds_case=folder is not None and touch and _probe(folder))
 
     def items() -> Iterator[Item]:
-        chosen = (item for item in make(None) if options.shard is None or options.shard.holds(item.key))
+        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
         for index, item in enumerate(chosen):
             if options.limit is not None and index >= options.limit:
                 return
@@ -224,26 +74,23 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         beside_it = () if alone else companions(options, PurePosixPath(item.relative))
         return [item.relative, *map(str, beside_it)]
 
-    left_out = LeftOut()
     count = listed = 0
-    for item in make(left_out):  # every shard looks at all names, so that they agree
+    for item in make():  # every shard looks at all names, so that they agree
         listed += 1
         count += options.shard is None or options.shard.holds(item.key)
         names.take(taken(item))
-    names.check((item, taken(item)) for item in make(None))
+    names.check((item, taken(item)) for item in make())
     count = min(count, options.limit or count)
     if listed == 0:
-        others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
-        raise UsageError(f"no pictures in '{options.inputs}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
-    if options.strict and options.fail_fast and left_out.losses:
-        raise InputError(f"'{options.inputs}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
-    return Plan(options, folder, items, count, options.shard.label if options.shard else "", left_out)
+        deeper = "" if options.recursive else " Its subfolders are read with -r."
+        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+    return Plan(options, folder, items, count, options.shard.label if options.shard else "")
 
 
 def _places(
     options: Options, naming: Naming, stdin: Callable[[], bytes]
-) -> tuple[Path | None, Callable[[LeftOut | None], Iterator[Item]]]:
-    """The output folder, if any, and what lists the items and counts what it leaves out."""
+) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
+    """The output folder, if any, and what lists the items."""
     source, target = options.inputs, options.outputs
     if options.in_place:
         if source == "-" or target is not None:
@@ -254,15 +101,11 @@ def _places(
     if target is None:
         raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
     to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
-    if target != "-" and not to_file:
-        _check_kind(target, one=not Path(source).is_dir() and options.listed is None)
-    if to_file and naming.format not in (None, SUFFIXES[suffix_of(Path(target).name)]):
-        raise UsageError(f"--format {options.format} is not the format of '{target}'.", hint="Leave --format out.")
     folder = None if target == "-" else Path(target).parent if to_file else Path(target)
     if source == "-":
         output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
         item = planning.piped(stdin(), output, output.name if output else "-")
-        return folder, lambda left_out: iter([item])
+        return folder, lambda: iter([item])
     path = Path(source)
     if not path.exists() and not path.is_symlink():
         raise UsageError(f"no such file or folder: '{source}'.")
@@ -274,32 +117,14 @@ def _places(
         place = folder
         listed = options.listed
         if listed is not None:
-            return folder, lambda left_out: planning.from_list(listed, path, place, naming)
-        return folder, lambda left_out: planning.in_folder(
-            path, place, naming, recursive=options.recursive, left_out=left_out
-        )
+            return folder, lambda: planning.from_list(listed, path, place, naming)
+        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
     if folder is None:
-        return None, lambda left_out: iter([planning.single(path, None, "-")])
+        return None, lambda: iter([planning.single(path, None, "-")])
     output = path if options.in_place else Path(target) if to_file else folder / naming.name(path.name)
     if not options.in_place and same_file(path, output):
         raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
-    return folder, lambda left_out: iter([planning.single(path, output, output.name)])
-
-
-def _check_kind(target: str, *, one: bool) -> None:
-    """An OUTPUT that is called like a file of a kind that is not written would become a folder of that name.
-
-    For one picture a short suffix of any kind counts, as in `result.pgn`; a folder that is there or ends with a slash
-    is one.
-    """
-    if target.endswith(("/", os.sep)) or Path(target).is_dir():
-        return
-    suffix = suffix_of(Path(target).name)
-    if suffix in PICTURES or (one and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", suffix)):
-        raise UsageError(
-            f"cannot write '{target}': '{suffix}' is no kind that is written.",
-            hint=f"Written are {', '.join(sorted(SUFFIXES))}; a folder of that name ends with a slash.",
-        )
+    return folder, lambda: iter([planning.single(path, output, output.name)])
 
 
 def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:

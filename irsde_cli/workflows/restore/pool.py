@@ -23,11 +23,16 @@ import torch
 
 from irsde_cli.checkpoint import load
 from irsde_cli.engine.memory import MEMORY_SHARE
+from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 from irsde_cli.storage.journal import Journal, WorkerJournal, settings_id, worker
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned, Skipped
 from irsde_cli.workflows.restore.items import Item
-from irsde_cli.workflows.restore.plan import Done, Event, Failed, Options, Plan, Skipped, begun
-from irsde_cli.workflows.restore.run import HOPELESS, Restoration, Work, outstanding
+from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.pipeline import HOPELESS
+from irsde_cli.workflows.restore.plan import Plan
+from irsde_cli.workflows.restore.resume import Work, outstanding
+from irsde_cli.workflows.restore.run import restored
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
 POLL = 0.2
@@ -55,10 +60,10 @@ class Setup:
     level: int = logging.WARNING
 
     @classmethod
-    def of(cls, restoration: Restoration, settings: Mapping[str, Any], weights: Path) -> "Setup":
+    def of(cls, restoration: Restoration, options: Options, settings: Mapping[str, Any], weights: Path) -> "Setup":
         """That of a restoration in this process."""
         level = logging.getLogger("irsde_cli").getEffectiveLevel()
-        options = replace(restoration.options, listed=None)
+        options = replace(options, listed=None)
         return cls(
             weights.absolute(), restoration.checkpoint.sha256, options, restoration.dtype, settings_id(settings), level
         )
@@ -154,7 +159,7 @@ class Pool:
             MachineError: as for one process, or the processes do not stay alive.
         """
         assert self._plan.folder is not None, "several processes write to a folder"
-        yield from begun(self._plan)
+        yield Planned(self._plan.count)
         with Journal(self._plan.folder, self._plan.label) as self._journal:
             self._journal.run(self._settings)
             self._ahead: Iterator[Work | Event] = self._outstanding(self._plan.items())
@@ -322,7 +327,7 @@ def _work(
             given = _Given(pipe, journal)
             restoration.stopped = given.stopped
             while not given.over and not given.stopped():
-                for event in restoration.restore(setup.part(folder, given, label), journal, setup.settings):
+                for event in restored(restoration, setup.part(folder, given, label), journal, setup.settings):
                     pipe.send(event)
                 pipe.send(_Word.RESTED)
     except (EOFError, ConnectionError):

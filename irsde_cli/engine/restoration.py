@@ -1,0 +1,281 @@
+"""A loaded system that restores a batch on a device: noise, tiles, draws, and what is done when memory ends."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
+from irsde_cli.engine.settings import Settings, Step
+from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
+from irsde_cli.networks.network import round_up
+from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
+from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
+from irsde_cli.runtime import is_lost_device, is_out_of_memory
+
+logger = logging.getLogger(__name__)
+SMALLEST_TILE = 64
+GPU_LOOK_AHEAD = 16
+SPREAD_GAIN = 8
+
+
+class Subject(Protocol):
+    """A picture in memory, on its way to the network.
+
+    Attributes:
+        name: for messages.
+        key: from which its noise comes: its path relative to the input.
+        size: height and width.
+        flat: whether it is of one colour, so that the result may be.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def flat(self) -> bool: ...
+
+    def degraded(self) -> Tensor:
+        """(3, H, W) in [0, 1]; holes as `irsde_cli.images.holes.cut` makes them."""
+        ...
+
+
+@dataclass(eq=False)
+class Output:
+    """What a run made of one picture: the images to write, by the suffix of their names.
+
+    Attributes:
+        tile: the side of the tiles that it was cut into; 0 is the whole.
+    """
+
+    tile: int = 0
+    images: dict[str, Tensor] = field(default_factory=dict)
+    states: list[Tensor] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)
+
+
+class Restoration:
+    """A loaded system on a device, with how it restores; `share` of the free memory is its own."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        options: Settings,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+        share: float = MEMORY_SHARE,
+    ) -> None:
+        self.options = options
+        self.checkpoint = checkpoint
+        self.restorer = checkpoint.restorer.to(device)
+        self.restorer.freeze()
+        self.device = device
+        self.dtype = dtype
+        self.share = share
+        self.sampling = self.restorer.resolve(options.sampling)
+        self.draws = options.samples if options.samples > 1 or options.estimate == "sample" else 8
+        if options.estimate == "mean" and options.samples == 1:
+            logger.info("the mean is that of %d draws", self.draws)
+        self._tile = options.tile if options.tile != "auto" else 0
+        self._largest_batch = 0
+        self.stopped: Callable[[], bool] = lambda: False
+        if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.multiple:
+            raise UsageError(f"tiles of {options.tile} pixels are too small; these weights need {SMALLEST_TILE}.")
+
+    def batch_size(self, loaded: Subject) -> int:
+        """How many pictures of that size one call takes."""
+        if self._tile or (self.device.type == "cpu" and self.options.batch_size <= 1):
+            return 1
+        size = largest_batch(self.restorer, loaded.size, self.device, self.share)
+        if self.options.batch_size:
+            size = min(size, self.options.batch_size) if self.options.tile == "auto" else self.options.batch_size
+        return min(size, self.restorer.max_batch or size, self._largest_batch or size)
+
+    @property
+    def look_ahead(self) -> int:
+        """How many decoded pictures are searched for ones that can share a batch."""
+        if self.options.batch_size:
+            return 2 * self.options.batch_size
+        return 1 if self.device.type == "cpu" else GPU_LOOK_AHEAD
+
+    def sample(self, batch: Sequence[Subject]) -> Iterator[Step | list[Output]]:
+        """Restore a batch; the last thing yielded are its outputs.
+
+        Raises:
+            InputError: a result is not what a photograph can be, or does not fit into memory.
+        """
+        tile, dtype = self._tile_for(batch), self.dtype
+        while True:
+            try:
+                yield from self._sample(batch, tile, dtype)
+                return
+            except (RuntimeError, MemoryError) as error:
+                if is_lost_device(error):
+                    raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
+                if not is_out_of_memory(error):
+                    raise
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                if len(batch) > 1:
+                    self._largest_batch = len(batch) // 2
+                    raise TooLargeError("there is not enough memory for all of the batch.") from None
+                longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
+                tile = round_up((tile or longest) // 2, self.restorer.multiple)
+                if tile < max(SMALLEST_TILE, 2 * self.restorer.multiple):
+                    raise TooLargeError("there is not enough memory for it, even in the smallest tiles.") from None
+                logger.warning("out of memory: going on with tiles of %d pixels", tile)
+                self._tile = tile
+            except _NotFiniteError:
+                if dtype is None:
+                    raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
+                logger.warning("a result is not finite in half precision: once more in float32")
+                dtype = None
+
+    def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
+        sizes = [loaded.size for loaded in batch]
+        if len(set(sizes)) == 1:
+            images = [loaded.degraded() for loaded in batch]
+            canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
+            del images
+        else:
+            canvas = torch.zeros(len(batch), 3, *padded(sizes[0], self.restorer.multiple))
+            for index, loaded in enumerate(batch):
+                canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
+        canvas = canvas.to(self.device)
+        scale = self.restorer.scale
+        grown = [(height * scale, width * scale) for height, width in sizes]
+        one: Evaluate = Reduced(dtype) if dtype else whole
+        evaluate = Tiles(tile, choose_overlap(self.restorer, tile, self.options.tile_overlap), one) if tile else one
+        if len(set(sizes)) > 1:
+            evaluate = Ragged(grown, one)
+        # Noise has the images' sizes only where those differ: a latent state has another.
+        drawn = grown if len(set(sizes)) > 1 else None
+        shown = _evenly(self.sampling.steps or 1, self.options.trajectory)
+        names = tuple(loaded.name for loaded in batch)
+        megapixels = sum(height * width for height, width in grown) / 1e6
+        steps = (self.sampling.steps or 1) * self.draws
+        outputs = [
+            Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
+            for image, (height, width) in zip(canvas, sizes, strict=True)
+        ]
+        total: Tensor | None = None
+        squares: Tensor | None = None
+        for draw in range(self.draws):
+            generators = [generator_for(self.options.seed, draw_key(loaded.key, draw)) for loaded in batch]
+            kept: dict[int, Tensor] = {}
+            with Prefetched(ImageNoise(generators, drawn)) as noise:
+                states = self.restorer.steps(canvas, noise, self.sampling, evaluate)
+                if draw + 1 == self.draws:
+                    del canvas  # a system that makes a centre of it needs it no longer
+                for count, state in enumerate(_without_gradients(states), start=1):
+                    if count in shown and draw == 0:
+                        kept[count] = _seen(state)
+                    yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
+                    if self.stopped():
+                        raise StoppedError
+                image = state.float().cpu()
+                if shown and draw == 0:
+                    kept[count] = _seen(state)
+            if not all(math.isfinite(bound) for bound in image.aminmax()):
+                raise _NotFiniteError
+            for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
+                if self.options.estimate == "sample":
+                    output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)
+                if draw == 0:
+                    output.states = [state[index, :, :height, :width] for state in kept.values()]
+            if self.options.estimate == "mean" or self.options.spread:
+                image = image.clamp(0, 1)
+                if self.options.spread:
+                    squares = image.square() if squares is None else squares.add_(image.square())
+                total = image if total is None else total.add_(image)
+            del image, state
+        if total is not None:
+            mean = total.div_(self.draws)
+            for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
+                if self.options.estimate == "mean":
+                    output.images[""] = mean[index, :, :height, :width]
+                if squares is not None:
+                    std = (squares[index] / self.draws).sub_(mean[index].square()).clamp_min_(0).sqrt_()
+                    output.images[".spread"] = std.mul_(SPREAD_GAIN).clamp_(0, 1)[:, :height, :width]
+        for loaded, output, size in zip(batch, outputs, grown, strict=True):
+            for suffix, image in output.images.items():
+                if suffix != ".spread":
+                    _check(loaded, image, size)
+        yield outputs
+
+    def _tile_for(self, batch: Sequence[Subject]) -> int:
+        """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""
+        if self.options.tile != "auto" or self._tile or len(batch) > 1:
+            return self._tile
+        options = self.options
+        images = self.draws if options.estimate == "sample" else 2
+        extra = images - 1 + 2 * options.spread + (self.draws > 1)
+        return choose_tile(self.restorer, batch[0].size, self.device, extra_images=extra, share=self.share)
+
+
+class StoppedError(Exception):
+    """The run was asked to stop between two steps."""
+
+
+class _NotFiniteError(Exception):
+    """A result holds NaN or infinity."""
+
+
+def _evenly(steps: int, count: int) -> set[int]:
+    """`count` of the numbers 1 to `steps`, evenly spread, with the first and the last; one is the last."""
+    count = min(count, steps)
+    if count < 2:
+        return {steps} if count else set()
+    return {1 + round(index * (steps - 1) / (count - 1)) for index in range(count)}
+
+
+def _seen(state: Tensor) -> Tensor:
+    """A state as pixels, on the CPU."""
+    return state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+
+
+def _without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same states; the mode ends between two of them, where it would be the caller's."""
+    while True:
+        with torch.inference_mode():
+            state = next(states, None)
+        if state is None:
+            return
+        yield state
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What nobody foresaw fails the one picture that set it off."""
+    try:
+        yield
+    except (IrsdeError, StoppedError):
+        raise
+    except Exception as error:
+        logger.debug("unexpected", exc_info=True)
+        raise InputError(f"unexpected {type(error).__name__}: {error}", hint="IRSDE_DEBUG=1 shows where.") from None
+
+
+def _check(loaded: Subject, image: Tensor, size: tuple[int, int]) -> None:
+    """The post-condition of every result: the right size, and constant only where the input is."""
+    if tuple(image.shape[-2:]) != size:
+        raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
+    if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and not loaded.flat:
+        raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")
+
+
+def padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """Height and width of the canvas of a picture that is padded to a multiple."""
+    return round_up(size[0], multiple), round_up(size[1], multiple)

@@ -1,0 +1,102 @@
+"""What is compared: weights that restore, or folders of pictures that some tool made."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from irsde_cli import checkpoint
+from irsde_cli.datasets.pairing import Pair, pictures_of
+from irsde_cli.engine.restoration import Restoration
+from irsde_cli.engine.settings import Settings
+from irsde_cli.errors import InputError
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.weights import find_weights
+from irsde_cli.workflows.evaluate.options import Contender
+from irsde_cli.workflows.evaluate.pairs import Loaded, as_tensor, sizes
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A degraded picture as a batch takes it."""
+
+    name: str
+    key: bytes
+    image: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.image.shape[-2], self.image.shape[-1])
+
+    @property
+    def flat(self) -> bool:
+        return bool(self.image.max() == self.image.min())
+
+    def degraded(self) -> Tensor:
+        return self.image[0]
+
+
+class Restored:
+    """A contender that is ready to give pictures."""
+
+    def __init__(
+        self,
+        contender: Contender,
+        task: str,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        seed: int,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.contender = contender
+        self.facts: dict[str, Any] = {"from": str(contender.folder)}
+        self.scale: int | None = None
+        if contender.folder is not None:
+            self.files = pictures_of(contender.folder)
+            return
+        weights = find_weights(contender.model, task)
+        loaded = checkpoint.load(weights.path)
+        if not isinstance(loaded.restorer, Diffusion):  # ways of sampling say nothing to one pass
+            self.contender = contender = Contender(contender.name, model=contender.model)
+        estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
+        settings = Settings(contender.sampling, seed, samples=contender.draws, estimate=estimate)
+        self.restoration = Restoration(loaded, settings, device, dtype)
+        self.restoration.stopped = stopped
+        self.scale = loaded.restorer.scale
+        sampling = self.restoration.sampling
+        self.facts = {
+            "weights": weights.name,
+            "sha256": loaded.sha256,
+            "sampler": sampling.sampler,
+            "steps": sampling.steps,
+            "nodes": sampling.nodes,
+            "draws": contender.draws,
+        }
+
+    def __call__(self, loaded: Loaded) -> Tensor:
+        """The restored picture (1, 3, H, W) on the CPU.
+
+        Raises:
+            InputError: there is none.
+            StoppedError: the run was asked to stop.
+        """
+        if self.contender.folder is not None:
+            return self._read(loaded.pair)
+        height, width = loaded.degraded.shape[-2:]
+        scale = self.restoration.restorer.scale
+        if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
+            raise InputError(sizes(loaded.degraded, loaded.clean, scale))
+        pair = loaded.pair
+        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.degraded)
+        *_, outputs = self.restoration.sample([subject])
+        assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
+        image = outputs[0].images[""][None]
+        return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
+
+    def _read(self, pair: Pair) -> Tensor:
+        if pair.key not in self.files:
+            raise InputError(f"'{self.contender.folder}' has no picture of that name.")
+        return as_tensor(self.files[pair.key])

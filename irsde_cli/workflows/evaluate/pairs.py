@@ -1,0 +1,142 @@
+"""What is measured on: which pairs there are, and their pictures in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from irsde_cli.datasets import get_dataset
+from irsde_cli.datasets.dataset import clean_alone, locate
+from irsde_cli.datasets.pairing import Pair, Pairing, pair_folders
+from irsde_cli.degradations import DegradationConfig
+from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.degradations.free_form_mask import FreeFormMask
+from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.images.holes import cut
+from irsde_cli.workflows.evaluate.options import EvaluateOptions
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a pair's pictures come about: files, damage made of the clean one, or holes by a mask."""
+
+    degradation: Degradation | None
+    masks: Mapping[str, Path] | None
+    seed: int
+    scale: int | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pair in memory; images (1, 3, H, W) in [0, 1], for holes which pixels are known, and whether the clean file has
+    one channel.
+    """
+
+    pair: Pair
+    clean: Tensor
+    degraded: Tensor
+    known: Tensor | None
+    one_channel: bool
+
+
+def load(pair: Pair, index: int, source: Source) -> Loaded:
+    """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
+    picture, degradation = read_picture(pair.clean, pair.clean.name), source.degradation
+    clean = to_tensor(picture)[None]
+    if degradation is None:
+        degraded = as_tensor(pair.degraded)
+        if source.masks is not None:
+            known = _known(pair, degraded, source.masks)
+            return Loaded(pair, clean, cut(degraded, known), known, picture.grey)
+        for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
+            height, width = (size // factor * factor for size in clean.shape[-2:])
+            if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):
+                return Loaded(pair, clean[..., :height, :width], degraded, None, picture.grey)
+        raise InputError(sizes(degraded, clean, source.scale or 1))
+    height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
+    clean = clean[..., :height, :width]
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(source.seed * 1000003 + index)
+
+    holes = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
+    return Loaded(pair, clean, degradation.apply(clean, generator()), holes, picture.grey)
+
+
+def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:
+    """(1, 1, H, W) of booleans: what its mask leaves."""
+    if pair.key not in masks:
+        raise InputError("it has no mask.", hint="Masks have the pictures' names, or are numbered from 0.")
+    mask = as_tensor(masks[pair.key])
+    if mask.shape != degraded.shape:
+        (height, width), (rows, columns) = mask.shape[-2:], degraded.shape[-2:]
+        raise InputError(f"its mask '{masks[pair.key]}' is {width} x {height}, and the picture {columns} x {rows}.")
+    return mask.mean(1, keepdim=True) >= 0.5
+
+
+def as_tensor(path: Path) -> Tensor:
+    """The picture of a file, (1, 3, H, W) in [0, 1]."""
+    return to_tensor(read_picture(path, path.name))[None]
+
+
+def enlarged(loaded: Loaded) -> Tensor:
+    """The degraded picture at the clean one's size: bicubic, as the field's baseline."""
+    if loaded.degraded.shape == loaded.clean.shape:
+        return loaded.degraded
+    size = (loaded.clean.shape[-2], loaded.clean.shape[-1])
+    # With antialias torch uses the field's kernel, a = -1/2; it makes no other difference when enlarging.
+    return F.interpolate(loaded.degraded, size=size, mode="bicubic", antialias=True)
+
+
+def sizes(image: Tensor, clean: Tensor, scale: int) -> str:
+    """Why two pictures cannot be compared, for people."""
+    (height, width), (rows, columns) = image.shape[-2:], clean.shape[-2:]
+    ratio = ""
+    if (columns * height, rows * width) == (width * rows, height * columns) and columns != width:
+        larger = "larger" if columns > width else "smaller"
+        ratio = f", {max(columns, width) / min(columns, width):g} times {larger}"
+    wanted = f"these weights make it {scale} times larger" if scale > 1 else "they should be equal"
+    return f"the clean picture is {columns} x {rows}{ratio}, and the other {width} x {height}; {wanted}."
+
+
+def find_pairs(
+    options: EvaluateOptions,
+) -> tuple[str, Pairing, DegradationConfig | None, int | None, Path | None]:
+    """The task, the pairs, the damage to make, how many pairs a whole data set has, and its folder."""
+    damaged = options.degradation is not None or options.mask is not None
+    if options.dataset is not None:
+        dataset = get_dataset(options.dataset)
+        found = locate(options.dataset, dataset, list(options.roots), alone=damaged)
+        synthetic = None
+        if found.synthetic and options.mask is None:
+            assert dataset.degradation is not None, "such a layout belongs to a set with damage of its own"
+            synthetic = options.degradation or DegradationConfig(*dataset.degradation)
+        elif options.degradation is not None:
+            raise UsageError(
+                f"the data set '{options.dataset}' has degraded pictures of its own.",
+                hint=f"To damage its clean ones: --gt and their folder, in '{found.folder}'.",
+            )
+        return dataset.task, found.pairing, synthetic, dataset.count, found.folder
+    if options.clean is None:
+        raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")
+    if options.degraded is None:
+        if not damaged and any(one.folder is None for one in options.contenders):
+            raise UsageError("--lq is missing.", hint="Or give --degradation or --mask, to damage the clean pictures.")
+        return options.task, clean_alone(options.clean), options.degradation, None, options.clean
+    pairing = pair_folders(options.clean, options.degraded, options.pairs)
+    return options.task, pairing, None, None, options.clean
+
+
+def nothing(pairing: Pairing) -> UsageError:
+    """The error for folders that hold no pair."""
+    sides = [("clean", pairing.clean_alone), ("degraded", pairing.degraded_alone)]
+    files = " and ".join(
+        f"{len(paths)} {side} pictures" + (f" like '{paths[0].name}'" if paths else "") for side, paths in sides
+    )
+    return UsageError(
+        f"there are no pairs to measure: {files}.", hint="Names must agree but for the suffix; else see --pairs."
+    )

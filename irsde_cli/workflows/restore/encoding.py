@@ -1,0 +1,55 @@
+"""What a run made of a picture, as files."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from irsde_cli.engine.restoration import Output
+from irsde_cli.images import (
+    encode_picture,
+    with_restored,
+)
+from irsde_cli.workflows.restore.loading import Loaded, format_of
+from irsde_cli.workflows.restore.options import Options, beside, film
+
+
+def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
+    """The files of a picture; for a pipe, the restored picture as bytes."""
+    item, picture = loaded.item, replace(loaded.picture, warnings=())
+    files: list[tuple[Path, bytes]] = []
+    data: bytes | None = None
+    for suffix in list(output.images):
+        restored = with_restored(picture, output.images.pop(suffix))
+        if loaded.mask is not None and suffix != ".spread":
+            np.copyto(restored.pixels, picture.pixels, where=loaded.mask.numpy()[..., None])
+        data = encode_picture(
+            restored,
+            format=format_of(item, options),
+            quality=options.quality,
+            metadata=options.metadata,
+            depth=options.depth,
+        )
+        if item.output is not None:
+            files.append((Path(beside(item.output, suffix)), data))
+        elif not suffix:
+            return [], data
+    if item.output is not None and output.states:
+        files.append((Path(film(options, item.output)), _film(output.states, options.trajectory_format)))
+    return files, None
+
+
+def _film(states: Sequence[Tensor], kind: str) -> bytes:
+    """The states beside one another, or after one another."""
+    import imageio.v3 as imageio
+
+    frames = [np.ascontiguousarray(state.permute(1, 2, 0).numpy()) for state in states]
+    buffer = io.BytesIO()
+    if kind == "strip":
+        imageio.imwrite(buffer, np.concatenate(frames, axis=1), extension=".png")
+    else:
+        imageio.imwrite(buffer, np.stack(frames), extension=".gif", duration=400, loop=0)
+    return buffer.getvalue()

@@ -1,0 +1,133 @@
+"""Pictures and their masks, from files into memory."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from irsde_cli.errors import InputError
+from irsde_cli.images import (
+    SUFFIXES,
+    Picture,
+    looks_like_picture,
+    output_format,
+    read_picture,
+    to_tensor,
+)
+from irsde_cli.images.holes import cut
+from irsde_cli.storage.journal import Identity
+from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A picture of a file, with what is recorded of it; a `Subject`."""
+
+    item: Item
+    picture: Picture
+    before: Identity
+    mask: Tensor | None
+    settings: str
+    since: float
+
+    @property
+    def name(self) -> str:
+        return self.item.name
+
+    @property
+    def key(self) -> bytes:
+        return self.item.key
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.size
+
+    @property
+    def flat(self) -> bool:
+        return int(self.picture.pixels.max()) == int(self.picture.pixels.min())
+
+    def degraded(self) -> Tensor:
+        image = to_tensor(self.picture)
+        return image if self.mask is None else cut(image, self.mask)
+
+
+def load(item: Item, options: Options, settings: str) -> Loaded:
+    """The picture of an item, with its mask; `settings` is the short name of those of the run.
+
+    Raises:
+        InputError: it cannot be read, or cannot be written as asked, or has no mask that fits.
+    """
+    since = time.monotonic()
+    source = item.data if item.source is None else item.source
+    assert source is not None, "an item is a file or data"
+    try:
+        before = Identity(len(source), 0) if isinstance(source, bytes) else Identity.of(source.stat())
+        picture = read_picture(
+            source,
+            item.name,
+            limits=options.limits,
+            allow_truncated=options.allow_truncated,
+            strict=options.strict,
+            depth=options.depth,
+        )
+        if isinstance(source, Path) and Identity.of(source.stat()) != before:
+            raise InputError(f"'{item.name}' changed while it was read.", hint="Run again when it is complete.")
+    except OSError as error:
+        raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
+    output_format(picture, format_of(item, options), metadata=options.metadata, depth=options.depth)
+    wanted = with_mask(settings, item, options)
+    mask = None if options.mask is None else _mask(mask_path(options.mask, item), item, picture, options)
+    return Loaded(item, picture, before, mask, wanted, since)
+
+
+def loaded_images(plan: Plan) -> Iterator[tuple[bytes, Tensor]]:
+    """The pictures of a plan as the network gets them, (3, H, W), by key; those that cannot be read are left out."""
+    for item in plan.items():
+        try:
+            loaded = load(item, plan.options, "")
+        except InputError:
+            continue
+        yield loaded.key, loaded.degraded()
+
+
+def format_of(item: Item, options: Options) -> str | None:
+    """The format to write: as asked; a single output file's own; else the input's."""
+    if options.format is not None or item.output is None or options.outputs is None:
+        return options.format
+    named = looks_like_picture(Path(options.outputs)) and item.output == Path(options.outputs)
+    if named or item.source is None:
+        return SUFFIXES[item.output.suffix.lower()]
+    return None
+
+
+def mask_path(place: Path, item: Item) -> Path:
+    """The mask of a picture: the file, or the one of its path and stem in the folder."""
+    if not place.is_dir():
+        return place
+    inner = place / Path(item.name).with_suffix("")
+    found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
+    return next((path for path in found if path.is_file()), place / item.name)
+
+
+def with_mask(settings: str, item: Item, options: Options) -> str:
+    """The settings of one picture: those of the run, and the mask as far as it is known without reading it."""
+    if options.mask is None:
+        return settings
+    try:
+        mask = Identity.of(mask_path(options.mask, item).stat())
+    except OSError:
+        return settings
+    return f"{settings}-{mask.size:x}-{mask.mtime_ns:x}"
+
+
+def _mask(path: Path, item: Item, picture: Picture, options: Options) -> Tensor:
+    """(H, W) of booleans: what is known."""
+    mask = read_picture(path, str(path), limits=options.limits, depth=8)
+    if mask.size != picture.size:
+        (height, width), (rows, columns) = mask.size, picture.size
+        raise InputError(f"the mask '{path}' is {width} x {height}, but '{item.name}' is {columns} x {rows}.")
+    return to_tensor(mask).mean(0) >= 0.5

@@ -1,0 +1,196 @@
+"""Reading and writing beside the sampler; one bad picture never stops the rest."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from irsde_cli.engine.memory import TooLargeError
+from irsde_cli.engine.restoration import Restoration, StoppedError, explained, padded
+from irsde_cli.engine.settings import Step
+from irsde_cli.errors import InputError, IrsdeError, MachineError
+from irsde_cli.storage.files import write_whole
+from irsde_cli.storage.journal import Identity, Journal
+from irsde_cli.workflows.restore.encoding import encode
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Seen, Skipped, Warned
+from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.loading import Loaded, load
+from irsde_cli.workflows.restore.plan import Plan, same_file
+from irsde_cli.workflows.restore.resume import check_free, up_to_date
+
+READ_AHEAD = 3
+PIXELS_AHEAD = 64_000_000
+HOPELESS = 3
+
+
+class Pipeline:
+    """Readers and writers beside the sampler, each a bounded number of pictures ahead or behind."""
+
+    def __init__(
+        self,
+        restoration: Restoration,
+        plan: Plan,
+        journal: Journal | None,
+        settings: str,
+        readers: ThreadPoolExecutor,
+        writers: ThreadPoolExecutor,
+    ) -> None:
+        self.restoration = restoration
+        self.options = plan.options
+        self.plan = plan
+        self.journal = journal
+        self.settings = settings
+        self.readers = readers
+        self.writers = writers
+        self.items = plan.items()
+        self.reading: deque[tuple[Item, Future[Loaded]]] = deque()
+        self.ready: list[Loaded] = []
+        self.writing: deque[tuple[Loaded, int, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.usual_pixels = 0
+        self.succeeded = 0
+        self.without_memory = 0
+        self.swept: set[Path] = set()
+
+    def run(self) -> Iterator[Event]:
+        try:
+            while not self.restoration.stopped():
+                yield from self._read()
+                if not self.ready:
+                    break
+                yield from self._restore(self._next_batch())
+                yield from self._written(at_most=2)
+        except StoppedError:
+            pass
+        finally:
+            for _, future in self.reading:
+                future.cancel()
+        yield from self._written(at_most=0)
+        if self.without_memory and not self.succeeded:
+            raise self._too_small()
+
+    def _too_small(self) -> MachineError:
+        return MachineError("there is not enough memory for any of the pictures.", hint="Try --device cpu.")
+
+    def _read(self) -> Iterator[Event]:
+        """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
+        window = self.restoration.look_ahead
+        while True:
+            while len(self.reading) < READ_AHEAD + window and self._light():
+                item = next(self.items, None)
+                if item is None:
+                    break
+                try:
+                    if self.journal is not None and up_to_date(item, self.journal, self.settings, self.options):
+                        yield Skipped(item.name, item.output)
+                        continue
+                except InputError as error:
+                    yield self._failure(item, error)
+                    continue
+                self.reading.append((item, self.readers.submit(load, item, self.options, self.settings)))
+            if not self.reading or len(self.ready) >= window:
+                return
+            item, future = self.reading.popleft()
+            try:
+                with explained():
+                    loaded = future.result()
+            except InputError as error:
+                yield self._failure(item, error)
+                continue
+            for message in loaded.picture.warnings:
+                yield Warned(item.name, message)
+            self.usual_pixels = _pixels(loaded)
+            self.ready.append(loaded)
+
+    def _light(self) -> bool:
+        """Whether the decoded pictures that wait leave room for more; the next are taken to be as large as the last."""
+        if self.reading and not self.usual_pixels:
+            return False
+        return sum(map(_pixels, self.ready)) + len(self.reading) * self.usual_pixels < PIXELS_AHEAD
+
+    def _next_batch(self) -> list[Loaded]:
+        """The first picture that is ready, with others that may share its canvas."""
+        first, restorer = self.ready[0], self.restoration.restorer
+
+        def canvas(loaded: Loaded) -> tuple[int, int]:
+            return padded(loaded.size, restorer.multiple) if restorer.ragged else loaded.size
+
+        alike = [loaded for loaded in self.ready if canvas(loaded) == canvas(first)]
+        batch = alike[: self.restoration.batch_size(first)]
+        self.ready = [loaded for loaded in self.ready if all(loaded is not chosen for chosen in batch)]
+        return batch
+
+    def _restore(self, batch: list[Loaded]) -> Iterator[Event]:
+        try:
+            with explained():
+                for event in self.restoration.sample(batch):
+                    if isinstance(event, Step):
+                        yield event
+                        continue
+                    for loaded, output in zip(batch, event, strict=True):
+                        if output.seen:
+                            yield Seen(loaded.name, output.seen)
+                        encoding = self.writers.submit(encode, loaded, output, self.options)
+                        self.writing.append((loaded, output.tile, encoding))
+        except InputError as error:
+            if len(batch) > 1:  # find out which of them it was
+                for loaded in batch:
+                    yield from self._restore([loaded])
+                return
+            self.without_memory += isinstance(error, TooLargeError)
+            yield self._failure(batch[0].item, error)
+            if self.without_memory == HOPELESS and not self.succeeded:
+                raise self._too_small() from None
+
+    def _written(self, at_most: int) -> Iterator[Event]:
+        """Wait until no more than so many pictures are being encoded, and give the others their names."""
+        scale = self.restoration.restorer.scale
+        while len(self.writing) > at_most or sum(_pixels(it[0]) for it in self.writing) * scale**2 > PIXELS_AHEAD:
+            loaded, tile, future = self.writing.popleft()
+            try:
+                with explained():
+                    files, data = future.result()
+                self._keep(loaded, files, tile)
+            except InputError as error:
+                yield self._failure(loaded.item, error)
+                continue
+            self.succeeded += 1
+            extra = tuple(path for path, _ in files[1:])
+            yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
+
+    def _keep(self, loaded: Loaded, files: list[tuple[Path, bytes]], tile: int) -> None:
+        """Write the files of one picture, the restored one last: it says that all are there."""
+        item, journal, folder = loaded.item, self.journal, self.plan.folder
+        if journal is None or folder is None:
+            return
+        for path, data in reversed(files):
+            if path.parent not in self.swept:
+                journal.sweep(path.parent)
+                self.swept.add(path.parent)
+            relative = path.relative_to(folder).as_posix()
+            if not self.options.in_place and item.source is not None and same_file(item.source, path):
+                raise InputError(f"'{path}' is the input itself, under another name.")
+            check_free(path, relative, item.name, journal, self.options)
+
+            def pending(status: os.stat_result, relative: str = relative) -> None:
+                journal.pending(item.name, loaded.before, relative, Identity.of(status), loaded.settings)
+
+            status = write_whole(path, data, journal.owner, pending)
+            seconds = time.monotonic() - loaded.since
+            journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds, tile)
+
+    def _failure(self, item: Item, error: IrsdeError) -> Failed:
+        if self.journal is not None:
+            self.journal.failed(item.name, error.message)
+        if self.options.fail_fast:
+            self.items = iter(())
+            self.ready = []
+            for _, future in self.reading:
+                future.cancel()
+            self.reading.clear()
+        return Failed(item.name, error.message, error.hint)
+
+
+def _pixels(loaded: Loaded) -> int:
+    return loaded.size[0] * loaded.size[1]

@@ -1,0 +1,154 @@
+"""What has been done already: the record of a run, and what it leaves to do."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import torch
+
+from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.errors import InputError
+from irsde_cli.randomness import GENERATOR
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.files import is_there
+from irsde_cli.storage.journal import Entry, Identity, Journal
+from irsde_cli.version import __version__
+from irsde_cli.workflows.restore.events import Event, Failed, Intended, Planned, Skipped
+from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.loading import with_mask
+from irsde_cli.workflows.restore.options import Options, companions
+from irsde_cli.workflows.restore.plan import Plan
+
+
+def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
+    """All that decides the pixels of an output: what the manifest records and resuming compares."""
+    options = plan.options
+    return {
+        "version": __version__,
+        "weights": checkpoint.sha256,
+        "task": options.task,
+        "sampler": sampling.sampler,
+        "steps": sampling.steps,
+        "nodes": sampling.nodes,
+        "eta": sampling.eta,
+        "noise_level": sampling.noise_level,
+        "seed": options.seed,
+        "generator": GENERATOR,
+        "precision": str(dtype or torch.float32).removeprefix("torch."),
+        "format": options.format,
+        "quality": options.quality,
+        "depth": options.depth,
+        "metadata": options.metadata,
+        "allow_truncated": options.allow_truncated,
+        "samples": options.samples,
+        "estimate": options.estimate,
+        "spread": options.spread,
+        "trajectory": [options.trajectory, options.trajectory_format] if options.trajectory else None,
+    }
+
+
+def preview(plan: Plan, settings: str) -> Iterator[Event]:
+    """What `restore` would do, without doing it."""
+    yield Planned(plan.count)
+    journal = None if plan.folder is None else Journal(plan.folder, plan.label)
+    if journal is not None:
+        journal.load()
+    for item in plan.items():
+        try:
+            done = up_to_date(item, journal, settings, plan.options)
+            action: Literal["restore", "skip"] = "skip" if done else "restore"
+            yield Intended(item.name, item.output, action)
+        except InputError as error:
+            yield Intended(item.name, item.output, "fail", error.message)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A picture that is to be restored by another process, with what the manifests say of its outputs."""
+
+    item: Item
+    entries: dict[str, Entry]
+
+
+def outstanding(items: Iterable[Item], plan: Plan, journal: Journal, settings: str) -> Iterator[Work | Event]:
+    """What of the pictures has to be done; what is up to date or cannot be done is said at once."""
+    for item in items:
+        try:
+            if up_to_date(item, journal, settings, plan.options):
+                yield Skipped(item.name, item.output)
+                continue
+        except InputError as error:
+            journal.failed(item.name, error.message)
+            yield Failed(item.name, error.message, error.hint)
+            continue
+        relative = PurePosixPath(item.relative)
+        yield Work(item, journal.entries(map(str, (relative, *companions(plan.options, relative)))))
+
+
+def up_to_date(item: Item, journal: Journal | None, settings: str, options: Options) -> bool:
+    """Whether the manifest says that this input with these settings gave the output that is there.
+
+    Raises:
+        InputError: the item cannot be opened, or its output is there and nobody knows from what.
+    """
+    if item.fault:
+        raise InputError(f"'{item.name}' {item.fault}.")
+    if journal is None or item.output is None:
+        return False
+    wanted = with_mask(settings, item, options)
+    if options.in_place:
+        return _replaced(item, journal, wanted, options)
+    if _is_made(item, journal, item.output, item.relative, wanted):
+        relative = PurePosixPath(item.relative)
+        extra = companions(options, relative)
+        if all(_is_made(item, journal, item.output.with_name(path.name), str(path), wanted) for path in extra):
+            return True
+    check_free(item.output, item.relative, item.name, journal, options)
+    return False
+
+
+def _is_made(item: Item, journal: Journal, output: Path, relative: str, settings: str) -> bool:
+    """Whether a done line says that this output is there and was made from the input as it is, with these settings."""
+    entry = journal.entry(relative)
+    if entry is None or entry.pending or not entry.has(settings) or item.source is None:
+        return False
+    try:
+        return Identity.of(item.source.stat()) == entry.before and output.stat().st_size == entry.made.size
+    except OSError:
+        return False
+
+
+def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> bool:
+    """Whether the input already is a result: its original is gone, and it must not be restored once more.
+
+    A pending line is enough where the file is the one that it announced: the run was killed right after the rename.
+
+    Raises:
+        InputError: the input is a link, or the result of other settings.
+    """
+    assert item.source is not None, "no pipe is restored in place"
+    if item.source.is_symlink():
+        raise InputError(f"'{item.name}' is a link, which --in-place would replace.", hint="Name the file itself.")
+    entry = journal.entry(item.relative)
+    try:
+        result = entry is not None and Identity.of(item.source.stat()) == entry.made
+    except OSError:
+        return False
+    if result and entry is not None and not entry.has(settings) and not options.overwrite:
+        raise InputError(
+            f"'{item.name}' was already restored in place, with other settings.",
+            hint="--overwrite restores the result.",
+        )
+    return result and entry is not None and entry.has(settings)
+
+
+def check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
+    """An output may be written if it is not there, if it came from the same input, or if it may be overwritten."""
+    if options.overwrite or options.in_place or not is_there(path):
+        return
+    entry = journal.entry(relative)
+    if entry is None or not entry.came_from(source):
+        raise InputError(
+            f"'{path}' exists, and this folder's manifest does not say from what.", hint="Give --overwrite."
+        )

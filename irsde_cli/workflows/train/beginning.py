@@ -1,0 +1,101 @@
+"""What a run begins with: its pictures and its weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from irsde_cli import checkpoint
+from irsde_cli.conversions.official import SUFFIXES, read_state
+from irsde_cli.datasets.pairing import find_pair_folders
+from irsde_cli.degradations import build_degradation
+from irsde_cli.errors import UsageError, WeightsError
+from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.data import Source, load_clean, load_pairs
+from irsde_cli.training.trainer import Trainer
+from irsde_cli.weights import find_weights
+from irsde_cli.workflows.train.options import RunConfig
+
+
+def find_source(
+    folder: Path,
+    config: TrainConfig,
+    run: RunConfig,
+    device: torch.device,
+    paired: bool,
+    skip_bad: Callable[[str], None] | None,
+) -> Source:
+    """The pictures of a folder: pairs where nothing degrades them, clean ones where something does."""
+    folders = find_pair_folders(folder)
+    if paired:
+        if folders is None:
+            raise UsageError(
+                f"'{folder}' has no folders of pairs, and these settings degrade nothing themselves.",
+                hint="Put clean pictures into GT/ and degraded ones into LQ/, or give --degradation a name.",
+            )
+        scale = config.model.get("scale", 1)
+        return load_pairs(*folders, template=run.pairs, crop=config.crop, scale=scale, device=device, skip_bad=skip_bad)
+    if folders is not None:
+        raise UsageError(
+            f"'{folder}' holds pairs, but these settings degrade clean pictures themselves.",
+            hint=f"Give --degradation none to learn from the pairs, or name '{folders[0]}' instead.",
+        )
+    assert config.degradation is not None, "not paired"
+    degradation = build_degradation(config.degradation)
+    scale = config.model.get("scale", 1)
+    if degradation.scale != scale:
+        raise UsageError(
+            f"the degradation '{config.degradation.name}' makes pictures {degradation.scale} times smaller, but the "
+            f"model enlarges {scale} times."
+        )
+    return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad)
+
+
+def begin(trainer: Trainer, run: RunConfig) -> None:
+    """Fresh weights, or those of a checkpoint."""
+    if run.init is None:
+        if trainer.config.system == "latent":
+            raise UsageError(
+                "a latent system learns in the latents of an autoencoder that was trained before.",
+                hint="Train one with --preset latent-unet-dehaze, and give it here with --init.",
+            )
+        if trainer.config.system == "flux-ir":
+            raise UsageError(
+                "FLUX's ControlNet learns to steer a transformer that was trained before.",
+                hint="docs/flux.md says how its weights become a checkpoint for --init.",
+            )
+        return
+    path = Path(run.init)
+    expected = trainer.system.state_dict()
+    if path.suffix in SUFFIXES:
+        bare = read_state(path)
+        part = "network" if any(name.startswith("network.") for name in expected) else "autoencoder"
+        if "latent_conv.weight" in bare:
+            part = "autoencoder"
+        tensors = {f"{part}.{name}": tensor for name, tensor in bare.items()}
+    else:
+        path = find_weights(run.init, "").path
+        tensors = checkpoint.load(path).restorer.state_dict()
+    _check_init(path, expected, tensors)
+    trainer.start_from(tensors)
+
+
+def _check_init(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Every part that the file has a tensor of must be whole and fit; other parts keep their fresh weights."""
+    parts = {name.split(".")[0] for name in found} & {name.split(".")[0] for name in expected}
+    wanted = {name: tensor for name, tensor in expected.items() if name.split(".")[0] in parts}
+    hint = "The network of the settings must be the one that the file was trained with."
+    if not parts:
+        raise WeightsError(f"'{path}' has nothing that this system could begin with.", hint=hint)
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise WeightsError(f"'{path}' lacks '{name}', which these settings ask for.", hint=hint)
+        if found[name].shape != tensor.shape:
+            shapes = f"{list(found[name].shape)}, these settings ask for {list(tensor.shape)}"
+            raise WeightsError(f"'{path}': '{name}' has shape {shapes}.", hint=hint)
+    for name in found:
+        if name.split(".")[0] in parts and name not in wanted:
+            raise WeightsError(f"'{path}' holds '{name}', which these settings do not know.", hint=hint)
+    if "network" not in parts and "autoencoder" not in parts:
+        raise WeightsError(f"'{path}' has nothing that this system could begin with.", hint=hint)
