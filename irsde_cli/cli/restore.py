@@ -338,7 +338,7 @@ def restore(
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.storage.journal import settings_id
     from irsde_cli.workflows.restore.cluster import Cluster
-    from irsde_cli.workflows.restore.events import Done, Failed, Intended, Seen, Skipped, Warned
+    from irsde_cli.workflows.restore.events import Done, Failed, Intended, Planned, Seen, Skipped, Warned
     from irsde_cli.workflows.restore.pool import Pool, Setup, places
     from irsde_cli.workflows.restore.resume import describe, preview
     from irsde_cli.workflows.restore.run import run
@@ -401,6 +401,11 @@ def restore(
                 note = "restored by an earlier run" if isinstance(event, Skipped) else ""
                 page.read(event.name, partial(_before_and_after, asked, event.name, event.output), note)
             match event:
+                case Planned() if not quiet:
+                    unsaid = event.left_out.losses if strict else []
+                    for phrase in event.left_out.phrases:
+                        if phrase not in unsaid:
+                            shown.note(f"{printable(inputs)}: {phrase}.")
                 case Done(data=bytes() as picture):
                     sys.stdout.buffer.write(picture)
                     sys.stdout.buffer.flush()

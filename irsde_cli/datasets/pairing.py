@@ -35,12 +35,10 @@ def pictures_of(folder: Path) -> dict[str, Path]:
     Raises:
         UsageError: the folder is missing, or two files have one key.
     """
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: '{folder}'.")
-    files: dict[str, Path] = {}
-    from irsde_cli.images import looks_like_picture  # numpy and Pillow, which listing data sets does without
+    from irsde_cli.datasets.discovery import pictures_below  # numpy and Pillow, which listing data sets does without
 
-    for path in sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file()):
+    files: dict[str, Path] = {}
+    for path in pictures_below(folder):
         key = path.relative_to(folder).with_suffix("").as_posix()
         if key in files:
             raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
@@ -65,7 +63,11 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_te
     for text in (template, clean_template):
         if text.count("{stem}") != 1:
             raise UsageError(f"the pair template '{text}' must hold {{stem}} once.", hint='For example "{stem}x4".')
-    clean_files, degraded_files = _unwrapped(pictures_of(clean), clean_template), pictures_of(degraded)
+    found = pictures_of(clean)
+    clean_files, degraded_files = (
+        _unwrapped(found, clean_template),
+        found if clean == degraded else pictures_of(degraded),
+    )
     if clean == degraded and (template, clean_template) != ("{stem}", "{stem}"):
         of_clean = set(clean_files.values())
         degraded_files = {key: path for key, path in degraded_files.items() if path not in of_clean}

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from irsde_cli.datasets.discovery import pictures_below
 from irsde_cli.datasets.pairing import pair_folders
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import looks_like_picture, read_picture, to_tensor
+from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.runtime import free_memory
 
 NAMED_FAULTS = 10
@@ -160,9 +161,7 @@ def load_clean(
         UsageError: there are no pictures.
         InputError: some cannot be used; the first of them are named, all at once.
     """
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: '{folder}'.")
-    paths = sorted(path for path in folder.rglob("*") if looks_like_picture(path) and path.is_file())
+    paths = pictures_below(folder)
 
     def load(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
         pictures = Pictures(

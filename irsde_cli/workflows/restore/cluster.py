@@ -31,9 +31,9 @@ from irsde_cli.engine.memory import MEMORY_SHARE
 from irsde_cli.engine.restoration import Restoration, StoppedError
 from irsde_cli.errors import IrsdeError, MachineError
 from irsde_cli.storage.journal import Journal, WorkerJournal, worker
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned
+from irsde_cli.workflows.restore.events import Done, Event, Failed
 from irsde_cli.workflows.restore.items import Item
-from irsde_cli.workflows.restore.plan import Plan
+from irsde_cli.workflows.restore.plan import Plan, begun
 from irsde_cli.workflows.restore.pool import POLL, Setup
 from irsde_cli.workflows.restore.resume import Work, outstanding
 from irsde_cli.workflows.restore.run import restored
@@ -94,7 +94,7 @@ class Cluster:
             MachineError: as for one process, or there is no such cluster, or its actors do not stay alive.
         """
         assert self._plan.folder is not None, "a cluster writes to a folder"
-        yield Planned(self._plan.count)
+        yield from begun(self._plan)
         with Journal(self._plan.folder, self._plan.label) as journal:
             journal.run(self._settings)
             try:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from irsde_cli.datasets.discovery import LeftOut
 from irsde_cli.engine.settings import Step
 
 
 @dataclass(frozen=True)
 class Planned:
-    """How many pictures there are before any is opened."""
+    """How many pictures there are before any is opened, and what was left out."""
 
     count: int
+    left_out: LeftOut
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import stat
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from irsde_cli.datasets.discovery import LeftOut, split_name, walk, why_no_file
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES, suffix_for
 
 MOST_DIGITS = 40
-_FILE, _FOLDER, _OTHER = b"\0f", b"\0d", b"\0o"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Naming:
 
     def name(self, source: str) -> str:
         """The output's name for an input's."""
-        stem, extension = _split(source)
+        stem, extension = split_name(source)
         if self.format is not None and SUFFIXES.get(extension.lower()) != self.format:
             if self.rename and extension:
                 stem += f"_{extension[1:]}"
@@ -95,69 +94,12 @@ class Naming:
         return f"{stem}{self.suffix}{extension}"
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Stem and suffix, as pathlib takes them, at a tenth of its time."""
-    dot = name.rfind(".")
-    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
-
-
-def in_folder(folder: Path, output: Path, naming: Naming, *, recursive: bool) -> Iterator[Item]:
-    """The pictures of a folder in a fixed order; links to folders are not followed, and nothing is opened."""
-    try:
-        names = _names(folder, recursive=recursive)
-    except OSError as error:
-        raise UsageError(f"cannot list '{folder}': {error.strerror}.") from None
-    yield from _below("", names, folder, output, naming, recursive=recursive)
-
-
-def _names(folder: Path, *, recursive: bool) -> list[bytes]:
-    """What is of interest in a folder, in order, each name with a NUL and its kind.
-
-    Not the entries themselves: a million of them take half a gigabyte. The kind comes with the name, from the folder;
-    only links and devices have to be asked for more.
-    """
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if not recursive or entry.name == ".irsde":
-                    continue
-                kind = _FOLDER
-            elif _split(entry.name)[1].lower() not in SUFFIXES or entry.name.startswith(".irsde-"):
-                continue
-            else:
-                kind = _FILE if entry.is_file(follow_symlinks=False) else _OTHER
-            found.append(os.fsencode(entry.name) + kind)
-    found.sort()
-    return found
-
-
-def _below(
-    prefix: str, names: Sequence[bytes], root: Path, output: Path, naming: Naming, *, recursive: bool
+def in_folder(
+    folder: Path, output: Path, naming: Naming, *, recursive: bool, left_out: LeftOut | None = None
 ) -> Iterator[Item]:
-    for raw in names:
-        name, kind = prefix + os.fsdecode(raw[:-2]), raw[-2:]
-        if kind == _FOLDER:
-            path = root / name
-            try:
-                inner = _names(path, recursive=recursive)
-            except OSError as error:
-                yield _item(name, root, output, naming, fault=f"cannot be listed: {error.strerror}")
-                continue
-            yield from _below(f"{name}/", inner, root, output, naming, recursive=recursive)
-        else:
-            yield _item(name, root, output, naming, fault=_fault(root / name) if kind == _OTHER else "")
-
-
-def _fault(path: Path) -> str:
-    """Why a name cannot be opened as a file: broken links, and what would wait for ever or is a device."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}"
-    if stat.S_ISDIR(mode):
-        return "is a link to a folder"
-    return "" if stat.S_ISREG(mode) else "is no regular file"
+    """The pictures of a folder in a fixed order; see `irsde_cli.datasets.discovery.walk`."""
+    for name, fault in walk(folder, recursive=recursive, left_out=left_out):
+        yield _item(name, folder, output, naming, fault=fault)
 
 
 def _item(name: str, root: Path, output: Path, naming: Naming, fault: str = "") -> Item:
@@ -171,12 +113,12 @@ def from_list(paths: Sequence[str], root: Path, output: Path, naming: Naming) ->
     for text in paths:
         path = Path(text) if Path(text).is_absolute() else root / text
         base = root if path.is_relative_to(root) and ".." not in path.parts else path.parent
-        yield _item(path.relative_to(base).as_posix(), base, output, naming, fault=_fault(path))
+        yield _item(path.relative_to(base).as_posix(), base, output, naming, fault=why_no_file(path))
 
 
 def single(source: Path, output: Path | None, relative: str) -> Item:
     """One file."""
-    return Item(source.name, os.fsencode(source.name), source, output, relative, fault=_fault(source))
+    return Item(source.name, os.fsencode(source.name), source, output, relative, fault=why_no_file(source))
 
 
 def piped(data: bytes, output: Path | None, relative: str) -> Item:

@@ -95,13 +95,13 @@ def loaded_images(plan: Plan) -> Iterator[tuple[bytes, Tensor]]:
 
 
 def format_of(item: Item, options: Options) -> str | None:
-    """The format to write: as asked; a single output file's own; else the input's."""
-    if options.format is not None or item.output is None or options.outputs is None:
+    """The format to write: a single output file's own; else as asked, or the input's."""
+    if item.output is None or options.outputs is None:
         return options.format
     named = looks_like_picture(Path(options.outputs)) and item.output == Path(options.outputs)
-    if named or item.source is None:
+    if named or (options.format is None and item.source is None):
         return SUFFIXES[item.output.suffix.lower()]
-    return None
+    return options.format
 
 
 def mask_path(place: Path, item: Item) -> Path:

@@ -1,15 +1,18 @@
 """What a run of `irsde restore` will touch, known before torch is loaded."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from irsde_cli.errors import UsageError
+from irsde_cli.datasets.discovery import PICTURES, LeftOut, suffix_of
+from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture
 from irsde_cli.storage.files import refusal
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows.restore import items as planning
+from irsde_cli.workflows.restore.events import Event, Failed, Planned
 from irsde_cli.workflows.restore.items import Item, Names, Naming
 from irsde_cli.workflows.restore.options import Options, companions
 
@@ -18,7 +21,8 @@ from irsde_cli.workflows.restore.options import Options, companions
 class Plan:
     """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
 
-    `label` is that of the shard or worker, for the names of its manifest, its lock and its temporary files.
+    `left_out` counts what lay beside them. `label` is that of the shard or worker, for the names of its manifest, its
+    lock and its temporary files.
     """
 
     options: Options
@@ -26,6 +30,14 @@ class Plan:
     items: Callable[[], Iterator[Item]]
     count: int
     label: str = ""
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+def begun(plan: Plan) -> Iterator[Event]:
+    """What each run says first; what was left out is a failure where no warning is allowed."""
+    yield Planned(plan.count, plan.left_out)
+    if plan.options.strict:
+        yield from (Failed(plan.options.inputs, f"{loss}.") for loss in plan.left_out.losses)
 
 
 def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
@@ -35,6 +47,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
 
     Raises:
         UsageError: inputs and outputs cannot be as asked.
+        InputError: what is left out is a failure, and the first failure ends the run.
         MachineError: the output folder cannot be written.
     """
     task = get_task(options.task)
@@ -62,7 +75,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     names = Names(folds_case=folder is not None and touch and _probe(folder))
 
     def items() -> Iterator[Item]:
-        chosen = (item for item in make() if options.shard is None or options.shard.holds(item.key))
+        chosen = (item for item in make(None) if options.shard is None or options.shard.holds(item.key))
         for index, item in enumerate(chosen):
             if options.limit is not None and index >= options.limit:
                 return
@@ -74,23 +87,26 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         beside_it = () if alone else companions(options, PurePosixPath(item.relative))
         return [item.relative, *map(str, beside_it)]
 
+    left_out = LeftOut()
     count = listed = 0
-    for item in make():  # every shard looks at all names, so that they agree
+    for item in make(left_out):  # every shard looks at all names, so that they agree
         listed += 1
         count += options.shard is None or options.shard.holds(item.key)
         names.take(taken(item))
-    names.check((item, taken(item)) for item in make())
+    names.check((item, taken(item)) for item in make(None))
     count = min(count, options.limit or count)
     if listed == 0:
-        deeper = "" if options.recursive else " Its subfolders are read with -r."
-        raise UsageError(f"no pictures in '{options.inputs}'.{deeper}", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
-    return Plan(options, folder, items, count, options.shard.label if options.shard else "")
+        others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
+        raise UsageError(f"no pictures in '{options.inputs}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+    if options.strict and options.fail_fast and left_out.losses:
+        raise InputError(f"'{options.inputs}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
+    return Plan(options, folder, items, count, options.shard.label if options.shard else "", left_out)
 
 
 def _places(
     options: Options, naming: Naming, stdin: Callable[[], bytes]
-) -> tuple[Path | None, Callable[[], Iterator[Item]]]:
-    """The output folder, if any, and what lists the items."""
+) -> tuple[Path | None, Callable[[LeftOut | None], Iterator[Item]]]:
+    """The output folder, if any, and what lists the items and counts what it leaves out."""
     source, target = options.inputs, options.outputs
     if options.in_place:
         if source == "-" or target is not None:
@@ -101,11 +117,15 @@ def _places(
     if target is None:
         raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
     to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    if target != "-" and not to_file:
+        _check_kind(target, one=not Path(source).is_dir() and options.listed is None)
+    if to_file and naming.format not in (None, SUFFIXES[suffix_of(Path(target).name)]):
+        raise UsageError(f"--format {options.format} is not the format of '{target}'.", hint="Leave --format out.")
     folder = None if target == "-" else Path(target).parent if to_file else Path(target)
     if source == "-":
         output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
         item = planning.piped(stdin(), output, output.name if output else "-")
-        return folder, lambda: iter([item])
+        return folder, lambda left_out: iter([item])
     path = Path(source)
     if not path.exists() and not path.is_symlink():
         raise UsageError(f"no such file or folder: '{source}'.")
@@ -117,14 +137,32 @@ def _places(
         place = folder
         listed = options.listed
         if listed is not None:
-            return folder, lambda: planning.from_list(listed, path, place, naming)
-        return folder, lambda: planning.in_folder(path, place, naming, recursive=options.recursive)
+            return folder, lambda left_out: planning.from_list(listed, path, place, naming)
+        return folder, lambda left_out: planning.in_folder(
+            path, place, naming, recursive=options.recursive, left_out=left_out
+        )
     if folder is None:
-        return None, lambda: iter([planning.single(path, None, "-")])
+        return None, lambda left_out: iter([planning.single(path, None, "-")])
     output = path if options.in_place else Path(target) if to_file else folder / naming.name(path.name)
     if not options.in_place and same_file(path, output):
         raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
-    return folder, lambda: iter([planning.single(path, output, output.name)])
+    return folder, lambda left_out: iter([planning.single(path, output, output.name)])
+
+
+def _check_kind(target: str, *, one: bool) -> None:
+    """An OUTPUT that is called like a file of a kind that is not written would become a folder of that name.
+
+    For one picture a short suffix of any kind counts, as in `result.pgn`; a folder that is there or ends with a slash
+    is one.
+    """
+    if target.endswith(("/", os.sep)) or Path(target).is_dir():
+        return
+    suffix = suffix_of(Path(target).name)
+    if suffix in PICTURES or (one and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", suffix)):
+        raise UsageError(
+            f"cannot write '{target}': '{suffix}' is no kind that is written.",
+            hint=f"Written are {', '.join(sorted(SUFFIXES))}; a folder of that name ends with a slash.",
+        )
 
 
 def _check_apart(source: Path, target: Path, *, recursive: bool) -> None:

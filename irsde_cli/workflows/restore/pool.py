@@ -26,11 +26,11 @@ from irsde_cli.engine.memory import MEMORY_SHARE
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 from irsde_cli.storage.journal import Journal, WorkerJournal, settings_id, worker
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned, Skipped
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Skipped
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.pipeline import HOPELESS
-from irsde_cli.workflows.restore.plan import Plan
+from irsde_cli.workflows.restore.plan import Plan, begun
 from irsde_cli.workflows.restore.resume import Work, outstanding
 from irsde_cli.workflows.restore.run import restored
 
@@ -159,7 +159,7 @@ class Pool:
             MachineError: as for one process, or the processes do not stay alive.
         """
         assert self._plan.folder is not None, "several processes write to a folder"
-        yield Planned(self._plan.count)
+        yield from begun(self._plan)
         with Journal(self._plan.folder, self._plan.label) as self._journal:
             self._journal.run(self._settings)
             self._ahead: Iterator[Work | Event] = self._outstanding(self._plan.items())

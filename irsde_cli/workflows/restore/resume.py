@@ -50,7 +50,7 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
 
 def preview(plan: Plan, settings: str) -> Iterator[Event]:
     """What `restore` would do, without doing it."""
-    yield Planned(plan.count)
+    yield Planned(plan.count, plan.left_out)
     journal = None if plan.folder is None else Journal(plan.folder, plan.label)
     if journal is not None:
         journal.load()

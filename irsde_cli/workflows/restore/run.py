@@ -7,9 +7,9 @@ from typing import Any
 
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.storage.journal import Journal, settings_id
-from irsde_cli.workflows.restore.events import Event, Planned
+from irsde_cli.workflows.restore.events import Event
 from irsde_cli.workflows.restore.pipeline import Pipeline
-from irsde_cli.workflows.restore.plan import Plan
+from irsde_cli.workflows.restore.plan import Plan, begun
 from irsde_cli.workflows.restore.resume import describe
 
 
@@ -20,7 +20,7 @@ def run(restoration: Restoration, plan: Plan) -> Iterator[Event]:
         MachineError: the disk is full, the folder is locked, or not one picture fits into memory.
     """
     settings = describe(plan, restoration.checkpoint, restoration.sampling, restoration.dtype)
-    yield Planned(plan.count)
+    yield from begun(plan)
     with _journal(plan) as journal:
         if journal is not None:
             journal.run(settings)
