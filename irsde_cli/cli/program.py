@@ -1,5 +1,6 @@
 """The program `irsde`: its commands in one place."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -42,4 +43,7 @@ app.command("env")(reported(environment.environment))
 
 def main() -> None:
     """Run the program; errors for people end here, with their exit code."""
+    # Read when torch is loaded. Threads that spin while they wait take the processor from whoever else needs it.
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

@@ -104,6 +104,21 @@ def test_errors_of_the_real_program(words: list[str], code: int, message: str, s
     assert not (tmp_path / "out").exists() or not tree(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("given", "waits"),
+    [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"), ({"GOMP_SPINCOUNT": "100"}, None)],
+)
+def test_threads_that_wait_leave_the_processor_to_others(given: dict[str, str], waits: str | None) -> None:
+    """Unless somebody asked for another way; it is decided before torch is loaded, which reads it once."""
+    program = "import os, sys\ntry: main()\nfinally: print(os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    words = [sys.executable, "-c", f"from irsde_cli.cli import main\n{program}", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment | given)
+    assert done.stdout.splitlines()[-1] == f"{waits} False"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
 def test_a_full_disk(stub: Path, tmp_path: Path) -> None:
     """When the system refuses to write, the run stops at once with 5, and no torn file is left."""
