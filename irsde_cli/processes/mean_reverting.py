@@ -10,27 +10,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.path import Path
+from irsde_cli.processes.parts import Gaussian, check_timesteps, pick
+from irsde_cli.processes.process import Process
 from irsde_cli.processes.schedules import ScheduleName, thetas
 from irsde_cli.randomness import RandnLike, add_noise
 
-MOST_TIMESTEPS = 100_000
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """A normal distribution with independent pixels; `std` broadcasts over `mean`."""
-
-    mean: Tensor
-    std: Tensor
-
-    def sample(self, randn_like: RandnLike) -> Tensor:
-        """One draw."""
-        return self.mean + self.std * randn_like(self.mean)
-
 
 @dataclass(frozen=True, eq=False)
-class MeanRevertingSDE:
+class MeanRevertingSDE(Process):
     """Closed forms of the process; all its state are tables over t = 0..T.
 
     `theta_step[t]` is theta_t Delta for the step from t - 1 to t, `theta_bar[t]` their sum from 1 to t, and
@@ -46,7 +33,7 @@ class MeanRevertingSDE:
         ValueError: a value is out of range.
     """
 
-    stationary_std: float
+    stationary_std: float = 10 / 255
     num_timesteps: int = 100
     schedule: ScheduleName = "cosine"
     eps: float = 0.005
@@ -57,35 +44,23 @@ class MeanRevertingSDE:
     def __post_init__(self) -> None:
         if not 0 < self.stationary_std < math.inf:
             raise ValueError(f"stationary_std must be positive, not {self.stationary_std}")
-        if not 1 <= self.num_timesteps <= MOST_TIMESTEPS:
-            raise ValueError(f"num_timesteps must be from 1 to {MOST_TIMESTEPS:,}, not {self.num_timesteps}")
+        check_timesteps(self.num_timesteps)
         if not 0 < self.eps < 1:
             raise ValueError(f"eps must lie between 0 and 1, not {self.eps}")
         theta = thetas(self.schedule, self.num_timesteps)
         total = torch.cumsum(theta, dim=0) - theta[0]
         delta = -1 / total[-1] * math.log(self.eps)
-        object.__setattr__(self, "theta_step", theta * delta)
-        object.__setattr__(self, "theta_bar", total * delta)
         # In this order: at small t the difference cancels, and another order changes the third digit.
         std = torch.sqrt(self.stationary_std**2 * (1 - torch.exp(-2 * total * delta)))
-        object.__setattr__(self, "std_table", std)
-
-    def alpha(self, t: Tensor, like: Tensor) -> Tensor:
-        """alpha_t for indices t (B,), shaped to multiply `like` (B, C, H, W)."""
-        return pick(torch.exp(-self.theta_bar), t, like)
-
-    def std(self, t: Tensor, like: Tensor) -> Tensor:
-        """Standard deviation of x_t given x_0, shaped to multiply `like`."""
-        return pick(self.std_table, t, like)
+        self._set(theta_step=theta * delta, theta_bar=total * delta, std_table=std)
+        pull = self.theta_bar.double()
+        m = torch.exp(-self.theta_bar).double()
+        self._set(m=m, s=std.double(), pull=pull, diffusion=2 * self.stationary_std**2 * pull)
 
     def half_log_snr(self) -> Tensor:
         """ln(alpha / sqrt(1 - alpha^2)) at t = 1..T, (T,) float64, falling."""
         alpha = torch.exp(-self.theta_bar[1:].double())
         return torch.log(alpha / torch.sqrt(1 - alpha**2))
-
-    def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
-        """x_t given x_0: images (B, C, H, W), t (B,) in 0..T."""
-        return Gaussian(mu + (x0 - mu) * self.alpha(t, x0), self.std(t, x0))
 
     def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
         """Where the reverse process starts: around `mu`, with the noise of t; at T the stationary one, as published."""
@@ -110,21 +85,3 @@ class MeanRevertingSDE:
         mean = a * (1 - c**2) / (1 - b**2) * (x - mu) + c * (1 - a**2) / (1 - b**2) * (x0 - mu) + mu
         share = -torch.expm1(-2 * step) * -torch.expm1(-2 * before) / -torch.expm1(-2 * total)
         return Gaussian(mean, self.stationary_std * share.sqrt())
-
-    def path(self, mu: Tensor) -> Path:
-        """The process around `mu`, for samplers."""
-        pull = self.theta_bar.double()
-        diffusion = 2 * self.stationary_std**2 * pull
-        return Path(
-            m=torch.exp(-self.theta_bar).double(),
-            s=self.std_table.double(),
-            centre=mu,
-            pull=pull,
-            diffusion=diffusion,
-            injected=diffusion,
-        )
-
-
-def pick(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    """A table's values at indices t (B,), shaped to multiply `like` (B, C, H, W)."""
-    return table.to(like)[t.to(like.device)].reshape(-1, 1, 1, 1)

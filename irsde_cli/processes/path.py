@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -14,17 +15,21 @@ class Path:
         m: how much of x_0 - centre is left, (T + 1,), float64 on the CPU; m_0 = 1.
         s: standard deviation of the noise, (T + 1,); s_0 = 0.
         centre: what x_0 is pulled to, (B, C, H, W), or zeros of a shape that broadcasts.
-        pull: integral of the rate of that pull from 0 to t, (T + 1,).
-        diffusion: integral of g^2, the square of the marginals' own diffusion, from 0 to t, (T + 1,).
-        injected: integral of the square of the noise that the published reverse SDE adds, from 0 to t, (T + 1,).
+        pull: integral of the rate of that pull from 0 to t, (T + 1,); `None` where no Euler sampler is published.
+        diffusion: integral of g^2, the square of the marginals' own diffusion, from 0 to t, likewise.
+        injected: integral of the square of the noise that the published reverse SDE adds, from 0 to t, likewise.
+        pinned: a bridge; its SDE has no finite drift at T, where a step of Euler's method has no score.
+        drawn: whether a reverse SDE has the marginals of this path; see `Process.drawn`.
     """
 
     m: Tensor
     s: Tensor
     centre: Tensor
-    pull: Tensor
-    diffusion: Tensor
-    injected: Tensor
+    pull: Tensor | None = None
+    diffusion: Tensor | None = None
+    injected: Tensor | None = None
+    pinned: bool = False
+    drawn: bool = True
 
     @property
     def num_timesteps(self) -> int:
@@ -36,11 +41,15 @@ class Path:
         return float(self.m[t]), float(self.s[t])
 
     def half_log_snr(self, t: int) -> float:
-        """ln(m_t / s_t), infinite at t = 0; the clock of every fast solver."""
+        """ln(m_t / s_t), the clock of every fast solver: infinite at t = 0, -infinite where no clean image is left."""
         m, s = self.at(t)
+        if m == 0:
+            return -math.inf
         return math.log(m / s) if s > 0 else math.inf
 
     def noise(self, x: Tensor, clean: Tensor, t: int) -> Tensor:
-        """The noise that `x` holds at t > 0 if `clean` is the clean image."""
+        """The noise that `x` holds at t > 0 if `clean` is the clean image; zero where the path has none."""
         m, s = self.at(t)
+        if s == 0:
+            return torch.zeros_like(x)
         return (x - self.centre - m * (clean - self.centre)) / s

@@ -9,10 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-ScheduleName = Literal["cosine", "linear", "constant"]
-# Also while the meta device is the default, as when a checkpoint is compared with its header: arithmetic on that device
-# loads torch's compiler, which takes a second.
-CPU = torch.device("cpu")
+from irsde_cli.processes.parts import CPU
+
+ScheduleName = Literal["cosine", "linear", "constant", "ddpm-cosine"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 
 
@@ -24,6 +23,10 @@ def thetas(schedule: ScheduleName, num_timesteps: int) -> Tensor:
     if schedule == "linear":
         scale = 1000 / count
         return torch.linspace(scale * 1e-4, scale * 0.02, count, device=CPU)
+    if schedule == "ddpm-cosine":  # of RDBM and FoD: a step's share of DDPM's signal, at most 0.999
+        position = torch.linspace(0, num_timesteps, count, device=CPU) / num_timesteps
+        falling = torch.cos((position + 0.008) / 1.008 * math.pi * 0.5) ** 2
+        return torch.cat((torch.zeros(1, device=CPU), (1 - falling[1:] / falling[:-1]).clamp_max(0.999)))
     length = num_timesteps + 2
     position = torch.linspace(0, length, length + 1, device=CPU)
     falling = torch.cos((position / length + 0.008) / 1.008 * math.pi * 0.5) ** 2

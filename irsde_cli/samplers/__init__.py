@@ -17,5 +17,13 @@ SAMPLERS = Registry(
         "posterior": "irsde_cli.samplers.posterior:posterior",
         "euler-maruyama": "irsde_cli.samplers.euler:euler_maruyama",
         "euler-ode": "irsde_cli.samplers.euler:euler_ode",
+        "euler-mean": "irsde_cli.samplers.euler:euler_mean",
+        "ancestral": "irsde_cli.samplers.first_order:ancestral",
+        "renoise": "irsde_cli.samplers.first_order:renoise",
+        "residual": "irsde_cli.samplers.first_order:residual",
+        "fod-mc": "irsde_cli.samplers.forward_only:mc",
+        "fod-nmc": "irsde_cli.samplers.forward_only:nmc",
+        "fod-euler": "irsde_cli.samplers.forward_only:euler_forward",
+        "noiseless": "irsde_cli.samplers.multistep:noiseless",
     },
 )

@@ -13,6 +13,7 @@ def euler_maruyama(
     predict_clean: CleanPredictor, x: Tensor, path: Path, times: Tensor, randn_like: RandnLike
 ) -> Iterator[Tensor]:
     """The reverse SDE. Adds noise in its last step too, as published: a perfect network leaves lambda / 50 or so."""
+    assert path.injected is not None, "a path with rates"
     for t, s in transitions(times):
         injected = float(path.injected[t] - path.injected[s])
         x = add_noise(_step(x, predict_clean(x, t), path, t, s, injected), -(injected**0.5), randn_like)
@@ -28,11 +29,25 @@ def euler_ode(
         yield x
 
 
+def euler_mean(
+    predict_clean: CleanPredictor, x: Tensor, path: Path, times: Tensor, randn_like: RandnLike
+) -> Iterator[Tensor]:
+    """The reverse SDE without its noise: GOUB's mean-ODE. It contracts to the mean, and has no spread in the end."""
+    assert path.injected is not None, "a path with rates"
+    for t, s in transitions(times):
+        x = _step(x, predict_clean(x, t), path, t, s, injected=float(path.injected[t] - path.injected[s]))
+        yield x
+
+
 def _step(x: Tensor, clean: Tensor, path: Path, t: int, s: int, injected: float) -> Tensor:
     """The mean of an Euler step of the reverse process that injects noise of variance `injected`."""
+    assert path.pull is not None and path.diffusion is not None, "a path with rates"
     pull = float(path.pull[t] - path.pull[s])
     diffusion = float(path.diffusion[t] - path.diffusion[s])
     m_t, s_t = path.at(t)
+    if s_t == 0 or (path.pinned and t == path.num_timesteps):
+        # A bridge's end: no score is known there, and as published none is taken.
+        return in_bands(lambda x, centre: x + pull * (x - centre), x, path.centre)
 
     def formula(x: Tensor, clean: Tensor, centre: Tensor) -> Tensor:
         score = -(x - centre - m_t * (clean - centre)) / s_t / s_t

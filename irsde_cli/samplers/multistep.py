@@ -17,6 +17,9 @@ from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike, add_noise
 from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
 
+# Stands for an infinite h, from a start that holds nothing of the clean image: zero times it is zero.
+ENDLESS = 1e30
+
 
 def multistep(
     predict_clean: CleanPredictor,
@@ -28,6 +31,7 @@ def multistep(
     order: Literal[1, 2] = 2,
     eta: float | Tensor | Sequence[float | Tensor] = 0.0,
     recentre: bool = True,
+    boot: bool = True,
     coefficient: Literal["midpoint", "exact"] = "midpoint",
 ) -> Iterator[Tensor]:
     """Solve the reverse process; the last step, to t = 0, takes the clean estimate itself.
@@ -44,6 +48,8 @@ def multistep(
             image.
         recentre: add the mean that the start lacks, m_T y_0, from the first estimate. Without it the ODE has a bias
             that no number of steps removes; at eta >= 1 the noise forgets it, and nothing is done.
+        boot: draw the noise that a state lacks where the path has none of it: at the end of a bridge, which holds
+            nothing of the clean image. Without it `eta` 0 stays on the path's mean.
         coefficient: how the second-order term is weighted; both are of second order, `midpoint` errs less at few steps.
     """
     previous: Tensor | None = None
@@ -56,13 +62,19 @@ def multistep(
         m_s, s_s = path.at(s)
         m_t, s_t = path.at(t)
         ell = path.half_log_snr(t)
-        h = path.half_log_snr(s) - ell
+        h = min(path.half_log_snr(s) - ell, ENDLESS)
         strength = torch.as_tensor(eta[index] if isinstance(eta, Sequence) else eta, dtype=torch.float64)
+        if s_t == 0:  # a pinned end, or no noise at all: the next state's mean, and noise of its own
+            x = in_bands(_mean, clean, path.centre, m_s, into=clean)
+            if boot and s_s > 0:
+                x = add_noise(x, s_s, randn_like)
+            yield x
+            continue
         lack = _factor(m_t * (strength < 1), x) if index == 0 and recentre else None
         c = 1 + strength**2
         weight = -torch.expm1(-c * h)
         slope = None
-        if order == 2 and previous is not None:
+        if order == 2 and previous is not None and math.isfinite(previous_ell):
             slope_weight = h / 2 if coefficient == "midpoint" else _factor(_slope_integral(h, c) / weight, x)
             slope = slope_weight / (ell - previous_ell)
         kept = _factor(s_s / s_t * torch.exp(-(strength**2) * h), x)
@@ -95,6 +107,11 @@ def _jump(
     return centre + kept * y + gain * estimate
 
 
+def _mean(clean: Tensor, centre: Tensor, m: float) -> Tensor:
+    """The mean of the state that holds a share m of the clean image."""
+    return centre + m * (clean - centre)
+
+
 def _factor(values: Tensor, x: Tensor) -> Tensor | float:
     """As a number where it is one, which leaves the state's dtype and device alone."""
     return values.to(x) if values.ndim else float(values)
@@ -112,3 +129,5 @@ sde_1 = partial(multistep, order=1, eta=1.0)
 sde_2 = partial(multistep, order=2, eta=1.0)
 # Not recentred: on a rectified flow it is Euler's method in the flow's own time, as FLUX is sampled.
 ddim = partial(multistep, order=1, eta=0.0, recentre=False)
+# As RDBM samples: a bridge without any noise, which stays at the mean however many steps it takes.
+noiseless = partial(multistep, order=1, eta=0.0, recentre=False, boot=False)

@@ -18,6 +18,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
+    NOWHERE,
     NetworkConfig,
     PublishedSampling,
     Reverse,
@@ -109,7 +110,7 @@ class DaClipRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
+        return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
 
     def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
         """See `Diffusion.reverse`."""

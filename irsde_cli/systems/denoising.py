@@ -19,6 +19,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
+    NOWHERE,
     NetworkConfig,
     PublishedSampling,
     Reverse,
@@ -107,7 +108,7 @@ class Denoising(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; a given noise level already limits the steps."""
-        sampling = resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
+        sampling = resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
         level = asked.noise_level
         if level is None:
             return sampling

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.tiling import Evaluate, whole
-from irsde_cli.processes.clock import Clock
-from irsde_cli.processes.mean_reverting import Gaussian
 from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.parts import Gaussian
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
@@ -53,7 +53,7 @@ class Diffusion(Restorer):
 
     @property
     @abstractmethod
-    def clock(self) -> Clock:
+    def clock(self) -> Process:
         """The process of the training states."""
 
     def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:

@@ -21,6 +21,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
+    NOWHERE,
     NetworkConfig,
     PublishedSampling,
     Reverse,
@@ -121,7 +122,7 @@ class FluxRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=False)
+        return resolve_sampling(asked, self.config.sampling, self.flow.path(NOWHERE), clip=False)
 
     def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
         """See `Diffusion.reverse`; the states are latents."""

@@ -16,6 +16,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
+    NOWHERE,
     NetworkConfig,
     PublishedSampling,
     Reverse,
@@ -83,7 +84,7 @@ class MeanReverting(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.config.num_timesteps, clip=True)
+        return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
 
     def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""

@@ -21,12 +21,15 @@ from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.fit import fitting, refusal
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.samplers.settings import Sampling
 
 logger = logging.getLogger(__name__)
 LARGEST_SCALE = 16
+# A centre for paths of which only the tables count.
+NOWHERE = torch.zeros(1, 1, 1, 1, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,14 @@ class PublishedSampling:
     clip: bool = True
 
 
-def resolve_sampling(asked: Sampling, published: PublishedSampling, num_timesteps: int, *, clip: bool) -> Sampling:
-    """Complete and check what was asked for; see `Restorer.resolve`."""
-    sampler = SAMPLERS.check(asked.sampler or published.sampler)
+def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, *, clip: bool) -> Sampling:
+    """Complete and check what was asked for; see `Restorer.resolve`. Of `path` only the tables count."""
+    sampler, num_timesteps = SAMPLERS.check(asked.sampler or published.sampler), path.num_timesteps
+    if reason := refusal(sampler, path):
+        raise UsageError(
+            f"the sampler '{sampler}' cannot run here: {reason}.",
+            hint=f"Samplers that can: {', '.join(fitting(path))}.",
+        )
     nodes = asked.nodes
     if nodes is None and asked.sampler in (None, published.sampler):
         chosen = {len(indices): indices for indices in published.schedules}

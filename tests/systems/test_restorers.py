@@ -53,6 +53,7 @@ KL_AUTOENCODER = NetworkConfig("kl-autoencoder", {**SMALL["kl-autoencoder"], "wi
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 
 
+OF_OTHER_PROCESSES = ("fod-mc", "fod-nmc", "fod-euler", "noiseless")
 DIFFUSIONS = ("mean-reverting", "denoising", "latent", "daclip", "flux-ir")
 
 
@@ -89,7 +90,7 @@ def run(restorer: Restorer, degraded: Tensor, randn_like: ImageNoise, evaluate: 
 
 
 @pytest.mark.parametrize("system", rows(DIFFUSIONS))
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in OF_OTHER_PROCESSES])
 def test_any_sampler_any_size(system: str, sampler: str) -> None:
     """Each system runs with each sampler, counts evaluations honestly and gives the size back."""
     restorer = build(system)
@@ -99,6 +100,15 @@ def test_any_sampler_any_size(system: str, sampler: str) -> None:
     assert len(states) == sampling.steps == 3
     assert states[-1].shape == degraded.shape
     assert torch.isfinite(states[-1]).all()
+
+
+@pytest.mark.parametrize("system", rows(DIFFUSIONS))
+@pytest.mark.parametrize("sampler", OF_OTHER_PROCESSES)
+def test_a_sampler_of_another_process_is_refused(system: str, sampler: str) -> None:
+    """With the reason, and the samplers that can run."""
+    with pytest.raises(UsageError, match="cannot run here: ") as raised:
+        build(system).resolve(Sampling(sampler=sampler))
+    assert "ode-2" in str(raised.value.hint)
 
 
 ONE_PASS = sorted(set(SYSTEMS) - set(DIFFUSIONS))

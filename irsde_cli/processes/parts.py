@@ -1,0 +1,46 @@
+"""What all processes are made of."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irsde_cli.randomness import RandnLike
+
+MOST_TIMESTEPS = 100_000
+# Also while the meta device is the default, as when a checkpoint is compared with its header: arithmetic on that device
+# loads torch's compiler, which takes a second.
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution with independent pixels; `std` broadcasts over `mean`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, randn_like: RandnLike) -> Tensor:
+        """One draw."""
+        return self.mean + self.std * randn_like(self.mean)
+
+
+def check_timesteps(num_timesteps: int) -> int:
+    """The number of time indices, if it is one.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not 1 <= num_timesteps <= MOST_TIMESTEPS:
+        raise ValueError(f"num_timesteps must be from 1 to {MOST_TIMESTEPS:,}, not {num_timesteps}")
+    return num_timesteps
+
+
+def pick(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """A table's values at indices t (B,), shaped to multiply `like` (B, C, H, W)."""
+    return table.to(like)[t.to(like.device)].reshape(-1, 1, 1, 1)
+
+
+def with_zero(table: Tensor) -> Tensor:
+    """A table of t = 1..T, float64, with a 0 for t = 0 before it."""
+    return torch.cat((torch.zeros(1, dtype=torch.float64, device=CPU), table.double()))

@@ -1,0 +1,27 @@
+"""Which samplers can run on which process."""
+
+from irsde_cli.processes.fod import ForwardPath
+from irsde_cli.processes.path import Path
+from irsde_cli.samplers import SAMPLERS
+
+DRAWING = ("sde-1", "sde-2", "posterior", "ancestral", "euler-maruyama")
+
+
+def refusal(sampler: str, path: Path) -> str:
+    """Why a sampler of the table cannot run on a path; empty if it can."""
+    if sampler.startswith("fod-") != isinstance(path, ForwardPath):
+        return "FoD's samplers are for FoD alone, and it for them"
+    if sampler.startswith("euler") and path.pull is None:
+        return "nobody publishes the rates that Euler's method needs"
+    if sampler == "ancestral" and bool((path.s.diff() < 0).any()):
+        return "its noise must grow with time, and this one's falls again"
+    if sampler in DRAWING and not path.drawn:
+        return "its network does not see what it starts from, so no SDE has its marginals"
+    if sampler == "noiseless" and float(path.s[-1]) > 0:
+        return "only a bridge can be walked without noise"
+    return ""
+
+
+def fitting(path: Path) -> list[str]:
+    """The samplers of the table that can run on a path."""
+    return [name for name in SAMPLERS if not refusal(name, path)]
