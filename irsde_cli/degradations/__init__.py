@@ -17,6 +17,7 @@ DEGRADATIONS = Registry(
     {
         "gaussian-noise": "irsde_cli.degradations.gaussian_noise:GaussianNoise",
         "camera-noise": "irsde_cli.degradations.camera_noise:CameraNoise",
+        "sensor-noise": "irsde_cli.degradations.sensor_noise:SensorNoise",
         "motion-blur": "irsde_cli.degradations.motion_blur:MotionBlur",
         "defocus-blur": "irsde_cli.degradations.defocus_blur:DefocusBlur",
         "rain": "irsde_cli.degradations.rain:Rain",

@@ -1,6 +1,7 @@
 """JPEG compression by a real encoder."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,20 @@ class Jpeg(Degradation):
         """Encode and decode each image."""
         qualities = uniform(self.quality_min, self.quality_max + 1, len(clean), generator).int().tolist()
         full = (uniform(0, 1, len(clean), generator) < self.full_colour_share).tolist()
-        pixels = as_file(clean).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        coded = [_recode(image, *how) for image, *how in zip(pixels, qualities, full, strict=True)]
-        return torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).to(clean) / 255
+        return recode(clean, qualities, full)
+
+
+def recode(images: Tensor, qualities: Sequence[int], full_colour: Sequence[bool]) -> Tensor:
+    """Each of the images (B, 3, H, W) in [0, 1] as a JPEG file of its quality holds it.
+
+    Args:
+        images: to be coded.
+        qualities: one for each, as libjpeg counts it.
+        full_colour: whether its colours are coded at full resolution, not at half (4:2:0).
+    """
+    pixels = as_file(images).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    coded = [_recode(image, quality, full) for image, quality, full in zip(pixels, qualities, full_colour, strict=True)]
+    return torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).to(images) / 255
 
 
 def _recode(pixels: np.ndarray, quality: int, full_colour: bool) -> np.ndarray:

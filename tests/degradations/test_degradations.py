@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
 from irsde_cli.degradations.blur import blur
@@ -23,6 +24,7 @@ from irsde_cli.degradations.low_light import LowLight
 from irsde_cli.degradations.mixture import Mixture
 from irsde_cli.degradations.motion_blur import MotionBlur, arc_kernels
 from irsde_cli.degradations.rain import Rain
+from irsde_cli.degradations.sensor_noise import SensorNoise, _demosaicing
 from irsde_cli.degradations.sequence import Sequence
 from irsde_cli.errors import UsageError
 from irsde_cli.operators.linear_map import LinearMap
@@ -156,6 +158,53 @@ def test_camera_noise_has_the_stated_variance() -> None:
     torch.testing.assert_close(softened.flatten(1).std(1), expected, rtol=0.03, atol=0)
     neighbours = (softened[2, :, :, 1:] * softened[2, :, :, :-1]).mean() / softened[2].square().mean()
     assert neighbours > 0.5
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_demosaicing_keeps_what_a_mosaic_says(kind: int) -> None:
+    """Measured samples stay as they are, and a picture whose colours change evenly comes back whole."""
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(20.0), indexing="ij")
+    picture = torch.stack([0.2 + 0.01 * rows, 0.5 - 0.01 * columns, 0.3 + 0.005 * (rows + columns)])
+    if kind == 1:  # it takes the edges of one colour for those of all
+        picture = picture[:1].expand(3, -1, -1)
+    mosaic = picture[1].clone()
+    mosaic[::2, ::2] = picture[0, ::2, ::2]
+    mosaic[1::2, 1::2] = picture[2, 1::2, 1::2]
+    weight = _demosaicing()[kind].flatten(0, 1)
+    blocks = F.pixel_unshuffle(F.pad(mosaic[None, None], (2, 2, 2, 2), mode="replicate"), 2)
+    planes = F.pixel_shuffle(F.conv2d(blocks, weight), 2)[0]
+    torch.testing.assert_close(planes[:, 4:-4, 4:-4], picture[:, 4:-4, 4:-4], atol=1e-5, rtol=0)
+    assert torch.equal(planes[0, ::2, ::2], mosaic[::2, ::2])
+    assert torch.equal(planes[2, 1::2, 1::2], mosaic[1::2, 1::2])
+
+
+def test_the_noise_of_a_sensor_grows_with_light_and_its_colour_is_coarse() -> None:
+    """More shot noise is more noise; smoothed colour is correlated farther than brightness is; no noise, no change."""
+    grey = torch.full((24, 3, 64, 64), 0.5)
+
+    def noise(**settings: Any) -> torch.Tensor:
+        plain = {"luma_max": 0.0, "chroma_max": 0.0, "sharpening_max": 0.0, "resized_share": 0.0, "jpeg_share": 0.0}
+        return SensorNoise(**{**plain, **settings}).apply(grey, seeded(3)) - grey
+
+    def farther(images: torch.Tensor) -> float:
+        """Correlation of neighbours."""
+        return float((images[..., 1:] * images[..., :-1]).mean() / images.square().mean())
+
+    little, much = (noise(shot_min=shot, shot_max=shot) for shot in (0.0001, 0.012))
+    assert 4 * little.std() < much.std()
+    assert noise(shot_min=1e-8, shot_max=1e-8).abs().max() < 1.1 / 255
+    smooth = noise(shot_min=0.012, chroma_max=4.0)
+    colour = smooth[:, 0] - smooth[:, 1]
+    assert farther(colour - colour.mean((-2, -1), keepdim=True)) > farther(much[:, 0] - much[:, 1]) + 0.05
+    assert farther(noise(shot_min=0.012, luma_max=1.0)) > farther(much)
+    assert farther(noise(shot_min=0.012, sharpening_max=4.0)) < farther(much)
+
+
+def test_the_noise_of_a_sensor_leaves_the_picture_where_it_is() -> None:
+    """Only noise goes through the camera: the mean of many photographs is the picture, its details included."""
+    clean = (0.3 + 0.4 * torch.rand(1, 3, 40, 40, generator=seeded(5))).expand(400, -1, -1, -1)
+    mean = SensorNoise(shot_max=0.001, jpeg_share=0.0).apply(clean, seeded(6)).mean(0)
+    assert float((mean - clean[0]).abs().max()) < 0.02
 
 
 def test_defocus_is_a_disc_of_the_stated_radius() -> None:
@@ -333,6 +382,9 @@ def test_blurred_photos_look_like_files() -> None:
         ("gaussian-noise", {"sigma_min": -1.0}, "noise from -1"),
         ("gaussian-noise", {"sigma_min": 60.0}, "noise from 60 to 55"),
         ("camera-noise", {"shot_max": 2.0}, "shot noise"),
+        ("sensor-noise", {"shot_min": 0.02}, "shot noise"),
+        ("sensor-noise", {"size_min": 0.01}, "size"),
+        ("sensor-noise", {"quality_max": 101}, "quality"),
         ("rain", {"layers_max": 0}, "layers"),
         ("haze", {"beta_min": 3.0}, "beta"),
         ("low-light", {"light_min": 0.0}, "light"),
