@@ -9,6 +9,7 @@ NETWORKS = Registry(
         "nafnet": "irsde_cli.networks.nafnet:NAFNet",
         "latent-unet": "irsde_cli.networks.latent_unet:LatentUNet",
         "pocket-unet": "irsde_cli.networks.pocket_unet:PocketUNet",
+        "quarter-unet": "irsde_cli.networks.quarter_unet:QuarterUNet",
         "daclip-unet": "irsde_cli.networks.daclip_unet:DaClipUNet",
         "daclip": "irsde_cli.networks.daclip:DaClip",
         "flux": "irsde_cli.networks.flux:Flux",

@@ -1,10 +1,10 @@
-"""Convolutions of oneDNN with SiLU or a sum in the same pass, for inference on x86 CPUs.
+"""Convolutions of oneDNN with an activation or a sum in the same pass, for inference on x86 CPUs.
 
 These operators are what torch's own compiler emits there; called directly they need no compiler and no warm-up.
 """
 
 import platform
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -40,10 +40,10 @@ class Convolution:
         self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = bias.detach().to(dtype)
 
-    def __call__(self, x: Tensor, *, silu: bool = False) -> Tensor:
-        """(B, C, H, W), channels last, to (B, C', H', W'), with SiLU if asked."""
+    def __call__(self, x: Tensor, activation: Literal["none", "swish", "relu"] = "none") -> Tensor:
+        """(B, C, H, W), channels last, to (B, C', H', W'), then SiLU ("swish") or ReLU if asked."""
         out: Tensor = self.operators._convolution_pointwise(
-            x, self.weight, self.bias, *self.geometry, "swish" if silu else "none", [], ""
+            x, self.weight, self.bias, *self.geometry, activation, [], ""
         )
         return out
 

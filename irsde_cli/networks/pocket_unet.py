@@ -153,7 +153,7 @@ class FusedPocketUNet:
             h = down(h)
         h = _through(levels[len(skips)], h)
         for level, up in zip(levels[len(skips) + 1 :], self.ups[::-1], strict=True):
-            h = _through(level, _shuffled(up(h), skips.pop()))
+            h = _through(level, shuffled(up(h), skips.pop()))
         out = F.pixel_shuffle(self.ending(F.silu(h, inplace=True)), 2)
         return out[..., :height, :width]
 
@@ -176,7 +176,7 @@ class FusedPocketUNet:
     def _packed(self, layer: nn.Module, *, up: bool = False) -> Convolution:
         assert isinstance(layer, nn.Conv2d) and layer.bias is not None
         weight, bias = layer.weight, layer.bias
-        if up:  # from (C, 2, 2) to (2, 2, C), the order in which `_shuffled` reads them
+        if up:  # from (C, 2, 2) to (2, 2, C), the order in which `shuffled` reads them
             weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
             bias = bias.reshape(-1, 4).t().flatten()
         return Convolution(weight, bias, self.dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
@@ -185,11 +185,11 @@ class FusedPocketUNet:
 def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:
     """`h`, which is overwritten, through the blocks of a level."""
     for first, second in level:
-        h = second.add_to(h, first(F.silu(h), silu=True))
+        h = second.add_to(h, first(F.silu(h), "swish"))
     return h
 
 
-def _shuffled(small: Tensor, skip: Tensor) -> Tensor:
+def shuffled(small: Tensor, skip: Tensor) -> Tensor:
     """`skip` (B, C, 2H, 2W), which is overwritten, plus the blocks (B, 2 * 2 * C, H, W), both channels last."""
     batch, channels, height, width = skip.shape
     blocks = small.permute(0, 2, 3, 1).view(batch, height // 2, width // 2, 2, 2, channels).transpose(2, 3)

@@ -15,6 +15,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "nafnet": {"width": 8, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1)},
     "latent-unet": {"ch": 8, "ch_mult": (1, 2)},
     "pocket-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
+    "quarter-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
     "daclip-unet": {"nf": 32, "ch_mult": (1, 1), "context_dim": 8},
     "flux": {
         "channels": 3,

@@ -9,7 +9,8 @@ from torch import Tensor
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.onednn import is_usable
-from irsde_cli.networks.pocket_unet import MOST_TIMES, PocketUNet
+from irsde_cli.networks.pocket_unet import MOST_TIMES, FusedPocketUNet, PocketUNet
+from irsde_cli.networks.quarter_unet import QuarterUNet
 from tests.extras import rows
 from tests.networks.test_contract import IMAGE_NETWORKS, build_small
 
@@ -69,23 +70,26 @@ def test_a_frozen_network_in_bfloat16_stays_near(name: str) -> None:
     assert (half - exact).norm() < 1.2 * (plainly - exact).norm()
 
 
-def test_a_frozen_network_keeps_only_so_many_times() -> None:
+@pytest.mark.parametrize("name", ["pocket-unet", "quarter-unet"])
+def test_a_frozen_network_keeps_only_so_many_times(name: str) -> None:
     """Any number of time indices, each computed as the first; memory does not grow with it."""
     x, mu = images(1, 3, 16, 16)
-    plain, network = build_small("pocket-unet"), frozen("pocket-unet")
+    plain, network = build_small(name), frozen(name)
     for t in (*range(1, 2 * MOST_TIMES), 1):
         times = torch.tensor([t])
         torch.testing.assert_close(network(x, mu, times), plain(x, mu, times), atol=1e-5, rtol=1e-5)
-    assert isinstance(network, PocketUNet)
+    assert isinstance(network, PocketUNet | QuarterUNet)
     if is_usable(torch.float32):
-        assert len(network._fused[torch.float32].firsts) == MOST_TIMES
+        fused = network._fused[torch.float32]
+        assert len(fused.firsts if isinstance(fused, FusedPocketUNet) else fused.entries) == MOST_TIMES
 
 
-def test_weights_that_change_again_are_seen() -> None:
+@pytest.mark.parametrize("name", ["pocket-unet", "quarter-unet"])
+def test_weights_that_change_again_are_seen(name: str) -> None:
     """Training ends what `freeze` began, and gradients flow in a frozen network too."""
     x, mu = images(1, 3, 16, 16)
     t = torch.tensor([50])
-    network = frozen("pocket-unet")
+    network = frozen(name)
     network(x, mu, t)
     with torch.enable_grad():
         network.requires_grad_(True)(x, mu, t).sum().backward()
@@ -94,7 +98,7 @@ def test_weights_that_change_again_are_seen() -> None:
     for parameter in network.parameters():
         parameter.mul_(1.1)
     network.eval()
-    plain = build_small("pocket-unet")
+    plain = build_small(name)
     plain.load_state_dict(network.state_dict())
     torch.testing.assert_close(network(x, mu, t), plain(x, mu, t), atol=1e-5, rtol=1e-5)
 
@@ -113,3 +117,18 @@ def test_a_frozen_pocket_unet_is_fused() -> None:
     assert calls["mkldnn::_convolution_pointwise_"] == blocks
     assert "aten::mul" not in calls
     assert "aten::addmm" not in calls
+
+
+@pytest.mark.skipif(not is_usable(torch.float32), reason="needs an x86 CPU with oneDNN")
+def test_a_frozen_quarter_unet_is_convolutions_alone() -> None:
+    """No pass over features of its own for an activation, a block's sum or time; one sum for each skip."""
+    x, mu = images(1, 3, 16, 16)
+    network = frozen("quarter-unet")
+    network(x, mu, torch.tensor([50]))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        network(x, mu, torch.tensor([50]))
+    calls = {event.key: event.count for event in profile.key_averages()}
+    blocks = 3  # one a level down, one in the middle, one up
+    assert calls["mkldnn::_convolution_pointwise_"] == blocks
+    assert calls["aten::add_"] == 1
+    assert not {"aten::relu", "aten::relu_", "aten::clamp_min", "aten::mul", "aten::addcmul", "aten::addmm"} & {*calls}
