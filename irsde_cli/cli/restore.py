@@ -145,7 +145,9 @@ def restore(
     ] = None,
     noise_level: Annotated[
         float | None,
-        _panel("--noise-level", panel="Model", help="Noise to remove, of 255, for the Denoising-SDE; else estimated."),
+        _panel(
+            "--noise-level", panel="Model", help="Noise to remove, of 255, where weights can be told; else estimated."
+        ),
     ] = None,
     seed: Annotated[
         int, _panel("--seed", panel="Model", min=0, max=2**63 - 1, help="The same seed, the same image.")

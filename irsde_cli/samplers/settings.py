@@ -14,7 +14,8 @@ class Sampling:
         steps: network evaluations.
         nodes: falling time indices at which the network is evaluated; their number is `steps`.
         eta: from 0 (the probability-flow ODE) to 1 (the reverse SDE), where the sampler has it.
-        noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it.
+        noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it
+            or are told of it.
         clip: keep each clean estimate within [0, 1].
     """
 

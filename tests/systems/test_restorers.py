@@ -20,7 +20,7 @@ from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.daclip import DaClipConfig, DaClipRestorer
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
-from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.direct import UNTOLD, Direct, DirectConfig
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
@@ -125,6 +125,26 @@ def test_one_pass_systems_have_nothing_to_choose(system: str) -> None:
     for asked in ({"steps": 8}, {"sampler": "ode-2"}, {"noise_level": 5.0}, {"nodes": (9,)}, {"eta": 1.0}):
         with pytest.raises(UsageError, match=next(iter(asked)).replace("_", "-")):
             restorer.resolve(Sampling(**asked))
+
+
+def test_a_network_that_can_be_told_of_noise_is_asked_with_its_level() -> None:
+    """Told and untold are two questions; a level that was not learnt is refused, as it is by networks without one."""
+    restorer = build("direct", noise_level_max=50.0)
+    assert isinstance(restorer, Direct)
+    for parameter in restorer.network.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    degraded, asked = torch.rand(1, 3, 9, 14), []
+    restorer.network.register_forward_pre_hook(lambda _, given: asked.append(given[2].tolist()))
+    told, untold = (run(restorer, degraded, noise(), noise_level=level) for level in (25.0, None))
+    assert asked == [[25.0], [UNTOLD]]
+    assert not torch.equal(told, untold)
+    for level in (0.0, 51.0):
+        with pytest.raises(UsageError, match="not what these weights remove"):
+            restorer.resolve(Sampling(noise_level=level))
+    with pytest.raises(UsageError, match="sampler"):
+        restorer.resolve(Sampling(sampler="ode-2", noise_level=25))
+    with pytest.raises(ValueError, match="noise_level_max"):
+        build("direct", noise_level_max=300.0)
 
 
 def test_direct_regression_upscales() -> None:

@@ -13,12 +13,13 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.direct import UNTOLD, Direct, DirectConfig
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.training import OBJECTIVES
+from irsde_cli.training.direct_regression import direct_regression
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
 from irsde_cli.training.noise_matching import noise_matching
 from irsde_cli.training.reconstruction import reconstruction
@@ -127,6 +128,19 @@ def test_every_objective_teaches_every_system_and_parameterisation(
         optimiser.step()
         losses.append(float(loss.detach().mean()))
     assert losses[-1] < losses[0]
+
+
+def test_half_of_the_samples_are_told_how_much_noise_there_is() -> None:
+    """The level told is the root mean square of the difference, in 8-bit units; chance alone decides who is told."""
+    system, asked = Direct(DirectConfig(POCKET, noise_level_max=50)), []
+    system.network.register_forward_pre_hook(lambda _, given: asked.extend(given[2].tolist()))
+    clean = torch.rand(64, 3, 8, 8)
+    steps = torch.arange(64.0)[:, None, None, None] / 255
+    direct_regression(system, clean, clean + steps, torch.ones(64), torch.randn_like(clean))
+    told = [level for level in asked if level != UNTOLD]
+    assert 16 < len(told) < 48
+    for level, truth in zip(asked, torch.arange(64.0).clamp_max(50).tolist(), strict=True):
+        assert level == UNTOLD or level == pytest.approx(truth, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["mean-reverting", "denoising"])
