@@ -152,6 +152,9 @@ def restore(
     seed: Annotated[
         int, _panel("--seed", panel="Model", min=0, max=2**63 - 1, help="The same seed, the same image.")
     ] = 0,
+    shared_noise: Annotated[
+        bool, _panel("--shared-noise", panel="Model", help="The same noise for all pictures: frames do not flicker.")
+    ] = False,
     samples: Annotated[int, _panel("--samples", panel="Model", min=1, help="Restorations of each picture.")] = 1,
     estimate: Annotated[
         Estimate, _panel("--estimate", panel="Model", help="Write a sample, or the mean of --samples (8) draws.")
@@ -304,6 +307,7 @@ def restore(
         task=task,
         sampling=Sampling(sampler, steps, _nodes(nodes), eta, noise_level),
         seed=seed,
+        shared_noise=shared_noise,
         recursive=recursive,
         listed=_listed(files_from),
         in_place=in_place,

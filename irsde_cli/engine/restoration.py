@@ -173,7 +173,8 @@ class Restoration:
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
-            generators = [generator_for(self.options.seed, draw_key(loaded.key, draw)) for loaded in batch]
+            keys = [b"" if self.options.shared_noise else loaded.key for loaded in batch]
+            generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn)) as noise:
                 states = self.restorer.steps(canvas, noise, self.sampling, evaluate)

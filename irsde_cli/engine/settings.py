@@ -13,6 +13,7 @@ class Settings:
     Attributes:
         sampling: what the weights leave open.
         seed: of the noise.
+        shared_noise: whether all pictures have the same noise, that of a picture without a name.
         samples: draws of each picture.
         estimate: whether draws are given, or their mean.
         spread: whether the standard deviation of the draws is given too.
@@ -24,6 +25,7 @@ class Settings:
 
     sampling: Sampling = Sampling()
     seed: int = 0
+    shared_noise: bool = False
     samples: int = 1
     estimate: Literal["sample", "mean"] = "sample"
     spread: bool = False

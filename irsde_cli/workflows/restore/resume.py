@@ -34,6 +34,7 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
         "eta": sampling.eta,
         "noise_level": sampling.noise_level,
         "seed": options.seed,
+        "shared_noise": options.shared_noise,
         "generator": GENERATOR,
         "precision": str(dtype or torch.float32).removeprefix("torch."),
         "format": options.format,
