@@ -4,7 +4,6 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 """
 
 import json
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -22,7 +20,7 @@ from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.storage import digests
+from irsde_cli.storage import digests, weight_files
 from irsde_cli.systems import SYSTEMS, build_restorer
 from irsde_cli.version import __version__
 
@@ -95,7 +93,7 @@ def read_header(path: Path) -> Header:
     Raises:
         WeightsError: the file is missing, damaged, not ours, or of a newer format.
     """
-    with _opened(path) as file:
+    with weight_files.opened(path) as file:
         return _header(path, file.metadata())
 
 
@@ -105,11 +103,11 @@ def load(path: Path) -> Checkpoint:
     Raises:
         WeightsError: the file is missing, damaged, not ours, or does not fit its own header.
     """
-    with _opened(path) as file:
+    with weight_files.opened(path) as file:
         header = _header(path, file.metadata())
         # These are views of the mapped file: nothing is read before names, shapes and types were compared.
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return Checkpoint(assemble(header.system, header.config, tensors, f"'{path}'"), header, path)
+        held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return Checkpoint(assemble(header.system, header.config, held, f"'{path}'"), header, path)
 
 
 def assemble(system: str, config: dict[str, Any], tensors: Mapping[str, Tensor], where: str) -> Restorer:
@@ -187,32 +185,6 @@ def _without_values() -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def check_regular(path: Path) -> None:
-    """Whether a weight file can be opened: a pipe would be waited for.
-
-    Raises:
-        WeightsError: it is missing, out of reach, or no regular file.
-    """
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        raise WeightsError(f"no weight file '{path}'." if missing else f"'{path}': {error.strerror}.") from None
-    if not regular:
-        raise WeightsError(f"'{path}' is no regular file.")
-
-
-def _opened(path: Path) -> Any:
-    check_regular(path)
-    try:
-        return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"'{path}' is not a whole safetensors file: {error}.",
-            hint="Official .pth files are converted first: irsde download NAME --from FILE.",
-        ) from None
 
 
 def _header(path: Path, metadata: dict[str, str] | None) -> Header:

@@ -4,15 +4,19 @@ Nested dataclasses, tuples, `X | None` and literals are understood; an unknown k
 wrong type is an error that names the place.
 """
 
+import codecs
 import dataclasses
-import difflib
+import json
+import os
 import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from irsde_cli.content import HEAD, JSON, TEXT, decoded, kind_of
 from irsde_cli.errors import UsageError
+from irsde_cli.registry import nearest
 
 T = TypeVar("T")
 
@@ -23,12 +27,80 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing, unreadable or not TOML.
     """
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError among them
+        kind = kind_of(text.encode())
+        if kind is not None and kind != TEXT:
+            raise UsageError(f"'{path}' is {kind.name}, not TOML.", hint=kind.hint) from None
         raise UsageError(f"'{path}' is not valid TOML: {error}.") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table of a JSON file.
+
+    Raises:
+        UsageError: the file is missing, unreadable or no table in JSON.
+    """
+    text = read_text(path)
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        kind = kind_of(text.encode())
+        if kind is not None and kind not in (TEXT, JSON):
+            raise UsageError(f"'{path}' is {kind.name}, not JSON.", hint=kind.hint) from None
+        raise UsageError(f"'{path}' is not valid JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"'{path}' holds no table of settings.")
+    return values
+
+
+def read_text(path: Path) -> str:
+    """A file's text, in UTF-8 or with the mark of UTF-16.
+
+    Raises:
+        UsageError: it is missing, unreadable or no text.
+    """
+    try:
+        raw = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror}.") from None
+    try:
+        return decoded(raw)
+    except UnicodeDecodeError:
+        kind = kind_of(raw)
+        if kind is not None:
+            raise UsageError(f"'{path}' is {kind.name}, not text.", hint=kind.hint) from None
+        raise UsageError(f"'{path}' is no text in UTF-8.", hint="Save it as UTF-8.") from None
+
+
+def read_paths(raw: bytes, name: str) -> tuple[str, ...]:
+    """The paths of a list, each once: lines, or parted by NUL where there is one; other bytes than UTF-8's stay.
+
+    Raises:
+        UsageError: it is no list; `name` is what the message calls it.
+    """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        wide = decoded(raw, lambda _: "")
+    except UnicodeDecodeError:
+        raise UsageError(f"the list '{name}' is cut off or damaged: it is no whole UTF-16.") from None
+    kind = None if wide else kind_of(raw)
+    # A name may begin like a picture or like JSON, but no list has an empty name between two NULs.
+    if kind is not None and (_is_json(raw) if kind == JSON else kind.hint or b"\0\0" in raw[:HEAD]):
+        raise UsageError(f"'{name}' is {kind.name}, not a list of paths.", hint=kind.hint)
+    raw = wide.encode() if wide else raw
+    parts = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
+    return tuple(dict.fromkeys(os.fsdecode(part) for part in parts if part))
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,8 +133,8 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     hints = get_type_hints(cls)
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            guess = f" Did you mean '{near[0]}'?" if near else ""
+            near = nearest(key, fields)
+            guess = f" Did you mean '{near}'?" if near is not None else ""
             raise UsageError(f"{where}: unknown key '{key}'.{guess}", hint=f"Known: {', '.join(fields)}.")
     built = {key: _convert(hints[key], value, f"{where}: '{key}'") for key, value in values.items()}
     for name, field in fields.items():

@@ -14,9 +14,20 @@ from irsde_cli.errors import UsageError
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that no table holds, with its nearest neighbour."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, names)
+    guess = f" Did you mean '{near}'?" if near is not None else ""
     return UsageError(f"unknown {kind} '{name}'.{guess}", hint=f"Known: {', '.join(names)}.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name that somebody most likely meant: case, and what joins words, count for nothing."""
+    plain = {_plain(one): one for one in known}
+    close = [_plain(name)] if _plain(name) in plain else difflib.get_close_matches(_plain(name), plain, n=1)
+    return plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-").replace(" ", "-")
 
 
 class Registry(Mapping[str, str]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irsde_cli.cli.reporting import Interruption, complain, data, printable
+from irsde_cli.content import missing
 from irsde_cli.datasets import DATASETS
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.errors import UsageError
@@ -138,7 +139,7 @@ def evaluate(
             if one.folder is None:
                 find_weights(one.model, task)
     if lpips is not None and not lpips.is_file():
-        raise UsageError(f"no such file: '{lpips}'.")
+        raise missing(lpips, "file")
     if lpips is None and stored_path("lpips").is_file():
         lpips = stored_path("lpips")
     config = None

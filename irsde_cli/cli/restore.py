@@ -15,6 +15,7 @@ import typer
 
 from irsde_cli.cli import options as files
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, printable
+from irsde_cli.config import read_paths
 from irsde_cli.errors import IrsdeError, MachineError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
@@ -520,15 +521,14 @@ def _whole(text: str, option: str) -> int:
 
 
 def _listed(place: str | None) -> tuple[str, ...] | None:
-    """The paths of a list; a NUL anywhere means that NUL separates them."""
+    """The paths of a list."""
     if place is None:
         return None
     try:
         raw = sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read the list '{place}': {error.strerror}.") from None
-    parts = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
-    return tuple(dict.fromkeys(os.fsdecode(part) for part in parts if part))
+    return read_paths(raw, place)
 
 
 def _log(verbose: bool, quiet: bool) -> None:

@@ -152,15 +152,12 @@ def train(
 
 def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     """The tables of a file over those of a preset, which the file may name itself."""
-    from irsde_cli.config import merged, read_toml
+    from irsde_cli.config import merged, read_json, read_toml
     from irsde_cli.presets import read_preset
 
     values: dict[str, Any] = {}
     if settings is not None and settings.suffix == ".json":
-        try:
-            values = json.loads(settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"cannot read '{settings}': {error}.") from None
+        values = read_json(settings)
     elif settings is not None:
         values = read_toml(settings)
     named = values.pop("preset", None)

@@ -8,15 +8,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from irsde_cli.checkpoint import assemble, check_regular
+from irsde_cli.checkpoint import assemble
 from irsde_cli.config import to_mapping
 from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.restorer import Restorer
+from irsde_cli.storage import weight_files
 from irsde_cli.systems.flux import FluxConfig
 
 # Theirs to ours, first match; several names mean that the tensor holds so many in turn.
@@ -84,7 +83,7 @@ def from_released(
     tensors = {
         **_behind("network.transformer.", _folder(transformer)),
         **_behind("network.controlnet.", renamed(control, CONTROLNET)),
-        **_behind("network.", _file(prompt)),
+        **_behind("network.", weight_files.read(prompt)),
         **_behind("autoencoder.vae.", _folder(autoencoder)),
     }
     if encoder is not None:
@@ -114,12 +113,4 @@ def _folder(folder: Path) -> dict[str, Tensor]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise WeightsError(f"no safetensors files in '{folder}'.", hint="It is a folder of FLUX.1's repository.")
-    return {name: tensor for file in files for name, tensor in _file(file).items()}
-
-
-def _file(path: Path) -> dict[str, Tensor]:
-    check_regular(path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"'{path}' is not a whole safetensors file: {error}.") from None
+    return {name: tensor for file in files for name, tensor in weight_files.read(file).items()}

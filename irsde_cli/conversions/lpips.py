@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from irsde_cli.conversions.official import SUFFIXES, read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.metrics import METRICS
+from irsde_cli.storage import weight_files
 
 
 def lpips_tensors(metric: str, paths: Sequence[Path]) -> dict[str, Tensor]:
@@ -39,10 +38,7 @@ def lpips_tensors(metric: str, paths: Sequence[Path]) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix in SUFFIXES:
         return read_state(path)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the LPIPS weights '{path}': {error}.") from None
+    return weight_files.read(path)
 
 
 def _ours(name: str) -> str:

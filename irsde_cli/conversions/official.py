@@ -1,15 +1,12 @@
 """The reference's own files: pickles of tensors by name, opened without running anything in them."""
 
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from irsde_cli.checkpoint import check_regular
 from irsde_cli.errors import WeightsError
+from irsde_cli.storage.weight_files import unpickled
 
 SUFFIXES = {".pth", ".pt", ".ckpt"}
 # Tensors may share their memory in such a file, and may even repeat one number; more than this is no set of weights.
@@ -25,16 +22,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, damaged, or holds anything but tensors.
     """
-    check_regular(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols that torch.save does not write: refused or read
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # torch's unpickler has no errors of its own for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"'{path}' is not a file of weights alone: {reason}.", hint="Nothing in it was run."
-        ) from None
+    held = unpickled(path)
     tensors = {name: value for name, value in _flat(held).items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"'{path}' holds no tensors by name.")

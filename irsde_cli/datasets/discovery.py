@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from irsde_cli.content import missing, other_data
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES
 
@@ -126,18 +127,32 @@ def pictures_below(folder: Path) -> list[Path]:
     Files of kinds that are not read are counted in a warning.
 
     Raises:
-        UsageError: the folder is missing, or one below it cannot be listed.
+        UsageError: the folder is missing, or one below it cannot be listed; or it holds no picture but a database or
+            archives.
     """
     if not folder.is_dir():
-        raise UsageError(f"no such folder: '{folder}'.")
+        raise missing(folder, "folder")
     left_out, found = LeftOut(), []
     for name, fault in walk(folder, recursive=True, left_out=left_out):
         if fault.startswith(UNLISTED):
             raise UsageError(f"'{folder / name}' {fault}.")
         found.append(folder / name)
+    if not found and not left_out.losses:
+        check_for_other_data(folder)
     for loss in left_out.losses:
         logger.warning("'%s': %s", folder, loss)
     return sorted(found)
+
+
+def check_for_other_data(folder: Path) -> None:
+    """Name what a folder without pictures holds instead.
+
+    Raises:
+        UsageError: it holds a database or archives.
+    """
+    instead, hint = other_data(folder)
+    if instead:
+        raise UsageError(f"no pictures in '{folder}': {instead}.", hint=hint)
 
 
 def why_no_file(path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from irsde_cli.content import kind_of
 from irsde_cli.errors import InputError
 from irsde_cli.images import formats, tiff
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
@@ -143,7 +144,12 @@ def _inspected(data: bytes, name: str) -> Container:
     except DamagedError as error:
         raise InputError(f"'{name}' {error}.") from None
     if container is None:
-        raise InputError(f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP).")
+        kind = kind_of(data)
+        reason = "" if kind is None else f": it is {kind.name}"
+        raise InputError(
+            f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP){reason}.",
+            hint="" if kind is None else kind.hint,
+        )
     return container
 
 

@@ -1,14 +1,13 @@
 """The weights of metrics that other packages carry, or one sentence on what is missing."""
 
 import logging
-import pickle
 import re
 from pathlib import Path
 
 import torch
 
 from irsde_cli.errors import WeightsError
-from irsde_cli.storage import digests
+from irsde_cli.storage import digests, weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ def fetched(url: str) -> Path:
             torch.hub.download_url_to_file(url, str(path), digest, progress=False)
         if not digests.sha256(path).startswith(digest):
             raise WeightsError(f"its weights '{path}' are damaged.", hint="Delete them; the next run fetches them.")
-        torch.load(path, map_location="cpu", weights_only=True)  # the package itself would run what it unpickles
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        weight_files.unpickled(path)  # the package itself would run what it unpickles
+    except (OSError, RuntimeError) as error:
         raise WeightsError(f"its weights '{path}' cannot be had: {error}.", hint=f"Fetch {url} yourself.") from None
     return path

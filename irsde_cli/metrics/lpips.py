@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.errors import WeightsError
+from irsde_cli.storage import weight_files
 
 
 class Lpips(nn.Module, ABC):
@@ -47,10 +46,9 @@ class Lpips(nn.Module, ABC):
             WeightsError: the file is missing, damaged or holds something else.
         """
         metric = cls()
+        held = weight_files.read(path)
         try:
-            metric.load_state_dict(load_file(path))
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"cannot read the LPIPS weights '{path}': {error}.") from None
+            metric.load_state_dict(held)
         except RuntimeError:
             raise WeightsError(f"'{path}' does not hold the weights of {cls.__name__}.") from None
         return metric.eval().requires_grad_(False)
@@ -165,9 +163,6 @@ def load_lpips(path: Path) -> Lpips:
     Raises:
         WeightsError: the file is missing, damaged or holds something else.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            squeeze = "features.3.squeeze.weight" in file.keys()  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the LPIPS weights '{path}': {error}.") from None
+    with weight_files.opened(path) as file:
+        squeeze = "features.3.squeeze.weight" in file.keys()  # noqa: SIM118 - not a mapping
     return LpipsSqueeze.load(path) if squeeze else LpipsAlex.load(path)

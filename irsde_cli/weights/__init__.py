@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from irsde_cli.content import hub_id, is_address, kind_of_path
 from irsde_cli.errors import WeightsError
 from irsde_cli.registry import unknown_name
 from irsde_cli.tasks import TASKS, get_task
@@ -85,9 +86,17 @@ def find_weights(model: str | None, task: str, *, short: bool = False) -> Weight
             raise WeightsError(f"'{model}' is not here.", hint=f"Run 'irsde download {model}'.")
         return Weights(model, path)
     path = Path(model)
+    if is_address(model) and not path.exists():
+        repo = hub_id(model)
+        hint = (
+            f"A repository of the Hub is named without its address: {repo}." if repo else "Fetch it, and name the file."
+        )
+        raise WeightsError(f"'{model}' is an address, and weights are a name, a file or an id of the Hub.", hint=hint)
     if path.is_dir():
         if not (path / MODEL).is_file():
-            raise WeightsError(f"the folder '{model}' has no {MODEL}.")
+            kind = kind_of_path(path)
+            inside = "" if kind is None else f": it is {kind.name}"
+            raise WeightsError(f"the folder '{model}' has no {MODEL}{inside}.")
         return Weights(path.name, path / MODEL)
     if path.is_file():
         return Weights(path.name, path)

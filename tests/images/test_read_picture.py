@@ -31,7 +31,7 @@ GREY = RGB[..., 0]
 RGBA = np.dstack((RGB, ALPHA))
 DEEP = RNG.integers(0, 65536, (HEIGHT, WIDTH, 4), dtype=np.uint16)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SUPPORTED = "is not a supported image (JPEG, PNG, WebP, TIFF, BMP)."
+SUPPORTED = "is not a supported image (JPEG, PNG, WebP, TIFF, BMP)"
 
 
 def saved(image: Image.Image | Pixels, format: str, **options: Any) -> bytes:
@@ -586,10 +586,10 @@ def test_thumbnails_of_phones_are_no_second_picture() -> None:
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"\0", SUPPORTED),
-        (b"hello, this is text", SUPPORTED),
-        (b"<html><body>404</body></html>", SUPPORTED),
-        (b"GIF89a" + bytes(40), SUPPORTED),
+        (b"\0", f"{SUPPORTED}: it is nothing but zero bytes."),
+        (b"hello, this is text", f"{SUPPORTED}: it is text."),
+        (b"<html><body>404</body></html>", f"{SUPPORTED}: it is a web page (HTML)."),
+        (b"GIF89a" + bytes(40), f"{SUPPORTED}: it is a GIF picture."),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", SUPPORTED),
         (b"\xff\xd8\xff\xd9", "without a picture"),
         (b"\xff\xd8\xff" + b"\xff" * 10_000_000, "truncated"),

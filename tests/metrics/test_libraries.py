@@ -91,7 +91,7 @@ def stored(home: Path, monkeypatch: pytest.MonkeyPatch, value: object, name: str
 
 def test_weights_are_checked_and_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "mark"
-    with pytest.raises(WeightsError, match="cannot be had"):
+    with pytest.raises(WeightsError, match="which is code and no tensor"):
         fetched(stored(tmp_path, monkeypatch, {"gain": Evil(mark)}))
     assert not mark.exists()
     path = fetched(stored(tmp_path, monkeypatch, {"gain": torch.ones(3)}))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from irsde_cli.datasets.discovery import PICTURES, LeftOut, suffix_of
+from irsde_cli.content import missing
+from irsde_cli.datasets.discovery import PICTURES, LeftOut, check_for_other_data, suffix_of
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture
 from irsde_cli.storage.files import refusal
@@ -64,7 +65,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     if options.outputs == "-" and options.trajectory:
         raise UsageError("a pipe takes one picture, without --trajectory.", hint="Name a file as OUTPUT.")
     if options.mask is not None and not options.mask.exists():
-        raise UsageError(f"no such mask: '{options.mask}'.")
+        raise missing(options.mask, "mask")
     if set(options.suffix) & {"/", "\\", "\0"}:
         raise UsageError(f"the suffix {options.suffix!r} cannot be a part of a name.")
     if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
@@ -96,6 +97,8 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     names.check((item, taken(item)) for item in make(None))
     count = min(count, options.limit or count)
     if listed == 0:
+        if not left_out.phrases:
+            check_for_other_data(Path(options.inputs))
         others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
         raise UsageError(f"no pictures in '{options.inputs}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     if options.strict and options.fail_fast and left_out.losses:
@@ -128,7 +131,7 @@ def _places(
         return folder, lambda left_out: iter([item])
     path = Path(source)
     if not path.exists() and not path.is_symlink():
-        raise UsageError(f"no such file or folder: '{source}'.")
+        raise missing(path, "file or folder")
     if path.is_dir() or options.listed is not None:
         if folder is None or to_file:
             raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from irsde_cli import checkpoint
-from irsde_cli.config import from_mapping, to_mapping
-from irsde_cli.errors import MachineError, UsageError
+from irsde_cli.config import from_mapping, read_json, to_mapping
+from irsde_cli.errors import MachineError, UsageError, WeightsError
 from irsde_cli.images import Picture, encode_picture, with_restored
+from irsde_cli.storage import weight_files
 from irsde_cli.storage.files import make_folder, rename, sync_file, sync_folder
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.ranks import Ranks
@@ -59,10 +60,10 @@ class States:
     def read(self, path: Path) -> dict[str, Any]:
         """The state in a step folder."""
         try:
-            state: dict[str, Any] = torch.load(path / "state.pt", map_location=self._ranks.device, weights_only=True)
-        except Exception as error:
+            state: dict[str, Any] = weight_files.unpickled(path / "state.pt", self._ranks.device)
+        except WeightsError as error:
             raise MachineError(
-                f"'{path / 'state.pt'}' cannot be read: {str(error).splitlines()[0]}.",
+                f"cannot go on from '{path.name}': {error.message}",
                 hint=f"Remove '{path}' to go on from the step before.",
             ) from None
         lost = self._folder / LOST
@@ -248,10 +249,7 @@ def check_settings(folder: Path, config: TrainConfig) -> None:
     path = folder / SETTINGS
     if not path.exists():
         return
-    try:
-        before = from_mapping(TrainConfig, json.loads(path.read_text(encoding="utf-8")), f"'{path}'")
-    except ValueError as error:
-        raise UsageError(f"'{path}' is not JSON: {error}.", hint="Name another --out.") from None
+    before = from_mapping(TrainConfig, read_json(path), f"'{path}'")
     for name, value in to_mapping(config).items():
         earlier = to_mapping(before)[name]
         if name != "steps" and earlier != value:
