@@ -1,13 +1,33 @@
 """The program `irsde`: its commands in one place."""
 
+import copy
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from irsde_cli.cli import download, environment, evaluate, push, restore, train
 from irsde_cli.cli.reporting import reported
 from irsde_cli.version import __version__
+
+
+class Command(TyperCommand):
+    """A command whose help is text: brackets in it are no markup, which would vanish."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """See `TyperCommand.format_help`."""
+        from rich.markup import escape
+
+        shown = copy.copy(self)
+        shown.help = escape(self.help or "")
+        shown.params = [copy.copy(parameter) for parameter in self.params]
+        for parameter in shown.params:
+            text = getattr(parameter, "help", None)
+            if text:
+                parameter.help = escape(text)  # type: ignore[attr-defined]
+        super(Command, shown).format_help(ctx, formatter)
+
 
 app = typer.Typer(
     name="irsde",
@@ -33,12 +53,12 @@ def _program(
     """Restore photographs with mean-reverting SDEs."""
 
 
-app.command("restore", no_args_is_help=True)(reported(restore.restore))
-app.command("evaluate", no_args_is_help=True)(reported(evaluate.evaluate))
-app.command("train")(reported(train.train))
-app.command("download", no_args_is_help=True)(reported(download.download))
-app.command("push", no_args_is_help=True)(reported(push.push))
-app.command("env")(reported(environment.environment))
+app.command("restore", cls=Command, no_args_is_help=True)(reported(restore.restore))
+app.command("evaluate", cls=Command, no_args_is_help=True)(reported(evaluate.evaluate))
+app.command("train", cls=Command)(reported(train.train))
+app.command("download", cls=Command, no_args_is_help=True)(reported(download.download))
+app.command("push", cls=Command, no_args_is_help=True)(reported(push.push))
+app.command("env", cls=Command)(reported(environment.environment))
 
 
 def main() -> None:
