@@ -170,6 +170,7 @@ class Restoration:
             Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
             for image, (height, width) in zip(canvas, sizes, strict=True)
         ]
+        grey = [index for index, image in enumerate(canvas) if bool((image == image[:1]).all())]
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -191,6 +192,9 @@ class Restoration:
                     kept[count] = _seen(state)
             if not all(math.isfinite(bound) for bound in image.aminmax()):
                 raise _NotFiniteError
+            with torch.inference_mode():
+                for index in grey:  # three equal channels stay equal; noise has colours
+                    image[index] = image[index].mean(0, keepdim=True)
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "sample":
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)

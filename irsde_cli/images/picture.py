@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[Any]
 
 BAND = 256
+FAINT = 16  # what has less than a sixteenth of the strongest alpha is not seen
 
 SUFFIXES = {
     ".jpg": "jpeg",
@@ -96,6 +97,21 @@ class Picture:
         """Whether there is one channel of colour."""
         return bool(self.pixels.shape[2] == 1)
 
+    @property
+    def shown(self) -> NDArray[np.bool_] | None:
+        """(H, W): which pixels are seen; the colours of the others are left-overs. `None` is all, or not one."""
+        if self.alpha is None or not self.alpha.any():
+            return None
+        shown: NDArray[np.bool_] = self.alpha >= self.alpha.max() / FAINT
+        return None if shown.all() else shown
+
+    @property
+    def flat(self) -> bool:
+        """Whether all that is seen has one value in all channels."""
+        shown = self.shown
+        seen = self.pixels if shown is None else self.pixels[shown]
+        return int(seen.max()) == int(seen.min())
+
     def to_depth(self, depth: int) -> Picture:
         """The same picture with `depth` bits, 8 or 16; from 16 to 8 rounded to the nearest."""
         alpha = None if self.alpha is None else _to_depth(self.alpha, depth)
@@ -111,11 +127,20 @@ def _to_depth(samples: Pixels, depth: int) -> Pixels:
 
 
 def to_tensor(picture: Picture) -> Tensor:
-    """(3, H, W) float32 RGB in [0, 1]; grey is repeated, alpha is left out."""
+    """(3, H, W) float32 RGB in [0, 1]; grey is repeated, alpha is left out.
+
+    What transparency hides must not decide what is seen: a smooth surface between the pixels that are shown takes the
+    place of the colours of the others.
+    """
     import torch
+
+    from irsde_cli.images.holes import smoothed
 
     planes = np.ascontiguousarray(picture.pixels.transpose(2, 0, 1), dtype=np.float32)
     unit: Tensor = torch.from_numpy(planes).div_(2**picture.depth - 1)
+    shown = picture.shown
+    if shown is not None:
+        unit = smoothed(unit[None], ~torch.from_numpy(shown)[None, None])[0]
     return unit.expand(3, -1, -1).contiguous()
 
 
@@ -123,7 +148,8 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
     """`picture` with the pixels of `restored`, (3, H', W') in [0, 1], clamped and rounded half to even.
 
     A grey picture stays grey: the mean of the three channels, the least-squares estimate of what they were copied from.
-    Alpha is carried, and resized with a Lanczos filter where the size has changed. `depth` overrides the bits per
+    Alpha is carried, and resized with a Lanczos filter where the size has changed; colours that it hides entirely are
+    those of `picture`. `depth` overrides the bits per
     sample; the metadata stay.
     """
     depth = depth or picture.depth
@@ -136,7 +162,16 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
             values = values.mean(0, keepdim=True)
         pixels[top : top + BAND] = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).numpy()
     alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
+    if alpha is not None:
+        _copy_hidden(_to_depth(picture.pixels, depth), pixels, alpha == 0)
     return replace(picture, pixels=pixels, alpha=alpha)
+
+
+def _copy_hidden(source: Pixels, into: Pixels, hidden: NDArray[np.bool_]) -> None:
+    """The nearest pixels of `source` where they are hidden in `into`."""
+    rows, columns = np.nonzero(hidden)
+    down, across = (length * np.arange(size) // size for length, size in zip(source.shape, hidden.shape, strict=False))
+    into[rows, columns] = source[down[rows], across[columns]]
 
 
 def _resized(plane: Pixels, size: tuple[int, ...]) -> Pixels:

@@ -23,7 +23,13 @@ class Scorer:
         self.lpips = None if lpips is None else load_lpips(lpips)
 
     def score(
-        self, image: Tensor, clean: Tensor, known: Tensor | None = None, *, one_channel: bool = False
+        self,
+        image: Tensor,
+        clean: Tensor,
+        known: Tensor | None = None,
+        *,
+        one_channel: bool = False,
+        shown: Tensor | None = None,
     ) -> dict[str, float | None]:
         """The figures of an image (1, 3, H, W) against the clean one; `None` where a metric cannot be taken.
 
@@ -33,19 +39,26 @@ class Scorer:
             known: (1, 1, H, W); `psnr_hole` is the PSNR of the other pixels alone, over RGB.
             one_channel: whether the clean file has a single channel. On luma it is measured on its own values,
                 as the field does: they are grey already, and BT.601's range of 16 to 235 would flatter by 1.32 dB.
+            shown: (1, 1, H, W); PSNR, and SSIM by the middle of its windows, count no other pixels; metrics that see
+                the whole image see the clean one there. `None` is everything.
         """
         with torch.inference_mode():
             clipped = image.clamp(0, 1)
             image = clipped.mul(255).round().div(255) if self.protocol.rounded else clipped
             if self.protocol.mean_of_clean:
                 # Not rounded again, as in the field's scripts: KinD, LLFlow, Retinexformer.
-                image = (image * (grey(clean).mean() / grey(image).mean().clamp_min(1e-6))).clamp(0, 1)
+                means = (counted(grey(x), shown).mean() for x in (clean, image))
+                image = (image * (next(means) / next(means).clamp_min(1e-6))).clamp(0, 1)
+            if shown is not None:
+                image, clipped = (torch.where(shown, x, clean) for x in (image, clipped))
             a, b = cropped(image, self.protocol.border), cropped(clean, self.protocol.border)
             if self.protocol.channels == "y":
                 a, b = (grey(x) if one_channel else luma(x) for x in (a, b))
+            inside = None if shown is None else cropped(shown, self.protocol.border)
+            x, y = counted(a, inside), counted(b, inside)
             figures: dict[str, float | None] = {
-                "psnr": float(psnr(a, b)) if a.numel() else None,
-                "ssim": float(ssim(a, b)) if min(a.shape[-2:]) >= WINDOW else None,
+                "psnr": float(psnr(x, y)) if x.numel() else None,
+                "ssim": float(ssim(a, b, inside)) if min(a.shape[-2:]) >= WINDOW else None,
             }
             seen, target = (image if self.protocol.lpips_rounded else clipped).float(), clean.float()
             if self.lpips is not None:
@@ -55,9 +68,14 @@ class Scorer:
                 figure = float(metric(seen, target))
                 figures[name] = figure if math.isfinite(figure) else None
             if known is not None:
-                hole = ~known.expand_as(clean)
+                hole = ~known.expand_as(clean) if shown is None else (~known & shown).expand_as(clean)
                 figures["psnr_hole"] = float(psnr(image[hole][None], clean[hole][None])) if hole.any() else None
         return figures
+
+
+def counted(image: Tensor, shown: Tensor | None) -> Tensor:
+    """(1, C, N), the pixels of an image (1, C, H, W) that count; all of them, as they lie, without `shown`."""
+    return image if shown is None else image[..., shown[0, 0]]
 
 
 def cropped(image: Tensor, border: int) -> Tensor:

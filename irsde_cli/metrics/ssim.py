@@ -7,11 +7,12 @@ WINDOW = 11
 SIGMA = 1.5
 
 
-def ssim(restored: Tensor, clean: Tensor) -> Tensor:
+def ssim(restored: Tensor, clean: Tensor, shown: Tensor | None = None) -> Tensor:
     """SSIM of each image (B,), float64: the mean over channels and over the windows that lie within the image.
 
     Both are (B, C, H, W) in [0, 1]. The window is a Gaussian of 11 x 11 pixels with standard deviation 1.5;
-    K1 = 0.01, K2 = 0.03. Libraries that pad the border or take another window give other numbers.
+    K1 = 0.01, K2 = 0.03. Libraries that pad the border or take another window give other numbers. With `shown`,
+    (1, 1, H, W), only windows around pixels that are shown count; without one it is not a number.
 
     Raises:
         ValueError: the images are smaller than the window.
@@ -26,6 +27,9 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mean_product + c1) * (2 * (product - mean_product) + c2)
     similarity /= (means + c1) * (squares - means + c2)
+    if shown is not None:
+        half = WINDOW // 2
+        similarity = similarity[..., shown[0, 0, half : height - half, half : width - half]]
     return similarity.flatten(1).mean(1)
 
 

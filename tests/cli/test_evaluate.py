@@ -621,3 +621,36 @@ def test_lpips_of_pictures_that_are_too_small(place: Path, shared: Path) -> None
     found = report("--gt", place / "GT", "--from", place / "ours", "--lpips", shared / "weights/lpips_alex.safetensors")
     assert found["images"][0]["figures"]["ours"]["lpips"] is None and found["means"]["ours"]["lpips"]["count"] == 0
     assert found["means"]["ours"]["psnr"]["count"] == 3
+
+
+def test_what_transparency_hides_is_not_measured(place: Path) -> None:
+    """PSNR and SSIM count what shows, on the clean picture's own terms; the table says so."""
+    alpha = np.full((24, 32), 255, np.uint8)
+    alpha[:, :16] = 0
+    for index in range(3):
+        clean = np.asarray(Image.open(place / "GT" / f"{index}.png"))
+        ours = np.asarray(Image.open(place / "ours" / f"{index}.png")).copy()
+        ours[:, :16] = 0
+        Image.fromarray(np.dstack([clean, alpha])).save(place / "GT" / f"{index}.png")
+        Image.fromarray(np.dstack([ours, alpha])).save(place / "ours" / f"{index}.png")
+        Image.fromarray(np.where(alpha[..., None] == 0, 0, clean).astype(np.uint8)).save(
+            place / "theirs" / f"{index}.jpg", quality=100, subsampling=0
+        )
+    words = ["--gt", place / "GT", "--from", place / "ours", "--from", place / "theirs"]
+    means = report(*words)["means"]
+    assert means["ours"]["psnr"]["mean"] == pytest.approx(20 * math.log10(255 / 4))
+    assert means["theirs"]["psnr"]["mean"] > 40
+    assert "3 of 3 clean pictures are transparent in parts" in evaluate(*words).stdout
+    Image.fromarray(np.dstack([clean, 255 - alpha])).save(place / "ours" / "2.png")
+    hiding = evaluate(*words)
+    assert hiding.exit_code == 3 and "2: ours: it is transparent where the clean picture is not" in hiding.stderr
+    Image.fromarray(np.dstack([clean, 0 * alpha])).save(place / "GT" / "2.png")
+    assert "'2.png' is entirely transparent" in evaluate(*words).stderr
+
+
+def test_masks_of_labels_are_refused(place: Path, stub: Path) -> None:
+    """What is a hole is never guessed."""
+    Image.fromarray(np.eye(24, 32, dtype=np.uint8)).save(place / "labels.png")
+    words = ["--gt", place / "GT", "--task", "inpaint", "--model", stub, "--mask", place / "labels.png"]
+    refused = evaluate(*words)
+    assert refused.exit_code == 2 and "has no white" in refused.stderr

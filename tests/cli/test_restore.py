@@ -15,9 +15,11 @@ from filelock import FileLock
 from PIL import Image
 
 from irsde_cli.cli.program import app
+from irsde_cli.images import read_picture
 from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
+from tests.images.test_read_picture import saved, tiff
 
 
 def names(folder: Path) -> list[str]:
@@ -363,6 +365,56 @@ def test_known_pixels_stay_exactly(restore: Program, photos: Path, tmp_path: Pat
     assert (before[:, 8:] == pixels(tmp_path / "out" / "p1.png")[:, 8:]).all()
     failed = restore(photos, tmp_path / "all", "--mask", tmp_path / "masks" / "p1.png", task="inpaint", code=3)
     assert "the mask" in failed.stderr and "is 16 x 16" in failed.stderr
+
+
+def test_masks_that_say_nothing_are_refused(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """A mask of labels fills neither nothing nor everything; one that is all white keeps the picture, and says so."""
+    for name, value in (("labels", 1), ("white", 255)):
+        Image.fromarray(np.full((16, 16), value, np.uint8)).save(tmp_path / f"{name}.png")
+    failed = restore(photos / "p1.png", tmp_path / "o", "--mask", tmp_path / "labels.png", task="inpaint", code=3)
+    assert "has no white" in failed.stderr and "white where the picture is known" in failed.stderr
+    words = (photos / "p1.png", tmp_path / "o", "--mask", tmp_path / "white.png")
+    assert "--strict" in restore(*words, "--strict", task="inpaint", code=3).stderr
+    assert "its mask is all white" in restore(*words, task="inpaint").stderr
+    assert (pixels(photos / "p1.png") == pixels(tmp_path / "o" / "p1.png")).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_hidden_colours_decide_nothing(tmp_path: Path, scale: int) -> None:
+    """Two pictures that look alike become two that look alike, each with its own colours where nothing shows."""
+    restore = Program(save_stub(tmp_path / "s.safetensors", scale=scale))
+    alpha = np.zeros((20, 24), np.uint8)
+    alpha[4:16, 6:18] = 255
+    seen = []
+    for name, value in (("black", 0), ("white", 255)):
+        pictured = picture(tmp_path / name / "a.png", 20, 24)
+        samples = np.dstack([np.where(alpha[..., None] == 255, pixels(pictured), value).astype(np.uint8), alpha])
+        Image.fromarray(samples).save(pictured)
+        restore(tmp_path / name, tmp_path / f"{name}-out")
+        seen.append(pixels(tmp_path / f"{name}-out" / "a.png"))
+        assert (seen[-1][seen[-1][..., 3] == 0][:, :3] == value).all()
+    shown = seen[0][..., 3] > 0
+    np.testing.assert_array_equal(seen[0][shown], seen[1][shown])
+
+
+@pytest.mark.parametrize("form", ["png", "tif", "webp", "tif-16"])
+def test_grey_by_content_stays_grey(restore: Program, tmp_path: Path, form: str) -> None:
+    """R = G = B goes in and comes out, whatever the noise of the draws, also in batches and beside colours."""
+    deep, suffix = form.endswith("16"), form.partition("-")[0]
+    grey = np.random.default_rng(0).integers(0, 256, (16, 16, 1)).repeat(3, -1).astype(np.uint16 if deep else np.uint8)
+    options: dict[str, Any] = {"lossless": True} if form == "webp" else {}
+    data = tiff(grey, photometric="rgb") if deep else saved(grey, {"tif": "tiff"}.get(suffix, suffix), **options)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"a.{suffix}").write_bytes(data)
+    picture(tmp_path / "in" / "b.png", 16, 16)
+    more = ["--quality", 100] if form == "webp" else []
+    restore(tmp_path / "in", tmp_path / "out", "--batch-size", 2, "--samples", 2, *more)
+    for name in (f"a.{suffix}", f"a.1.{suffix}"):
+        restored = read_picture(tmp_path / "out" / name, name).pixels
+        assert restored.shape == grey.shape and restored.std() > 0
+        assert (restored == restored[..., :1]).all()
+    colours = pixels(tmp_path / "out" / "b.png")
+    assert (colours != colours[..., :1]).any()
 
 
 def test_in_place(restore: Program, photos: Path) -> None:

@@ -41,6 +41,27 @@ def test_a_sample_depends_on_its_generator_alone(tmp_path: Path, name: str) -> N
     assert torch.equal(damaged, source.pair(1, 64, 0)[2])
 
 
+def test_hidden_colours_are_not_learnt(tmp_path: Path) -> None:
+    """Pictures that look alike are one lesson, on either side of a pair."""
+    degradation = build_degradation(DegradationConfig("gaussian-noise"))
+    alpha = np.zeros((90, 100, 1), np.uint8)
+    alpha[20:60, 30:80] = 255
+    for name, value in (("black", 0), ("white", 255)):
+        for path in photos(tmp_path / name).iterdir():
+            colours = np.where(alpha > 0, np.asarray(Image.open(path)), value).astype(np.uint8)
+            Image.fromarray(np.dstack([colours, alpha])).save(path)
+    sources = [
+        load_clean(tmp_path / name, degradation, crop=32, device=CPU, skip_bad=None) for name in ("black", "white")
+    ]
+    pairs = load_pairs(
+        tmp_path / "black", tmp_path / "white", template="{stem}", crop=32, scale=1, device=CPU, skip_bad=None
+    )
+    for seed in range(5):
+        one, other = (source.sample(32, seeded(seed))[0] for source in sources)
+        assert torch.equal(one, other)
+        assert torch.equal(*pairs.sample(32, seeded(seed)))
+
+
 def test_a_degraded_crop_is_a_crop_of_the_degraded_picture(tmp_path: Path) -> None:
     """For downsampling, which draws nothing, in every symmetry and place."""
     degradation = build_degradation(DegradationConfig("downsampling", {"quantised": False}))

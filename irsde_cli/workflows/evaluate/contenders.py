@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.datasets.pairing import Pair, pictures_of
+from irsde_cli.datasets.pairing import pictures_of
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
+from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate.options import Contender
-from irsde_cli.workflows.evaluate.pairs import Loaded, as_tensor, sizes
+from irsde_cli.workflows.evaluate.pairs import Loaded, shown_of, sizes
+
+MOST_HIDDEN = 0.01  # of the pixels, that a result may hide: alpha that was resized differs along its edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class Restored:
             StoppedError: the run was asked to stop.
         """
         if self.contender.folder is not None:
-            return self._read(loaded.pair)
+            return self._read(loaded)
         height, width = loaded.degraded.shape[-2:]
         scale = self.restoration.restorer.scale
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
@@ -96,7 +99,14 @@ class Restored:
         image = outputs[0].images[""][None]
         return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
 
-    def _read(self, pair: Pair) -> Tensor:
-        if pair.key not in self.files:
+    def _read(self, loaded: Loaded) -> Tensor:
+        if loaded.pair.key not in self.files:
             raise InputError(f"'{self.contender.folder}' has no picture of that name.")
-        return as_tensor(self.files[pair.key])
+        path = self.files[loaded.pair.key]
+        picture = read_picture(path, path.name)
+        shown = shown_of(picture)
+        if shown is not None and shown.shape[-2:] == loaded.clean.shape[-2:]:
+            hidden = ~shown if loaded.shown is None else loaded.shown & ~shown
+            if hidden.float().mean() > MOST_HIDDEN:
+                raise InputError("it is transparent where the clean picture is not.")
+        return to_tensor(picture)[None]

@@ -18,11 +18,16 @@ class Planned:
 
 @dataclass(frozen=True)
 class Scored:
-    """The figures of one pair, by contender; the degraded picture's own under `input`."""
+    """The figures of one pair, by contender; the degraded picture's own under `input`.
+
+    Attributes:
+        transparent: whether pixels that the clean picture hides are left out.
+    """
 
     key: str
     figures: dict[str, dict[str, float | None]]
     seconds: dict[str, float]
+    transparent: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from irsde_cli.degradations import DegradationConfig
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.images import Picture, read_picture, to_tensor
 from irsde_cli.images.holes import cut
+from irsde_cli.images.masks import known_by
 from irsde_cli.workflows.evaluate.options import EvaluateOptions
 
 
@@ -32,8 +33,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pair in memory; images (1, 3, H, W) in [0, 1], for holes which pixels are known, and whether the clean file has
-    one channel.
+    """A pair in memory; images (1, 3, H, W) in [0, 1], for holes which pixels are known, whether the clean file has one
+    channel, and which of its pixels are seen where some are transparent.
     """
 
     pair: Pair
@@ -41,46 +42,54 @@ class Loaded:
     degraded: Tensor
     known: Tensor | None
     one_channel: bool
+    shown: Tensor | None
 
 
 def load(pair: Pair, index: int, source: Source) -> Loaded:
     """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
     picture, degradation = read_picture(pair.clean, pair.clean.name), source.degradation
-    clean = to_tensor(picture)[None]
+    clean, shown = to_tensor(picture)[None], shown_of(picture)
     if degradation is None:
-        degraded = as_tensor(pair.degraded)
+        degraded = to_tensor(read_picture(pair.degraded, pair.degraded.name))[None]
         if source.masks is not None:
             known = _known(pair, degraded, source.masks)
-            return Loaded(pair, clean, cut(degraded, known), known, picture.grey)
+            return Loaded(pair, clean, cut(degraded, known), known, picture.grey, shown)
         for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
             height, width = (size // factor * factor for size in clean.shape[-2:])
             if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):
-                return Loaded(pair, clean[..., :height, :width], degraded, None, picture.grey)
+                clean, shown = clean[..., :height, :width], None if shown is None else shown[..., :height, :width]
+                return Loaded(pair, clean, degraded, None, picture.grey, shown)
         raise InputError(sizes(degraded, clean, source.scale or 1))
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
-    clean = clean[..., :height, :width]
+    clean, shown = clean[..., :height, :width], None if shown is None else shown[..., :height, :width]
 
     def generator() -> torch.Generator:
         return torch.Generator().manual_seed(source.seed * 1000003 + index)
 
     holes = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
-    return Loaded(pair, clean, degradation.apply(clean, generator()), holes, picture.grey)
+    return Loaded(pair, clean, degradation.apply(clean, generator()), holes, picture.grey, shown)
 
 
 def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:
     """(1, 1, H, W) of booleans: what its mask leaves."""
     if pair.key not in masks:
         raise InputError("it has no mask.", hint="Masks have the pictures' names, or are numbered from 0.")
-    mask = as_tensor(masks[pair.key])
-    if mask.shape != degraded.shape:
-        (height, width), (rows, columns) = mask.shape[-2:], degraded.shape[-2:]
-        raise InputError(f"its mask '{masks[pair.key]}' is {width} x {height}, and the picture {columns} x {rows}.")
-    return mask.mean(1, keepdim=True) >= 0.5
+    mask = read_picture(masks[pair.key], str(masks[pair.key]), depth=8)
+    if mask.size != degraded.shape[-2:]:
+        (height, width), (rows, columns) = mask.size, degraded.shape[-2:]
+        raise InputError(f"its mask '{mask.name}' is {width} x {height}, and the picture {columns} x {rows}.")
+    return torch.from_numpy(known_by(mask)[0])[None, None]
 
 
-def as_tensor(path: Path) -> Tensor:
-    """The picture of a file, (1, 3, H, W) in [0, 1]."""
-    return to_tensor(read_picture(path, path.name))[None]
+def shown_of(picture: Picture) -> Tensor | None:
+    """(1, 1, H, W) of booleans, which pixels are seen; `None` is all of them.
+
+    Raises:
+        InputError: not one is.
+    """
+    if picture.alpha is not None and not picture.alpha.any():
+        raise InputError(f"'{picture.name}' is entirely transparent.")
+    return None if picture.shown is None else torch.from_numpy(picture.shown)[None, None]
 
 
 def enlarged(loaded: Loaded) -> Tensor:

@@ -29,7 +29,7 @@ from irsde_cli.workflows.evaluate.events import Event, Planned, Problem, Scored
 from irsde_cli.workflows.evaluate.options import INPUT, EvaluateOptions
 from irsde_cli.workflows.evaluate.pairs import Loaded, Source, enlarged, find_pairs, load, nothing, sizes
 from irsde_cli.workflows.evaluate.saved import Saved
-from irsde_cli.workflows.evaluate.summary import named, summarise, ways, with_sets
+from irsde_cli.workflows.evaluate.summary import hidden, named, summarise, ways, with_sets
 
 BEHIND = 2
 KNOWN = "known"
@@ -118,7 +118,7 @@ def evaluate(
                 scored.append(event)
             yield event
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
-        result = replace(result, notes=ways(contenders, facts["precision"]))
+        result = replace(result, notes=(*ways(contenders, facts["precision"]), *hidden(scored)))
         yield result if sets is None else with_sets(result, sets)
 
 
@@ -206,17 +206,24 @@ class _Measure:
 
     def __call__(self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float]) -> Scored:
         figures = {
-            label: self.scorer.score(image, loaded.clean, loaded.known, one_channel=loaded.one_channel)
+            label: self.scorer.score(
+                image, loaded.clean, loaded.known, one_channel=loaded.one_channel, shown=loaded.shown
+            )
             for label, image in images.items()
         }
         if self.sets is not None:
-            self.sets.add(images, loaded.clean)
+            shown = loaded.shown
+            seen = {
+                label: image if shown is None else torch.where(shown, image, loaded.clean)
+                for label, image in images.items()
+            }
+            self.sets.add(seen, loaded.clean)
         if self.saved is not None:
             for label, image in images.items():
                 self.saved.write(loaded.pair.key, label, loaded.degraded if label == INPUT else image)
             if loaded.known is not None:
                 self.saved.write(loaded.pair.key, KNOWN, loaded.known.float().expand_as(loaded.clean))
-        return Scored(loaded.pair.key, figures, seconds)
+        return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None)
 
 
 def _settings(config: DegradationConfig) -> str:

@@ -50,6 +50,14 @@ def ways(contenders: list[Restored], precision: str) -> tuple[str, ...]:
     return (f"{'; '.join(ways)}; {precision}.",) if ways else ()
 
 
+def hidden(scored: list[Scored]) -> tuple[str, ...]:
+    """What is said where clean pictures are transparent in parts."""
+    count = sum(row.transparent for row in scored)
+    if not count:
+        return ()
+    return (f"{count} of {len(scored)} clean pictures are transparent in parts; what they hide is not counted.",)
+
+
 def named(metrics: Sequence[str]) -> str:
     """Metrics as a person writes them."""
     return " and ".join(name.upper() for name in metrics)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from irsde_cli.errors import InputError
@@ -17,6 +18,7 @@ from irsde_cli.images import (
     to_tensor,
 )
 from irsde_cli.images.holes import cut
+from irsde_cli.images.masks import known_by
 from irsde_cli.storage.journal import Identity
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.options import Options
@@ -48,7 +50,7 @@ class Loaded:
 
     @property
     def flat(self) -> bool:
-        return int(self.picture.pixels.max()) == int(self.picture.pixels.min())
+        return self.picture.flat
 
     def degraded(self) -> Tensor:
         image = to_tensor(self.picture)
@@ -80,7 +82,10 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
     output_format(picture, format_of(item, options), metadata=options.metadata, depth=options.depth)
     wanted = with_mask(settings, item, options)
-    mask = None if options.mask is None else _mask(mask_path(options.mask, item), item, picture, options)
+    mask = None
+    if options.mask is not None:
+        mask, notes = _mask(mask_path(options.mask, item), item, picture, options)
+        picture = replace(picture, warnings=(*picture.warnings, *notes))
     return Loaded(item, picture, before, mask, wanted, since)
 
 
@@ -124,10 +129,13 @@ def with_mask(settings: str, item: Item, options: Options) -> str:
     return f"{settings}-{mask.size:x}-{mask.mtime_ns:x}"
 
 
-def _mask(path: Path, item: Item, picture: Picture, options: Options) -> Tensor:
-    """(H, W) of booleans: what is known."""
+def _mask(path: Path, item: Item, picture: Picture, options: Options) -> tuple[Tensor, tuple[str, ...]]:
+    """(H, W) of booleans: what is known; and what may surprise."""
     mask = read_picture(path, str(path), limits=options.limits, depth=8)
     if mask.size != picture.size:
         (height, width), (rows, columns) = mask.size, picture.size
         raise InputError(f"the mask '{path}' is {width} x {height}, but '{item.name}' is {columns} x {rows}.")
-    return to_tensor(mask).mean(0) >= 0.5
+    known, notes = known_by(mask)
+    if options.strict and notes:
+        raise InputError(f"'{item.name}': {notes[0]}.", hint="Without --strict this is a warning.")
+    return torch.from_numpy(known), notes
