@@ -1,9 +1,11 @@
-"""An image's noise depends on the run's seed and its own name, and on nothing else.
+"""An image's noise and damage depend on the run's seed and its own name, and on nothing else.
 
 Folder, order, shard, batch and device change nothing: the noise is drawn on the CPU, image by image.
 """
 
 import hashlib
+import os
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -38,8 +40,26 @@ def add_noise(x: Tensor, std: Tensor | float, randn_like: RandnLike) -> Tensor:
 
 def generator_for(seed: int, name: bytes) -> torch.Generator:
     """The generator of one image; `name` is its path relative to the input, `/`-separated."""
-    key = hashlib.blake2b(seed.to_bytes(8, "little", signed=True) + name, digest_size=8).digest()
-    return torch.Generator("cpu").manual_seed(int.from_bytes(key, "little") >> 1)
+    return generator_from(seed.to_bytes(8, "little", signed=True) + name)
+
+
+def damage_for(seed: int, key: str) -> torch.Generator:
+    """The generator of the damage that is made to one image, apart from that of its noise.
+
+    `key` is its relative path without suffix; composed and decomposed letters are one, so that a copy made by another
+    system has the same damage.
+    """
+    return generator_from(seed.to_bytes(8, "little", signed=True) + _bytes(key), b"damage")
+
+
+def generator_from(key: bytes, use: bytes = b"") -> torch.Generator:
+    """The generator that belongs to a key; uses of one key, of at most 16 bytes, are told apart."""
+    digest = hashlib.blake2b(key, digest_size=8, person=use).digest()
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def _bytes(key: str) -> bytes:
+    return os.fsencode(unicodedata.normalize("NFC", key))
 
 
 def draw_key(key: bytes, draw: int) -> bytes:

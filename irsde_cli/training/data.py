@@ -19,6 +19,7 @@ from irsde_cli.datasets.pairing import pair_folders
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.randomness import damage_for
 from irsde_cli.runtime import free_memory
 
 NAMED_FAULTS = 10
@@ -31,8 +32,9 @@ class Pictures:
     Pictures that are smaller than `smallest` are mirrored at their right and lower border.
     """
 
-    def __init__(self, paths: Sequence[Path], *, smallest: int, memory: int, device: torch.device) -> None:
+    def __init__(self, paths: Sequence[Path], *, root: Path, smallest: int, memory: int, device: torch.device) -> None:
         self.paths = paths
+        self._root = root
         self.sizes: list[tuple[int, int]] = []
         self._smallest = smallest
         self._device = device
@@ -45,6 +47,10 @@ class Pictures:
     def __getitem__(self, index: int) -> Tensor:
         kept = self._kept[index] if index < len(self._kept) else None
         return mirrored(_read(self.paths[index]), self._smallest) if kept is None else kept
+
+    def name(self, index: int) -> str:
+        """The relative path of a picture without suffix."""
+        return self.paths[index].relative_to(self._root).with_suffix("").as_posix()
 
     def load(self) -> list[str]:
         """Read every picture once; what is wrong with those that cannot be used."""
@@ -75,9 +81,10 @@ class Source(ABC):
 
     @abstractmethod
     def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
-        """The name of picture `index`, its central crop of at most `crop` pixels, and the degraded version of that.
+        """Picture `index`: its name, its central crop of at most `crop` pixels, and the degraded version of that.
 
-        The same every time.
+        The name is the relative path without suffix. The damage is that of the name and the seed: the same every time,
+        whatever other pictures there are.
         """
 
 
@@ -110,8 +117,8 @@ class CleanSource(Source):
         height, width = (min(crop, length) // scale * scale for length in picture.shape[-2:])
         top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
         clean = picture[None, :, top : top + height, left : left + width].float() / 255
-        generator = torch.Generator().manual_seed(seed * 1000003 + index)
-        return self.pictures.paths[index].stem, clean, self.degradation.apply(clean.cpu(), generator)
+        name = self.pictures.name(index)
+        return name, clean, self.degradation.apply(clean.cpu(), damage_for(seed, name))
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class PairedSource(Source):
         top, left = (max(0, length - small) // 2 for length in degraded.shape[-2:])
         one = clean[None, :, top * self.scale :, left * self.scale :][..., :crop, :crop].float() / 255
         other = degraded[None, :, top:, left:][..., :small, :small].float() / 255
-        return self.clean.paths[index].stem, one, other
+        return self.clean.name(index), one, other
 
 
 def load_clean(
@@ -165,7 +172,11 @@ def load_clean(
 
     def load(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
         pictures = Pictures(
-            paths, smallest=crop + 2 * degradation.margin, memory=_budget(device), device=_keeping(device)
+            paths,
+            root=folder,
+            smallest=crop + 2 * degradation.margin,
+            memory=_budget(device),
+            device=_keeping(device),
         )
         return pictures, pictures.load()
 
@@ -200,9 +211,11 @@ def load_pairs(
     pairs = list(pairing.pairs)
 
     def load() -> tuple[Pictures, Pictures]:
-        memory = _budget(device) // 2
-        ones = Pictures([p.clean for p in pairs], smallest=crop, memory=memory, device=_keeping(device))
-        others = Pictures([p.degraded for p in pairs], smallest=crop // scale, memory=memory, device=_keeping(device))
+        memory, kept = _budget(device) // 2, _keeping(device)
+        ones = Pictures([p.clean for p in pairs], root=clean, smallest=crop, memory=memory, device=kept)
+        others = Pictures(
+            [p.degraded for p in pairs], root=degraded, smallest=crop // scale, memory=memory, device=kept
+        )
         return ones, others
 
     ones, others = load()

@@ -1,7 +1,7 @@
 """The training loop. It knows neither files nor displays; it yields after each step, and whoever iterates decides."""
 
-import hashlib
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
-from irsde_cli.randomness import ImageNoise
+from irsde_cli.randomness import ImageNoise, generator_for, generator_from
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import build_restorer
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Measured:
-    """A validation picture: names, images (1, 3, H, W), and PSNR in dB over all channels of [0, 1]."""
+    """A validation picture: relative path without suffix, images (1, 3, H, W), and PSNR in dB over RGB in [0, 1]."""
 
     name: str
     clean: Tensor
@@ -195,7 +195,7 @@ class Trainer:
         sampling = self.kept.resolve(sampling)
         for index in range(self.ranks.rank, len(source), self.ranks.world):
             name, clean, degraded = source.pair(index, crop, self.config.seed)
-            noise = ImageNoise([torch.Generator().manual_seed(index)])
+            noise = ImageNoise([generator_for(self.config.seed, os.fsencode(name))])
             with torch.inference_mode():
                 restored = last(self.kept.steps(degraded.to(self.ranks.device), noise, sampling)).clamp(0, 1).cpu()
                 seen = degraded if self.kept.scale == 1 else self.kept.endpoints(clean, degraded)[1]
@@ -230,7 +230,7 @@ class Trainer:
         config, ranks = self.config, self.ranks
         for step in range(self.step, config.steps):
             places = range(ranks.rank, config.batch_size, ranks.world)
-            yield [_generator(config.seed, self.returns, step, place, offset) for place in places]
+            yield [generator_from(repr((config.seed, self.returns, step, place, offset)).encode()) for place in places]
 
     def _states(
         self, clean: Tensor, degraded: Tensor, generators: list[torch.Generator]
@@ -310,11 +310,6 @@ def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:
                     "the optimiser 'lion' needs lion-pytorch.", hint="pip install 'irsde[lion]', or --optimiser adamw"
                 ) from None
             return cast(torch.optim.Optimizer, Lion(learnt.parameters(), **settings))
-
-
-def _generator(*key: int) -> torch.Generator:
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 def _psnr(image: Tensor, clean: Tensor) -> float:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
+from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.metrics.luma import luma
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.psnr import psnr
@@ -249,6 +250,27 @@ def test_damage_is_made_on_the_fly(place: Path, stub: Path) -> None:
     assert 19.5 < one["means"]["input"]["psnr"]["mean"] < 21.5
 
 
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_a_neighbour_changes_no_damage(place: Path, degradation: str) -> None:
+    """Pictures that come before, between or after, in folders or not, and --limit: each keeps its figures."""
+    for index in range(3):
+        photo(place / "GT" / f"{index}.png", 64, 64, seed=index)
+        photo(place / "ours" / f"{index}.png", 64, 64, seed=index, change=4)
+    words = ["--gt", place / "GT", "--from", place / "ours", "--degradation", degradation]
+
+    def figures(*more: object) -> dict[str, Any]:
+        result = evaluate(*words, *more, "--json", "-", "-q")
+        return {row["key"]: row["figures"]["input"] for row in json.loads(result.stdout)["images"]}
+
+    alone = figures()
+    assert len({row["psnr"] for row in alone.values()}) == 3
+    assert figures("--limit", 2).items() <= alone.items()
+    for name in ("!", "0a", "9", "a/0", "1/1"):
+        for folder in ("GT", "ours"):
+            photo(place / folder / f"{name}.png", 64, 64, seed=9, change=4 * (folder == "ours"))
+    assert alone.items() <= figures().items()
+
+
 def test_pictures_are_saved_for_other_tools(place: Path, stub: Path) -> None:
     """The degraded files are those that were made, the restored ones score as they did, and nothing is overwritten."""
     words = ["--gt", place / "GT", "--task", "denoise", "--degradation", "gaussian-noise", "--set", "quantised_share=1"]
@@ -448,7 +470,11 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--from", "absent"], 2, "no such folder: 'absent'"),
         (["--gt", "GT", "--from", "ours", "--protocol", "plain"], 2, "Did you mean 'plain-"),
         (["--gt", "GT", "--from", "ours", "--lpips", "absent"], 2, "no such file: 'absent'"),
-        (["--gt", "GT", "--from", "ours", "--lpips", "GT/0.png"], 4, "LPIPS weights"),
+        (
+            ["--gt", "GT", "--from", "ours", "--lpips", "GT/0.png"],
+            4,
+            "not a whole safetensors file: it is a PNG picture",
+        ),
         (["--gt", "GT", "--from", "ours", "--from", "ours"], 2, "two contenders are called 'ours'"),
         (["--gt", "GT", "--from", "ours", "--metric", "fdi"], 2, "Did you mean 'fid'"),
         (["--gt", "GT", "--from", "input"], 2, "cannot be called 'input'"),

@@ -114,7 +114,7 @@ def test_small_pictures_are_mirrored() -> None:
 def test_pictures_beyond_the_memory_are_read_again(tmp_path: Path) -> None:
     """What does not fit gives the same samples."""
     paths = sorted(photos(tmp_path / "p").iterdir())
-    kept, read = (Pictures(paths, smallest=16, memory=memory, device=CPU) for memory in (10**9, 30000))
+    kept, read = (Pictures(paths, root=tmp_path, smallest=16, memory=memory, device=CPU) for memory in (10**9, 30000))
     assert kept.load() == read.load() == []
     assert [picture is None for picture in read._kept] == [False, True, True]
     noise = build_degradation(DegradationConfig("gaussian-noise"))

@@ -31,6 +31,7 @@ from irsde_cli.training.estimate import estimate
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer, parameter_count
 from irsde_cli.workflows.train import run as workflow
+from irsde_cli.workflows.train.beginning import find_source
 from irsde_cli.workflows.train.events import Finished, Progress, Returned, Started, Warned
 from irsde_cli.workflows.train.options import RunConfig
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
@@ -99,6 +100,22 @@ def test_a_stopped_run_is_saved(photos: Path, tmp_path: Path) -> None:
     calls = iter(range(100))
     run(TINY, photos, tmp_path / "run", stopped=lambda: next(calls) == 5)
     assert sorted(path.name for path in (tmp_path / "run").glob("step-*"))[-1] == "step-00000006"
+
+
+def test_a_neighbour_changes_no_validation(photos: Path, tmp_path: Path) -> None:
+    """Damage and noise of a validation picture are those of its name: figures stay when pictures are added."""
+    trainer = Trainer(TINY, Ranks(CPU))
+
+    def measured() -> dict[str, tuple[float, float]]:
+        source = find_source(photos, TINY, RunConfig(), CPU, False, None)
+        return {one.name: (one.input_psnr, one.psnr) for one in trainer.validate(source, crop=16)}
+
+    alone = measured()
+    assert set(alone) == {"0", "1", "2"}
+    for name in ("!", "00", "a/0"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / f"{name}.png").write_bytes((photos / "1.png").read_bytes())
+    assert alone.items() <= measured().items() and len(measured()) == 6
 
 
 def test_few_checkpoints_are_kept(photos: Path, tmp_path: Path) -> None:

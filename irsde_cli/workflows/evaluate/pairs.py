@@ -18,6 +18,7 @@ from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import Picture, read_picture, to_tensor
 from irsde_cli.images.holes import cut
 from irsde_cli.images.masks import known_by
+from irsde_cli.randomness import damage_for
 from irsde_cli.workflows.evaluate.options import EvaluateOptions
 
 
@@ -45,7 +46,7 @@ class Loaded:
     shown: Tensor | None
 
 
-def load(pair: Pair, index: int, source: Source) -> Loaded:
+def load(pair: Pair, source: Source) -> Loaded:
     """The pair's pictures; the clean one loses what is beyond a multiple of the scale."""
     picture, degradation = read_picture(pair.clean, pair.clean.name), source.degradation
     clean, shown = to_tensor(picture)[None], shown_of(picture)
@@ -63,11 +64,11 @@ def load(pair: Pair, index: int, source: Source) -> Loaded:
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
     clean, shown = clean[..., :height, :width], None if shown is None else shown[..., :height, :width]
 
-    def generator() -> torch.Generator:
-        return torch.Generator().manual_seed(source.seed * 1000003 + index)
-
-    holes = degradation.masks(1, height, width, generator()) if isinstance(degradation, FreeFormMask) else None
-    return Loaded(pair, clean, degradation.apply(clean, generator()), holes, picture.grey, shown)
+    damaged = degradation.apply(clean, damage_for(source.seed, pair.key))
+    holes = None
+    if isinstance(degradation, FreeFormMask):
+        holes = degradation.masks(1, height, width, damage_for(source.seed, pair.key))
+    return Loaded(pair, clean, damaged, holes, picture.grey, shown)
 
 
 def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:

@@ -150,11 +150,11 @@ def _score_all(
     """Read one pair ahead, restore, and score in a thread beside; results come in order."""
     behind: deque[tuple[str, Future[Scored]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "score") as thread:
-        ahead = [reader.submit(load, pair, index, source) for index, pair in enumerate(pairs[:1])]
+        ahead = [reader.submit(load, pair, source) for pair in pairs[:1]]
         for index, pair in enumerate(pairs):
             future = ahead.pop()
             if index + 1 < len(pairs):
-                ahead.append(reader.submit(load, pairs[index + 1], index + 1, source))
+                ahead.append(reader.submit(load, pairs[index + 1], source))
             try:
                 with explained():
                     loaded = future.result()

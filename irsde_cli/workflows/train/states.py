@@ -150,7 +150,7 @@ class States:
             for index, shown in enumerate(pictures):
                 row = torch.cat((shown.degraded, shown.restored, shown.clean), dim=-1)[0].clamp(0, 1)
                 blank = Picture((row.permute(1, 2, 0) * 255).round().byte().numpy(), name=shown.name)
-                (place / f"{index}-{shown.name[:60]}.png").write_bytes(
+                (place / f"{index}-{shown.name.rpartition('/')[2][:60]}.png").write_bytes(
                     encode_picture(with_restored(blank, row), format="png")
                 )
         except OSError as error:
