@@ -6,7 +6,7 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage import digests, weight_files
-from irsde_cli.systems import SYSTEMS, build_restorer
+from irsde_cli.systems import SYSTEMS, build_restorer, current
 from irsde_cli.version import __version__
 
 FORMAT = 1
@@ -200,6 +200,7 @@ def _header(path: Path, metadata: dict[str, str] | None) -> Header:
     if isinstance(values.get("format"), int) and values["format"] > FORMAT:
         raise WeightsError(f"'{path}' was written by a newer irsde (format {values['format']}).", hint="Update irsde.")
     try:
-        return from_mapping(Header, values, f"the header of '{path}'")
+        header = from_mapping(Header, values, f"the header of '{path}'")
     except UsageError as error:
         raise WeightsError(error.message, hint=error.hint) from None
+    return replace(header, system=current(header.system))

@@ -5,6 +5,7 @@ Listing a table imports nothing, so `--help` can name every choice without loadi
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -30,18 +31,37 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "-").replace(" ", "-")
 
 
-class Registry(Mapping[str, str]):
-    """A table from a name to "module:attribute", loaded one entry at a time.
+@dataclass(frozen=True)
+class Entry:
+    """A row of a table.
+
+    Attributes:
+        target: "module:attribute".
+        extra: the optional part of the package that it needs.
+        example: the smallest settings with which it does all that it promises; tests of every row build it with them.
+    """
+
+    target: str
+    extra: str = ""
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registry(Mapping[str, Entry]):
+    """A table from names to rows, loaded one at a time.
+
+    Args:
+        kind: what its rows are called.
+        entries: the rows, or of one without more to say its target alone.
 
     Raises:
         UsageError: from `load` and `check`, if the name is unknown.
     """
 
-    def __init__(self, kind: str, entries: dict[str, str]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, str | Entry]) -> None:
         self.kind = kind
-        self._entries = entries
+        self._entries = {name: Entry(row) if isinstance(row, str) else row for name, row in entries.items()}
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -58,5 +78,5 @@ class Registry(Mapping[str, str]):
 
     def load(self, name: str) -> Any:
         """Import and return the entry of that name."""
-        module, _, attribute = self._entries[self.check(name)].partition(":")
+        module, _, attribute = self._entries[self.check(name)].target.partition(":")
         return getattr(import_module(module), attribute)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
@@ -19,24 +20,26 @@ class Restorer(nn.Module, ABC):
 
     Attributes:
         config: a frozen dataclass; a checkpoint stores it beside the weights.
-        scale: how many times larger the restored image is.
-        multiple: heights and widths are padded to a multiple of this inside.
         ragged: whether images of unequal size but equal padded size may share a batch through
             `irsde_cli.networks.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
-        working_bytes: peak memory of one evaluation, in bytes per pixel of the restored image in float32.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
-        reach: that of the network; see `Network`.
         max_batch: how many images one call of `steps` takes.
     """
 
     config: Any
-    scale: int = 1
-    multiple: int = 1
     ragged: bool = False
-    working_bytes: int = 4096
     whole_bytes: int = 0
-    reach: int | None = None
     max_batch: int | None = None
+
+    @property
+    @abstractmethod
+    def facts(self) -> Facts:
+        """Those of its parts together, in pixels of the restored image."""
+
+    @property
+    def scale(self) -> int:
+        """How many times larger the restored image is."""
+        return self.facts.scale
 
     @abstractmethod
     def resolve(self, asked: Sampling) -> Sampling:

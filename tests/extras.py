@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-OF_DIFFUSERS = {"flux", "kl-autoencoder", "flux-ir"}
+from irsde_cli.networks import NETWORKS
+from irsde_cli.systems import SYSTEMS
+
+PACKAGES = {"flux": "diffusers"}
+EXTRAS = {name: row.extra for table in (NETWORKS, SYSTEMS) for name, row in table.items()}
 needs_diffusers = pytest.mark.skipif(find_spec("diffusers") is None, reason="the extra 'flux' is not installed")
 
 
 def rows(names: Iterable[str]) -> list[Any]:
-    """Parameters of a test."""
-    return [pytest.param(name, marks=needs_diffusers) if name in OF_DIFFUSERS else name for name in names]
+    """Parameters of a test: names of networks or of systems."""
+    return [pytest.param(name, marks=_needs(EXTRAS[name])) if EXTRAS[name] else name for name in names]
+
+
+def _needs(extra: str) -> Any:
+    return pytest.mark.skipif(find_spec(PACKAGES[extra]) is None, reason=f"the extra '{extra}' is not installed")

@@ -54,6 +54,17 @@ def test_a_checkpoint_rebuilds_its_restorer(tmp_path: Path, system: str, dtype: 
         assert torch.equal(loaded.restorer.state_dict()[name], tensor.to(dtype).float()), name
 
 
+def test_a_system_that_was_called_otherwise_is_known(tmp_path: Path) -> None:
+    """`direct` became `one-pass`: a file of then gives what the same weights give now."""
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, build("one-pass"), task="denoise")
+    assert header_of(path)["system"] == "one-pass"
+    older = rewrite(path, header_of(path) | {"system": "direct"})
+    image = torch.rand(3, 9, 14)
+    now, then = (checkpoint.load(one) for one in (path, older))
+    assert then.header == now.header and torch.equal(then.restorer(image), now.restorer(image))
+
+
 def test_load_takes_a_path(saved: Path) -> None:
     """From Python, a file works where a task's name does."""
     assert irsde_cli.load(str(saved))(torch.rand(3, 8, 8)).shape == (3, 8, 8)

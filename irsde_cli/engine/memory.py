@@ -2,7 +2,8 @@
 
 What is restored must not depend on what else the machine is doing. So a network that sees a bounded neighbourhood works
 on a CPU in tiles of a size of its own, `TILE_BYTES`, beyond which larger ones gain nothing; free memory has a say only
-where it is short. A network that sees the whole picture gets it whole where that fits.
+where it is short. A network that sees the whole picture gets it whole where that fits; one for which a distance means
+another thing in a picture of another size has tiles of its own size for all large ones.
 """
 
 import logging
@@ -11,13 +12,15 @@ import math
 import torch
 
 from irsde_cli.errors import InputError
-from irsde_cli.networks.network import round_up
+from irsde_cli.networks.facts import round_up
 from irsde_cli.restorer import Restorer
 from irsde_cli.runtime import free_memory
 
 logger = logging.getLogger(__name__)
 
 TILE_BYTES = 3 << 27
+# Of networks with a tile of their own: larger pictures are cut.
+WHOLE_PIXELS = 1 << 20
 MEMORY_SHARE = 0.5
 # Of networks that look at the whole picture.
 USUAL_OVERLAP = 64
@@ -53,7 +56,7 @@ def choose_tile(
     free = free_memory(device) * share / MEMORY_SHARE
     held = held_bytes(restorer, size, extra_images)
     canvas = _canvas(restorer, size)
-    sides = [round_up(side, restorer.multiple) for side in SIDES if side >= 2 * restorer.multiple]
+    sides = [round_up(side, restorer.facts.multiple) for side in SIDES if side >= 2 * restorer.facts.multiple]
     smallest = _working(restorer, canvas, sides[-1])
     if free < held + smallest:
         raise TooLargeError(
@@ -61,8 +64,12 @@ def choose_tile(
             hint="Free some, or make the picture smaller." if device.type == "cpu" else "Try --device cpu.",
         )
     affordable = MEMORY_SHARE * (free - held)
+    facts = restorer.facts
     own = TILE_BYTES if device.type == "cpu" else math.inf
-    if _working(restorer, canvas, max(canvas)) <= (min(affordable, own) if restorer.reach is not None else affordable):
+    whole = own if facts.reach is not None else math.inf
+    if facts.tile:
+        own, whole = facts.working_bytes * facts.tile**2, facts.working_bytes * WHOLE_PIXELS
+    if _working(restorer, canvas, max(canvas)) <= min(affordable, whole):
         return 0
 
     def largest(budget: float) -> int:
@@ -79,7 +86,7 @@ def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> i
 
     What lies farther hardly matters; docs/performance.md has what was measured.
     """
-    usual = USUAL_OVERLAP if restorer.reach is None else (restorer.reach + 1) // 2
+    usual = USUAL_OVERLAP if restorer.facts.reach is None else (restorer.facts.reach + 1) // 2
     return min(usual if asked is None else asked, tile // 2)
 
 
@@ -98,11 +105,10 @@ def largest_batch(restorer: Restorer, size: tuple[int, int], device: torch.devic
 
 def _canvas(restorer: Restorer, size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of what tiles are cut from: the restored picture, padded."""
-    height, width = (round_up(side * restorer.scale, restorer.multiple) for side in size)
-    return height, width
+    return restorer.facts.padded_size(size[0] * restorer.scale, size[1] * restorer.scale)
 
 
 def _working(restorer: Restorer, canvas: tuple[int, int], side: int) -> int:
     """Peak memory of one evaluation on a tile."""
     height, width = (min(length, side) for length in canvas)
-    return height * width * restorer.working_bytes
+    return height * width * restorer.facts.working_bytes

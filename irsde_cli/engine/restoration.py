@@ -14,7 +14,7 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import Settings, Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
-from irsde_cli.networks.network import round_up
+from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.runtime import is_lost_device, is_out_of_memory
@@ -91,7 +91,7 @@ class Restoration:
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
-        if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.multiple:
+        if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.facts.multiple:
             raise UsageError(f"tiles of {options.tile} pixels are too small; these weights need {SMALLEST_TILE}.")
 
     def batch_size(self, loaded: Subject) -> int:
@@ -132,8 +132,8 @@ class Restoration:
                     self._largest_batch = len(batch) // 2
                     raise TooLargeError("there is not enough memory for all of the batch.") from None
                 longest = max(max(loaded.size) for loaded in batch) * self.restorer.scale
-                tile = round_up((tile or longest) // 2, self.restorer.multiple)
-                if tile < max(SMALLEST_TILE, 2 * self.restorer.multiple):
+                tile = round_up((tile or longest) // 2, self.restorer.facts.multiple)
+                if tile < max(SMALLEST_TILE, 2 * self.restorer.facts.multiple):
                     raise TooLargeError("there is not enough memory for it, even in the smallest tiles.") from None
                 logger.warning("out of memory: going on with tiles of %d pixels", tile)
                 self._tile = tile
@@ -150,7 +150,7 @@ class Restoration:
             canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
             del images
         else:
-            canvas = torch.zeros(len(batch), 3, *padded(sizes[0], self.restorer.multiple))
+            canvas = torch.zeros(len(batch), 3, *self.restorer.facts.padded_size(*sizes[0]))
             for index, loaded in enumerate(batch):
                 canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
         canvas = canvas.to(self.device)
@@ -279,8 +279,3 @@ def _check(loaded: Subject, image: Tensor, size: tuple[int, int]) -> None:
         raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
     if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and not loaded.flat:
         raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")
-
-
-def padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """Height and width of the canvas of a picture that is padded to a multiple."""
-    return round_up(size[0], multiple), round_up(size[1], multiple)

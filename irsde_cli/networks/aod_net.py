@@ -6,14 +6,15 @@ Li et al., "AOD-Net: All-in-One Dehazing Network", ICCV 2017.
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
+from irsde_cli.randomness import RandnLike
 
 
-class AODNet(Network):
-    """Takes the degraded image alone; parameters are named as in the public port."""
+class AODNet(Mapper):
+    """Parameters are named as in the public port."""
 
-    reach: int | None = 7
-    working_bytes = 4 * 48
+    facts = Facts(reach=7, working_bytes=4 * 48)
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,12 +24,12 @@ class AODNet(Network):
         self.e_conv4 = nn.Conv2d(6, 3, 7, padding=3)
         self.e_conv5 = nn.Conv2d(12, 3, 3, padding=1)
 
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`: what leads from `mu` to the clean image."""
-        first = self.e_conv1(mu).relu()
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
+        first = self.e_conv1(image).relu()
         second = self.e_conv2(first).relu()
         third = self.e_conv3(torch.cat((first, second), dim=1)).relu()
         fourth = self.e_conv4(torch.cat((second, third), dim=1)).relu()
         k = self.e_conv5(torch.cat((first, second, third, fourth), dim=1)).relu()
-        clean: Tensor = (k * mu - k + 1).relu()
-        return clean - mu
+        clean: Tensor = (k * image - k + 1).relu()
+        return clean

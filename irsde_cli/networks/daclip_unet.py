@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.layers import PreNorm, downsampling, upsampling
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.unet import UNet
 
 HEAD_DIM = 32
@@ -164,7 +164,7 @@ class DaClipUNet(UNet):
     def forward(
         self, x: Tensor, mu: Tensor, t: Tensor, content: Tensor | None = None, degradation: Tensor | None = None
     ) -> Tensor:
-        """See `Network.forward`; besides, CLIP's embeddings (B, context_dim) of what is shown and of the damage.
+        """See `Predictor.forward`; besides, CLIP's embeddings (B, context_dim) of what is shown and of the damage.
 
         Without them the network is told zeros, which it was not trained with.
         """
@@ -190,18 +190,17 @@ class DaClipUNet(UNet):
         return prediction[..., :height, :width]
 
 
-class Told(Network):
-    """A DA-CLIP network that was told about its images once, as a `Network`."""
+class Told(Predictor):
+    """A DA-CLIP network that was told about its images once, as a `Predictor`."""
 
     def __init__(self, network: DaClipUNet, content: Tensor, degradation: Tensor) -> None:
         super().__init__()
         self.network = network
         self.content = content
         self.degradation = degradation
-        self.multiple = network.multiple
-        self.working_bytes = network.working_bytes
+        self.facts = network.facts
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`; the images are those that the embeddings were made of, or tiles of them."""
+        """See `Predictor.forward`; the images are those that the embeddings were made of, or tiles of them."""
         prediction: Tensor = self.network(x, mu, t, self.content, self.degradation)
         return prediction

@@ -1,4 +1,4 @@
-"""DnCNN: a plain chain of convolutions that predicts the noise, here with the sign of a residual.
+"""DnCNN: a plain chain of convolutions that predicts the noise, which is then taken away.
 
 Zhang et al., "Beyond a Gaussian Denoiser", IEEE TIP 2017; the variants without batch normalisation.
 """
@@ -7,11 +7,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
+from irsde_cli.randomness import RandnLike
 
 
-class DnCNN(Network):
-    """Takes the degraded image alone, of any size; parameters are named as in the authors' later releases.
+class DnCNN(Mapper):
+    """Takes any size; parameters are named as in the authors' later releases.
 
     Args:
         depth: convolutions.
@@ -20,15 +22,14 @@ class DnCNN(Network):
 
     def __init__(self, *, depth: int = 20, width: int = 64) -> None:
         super().__init__()
-        self.reach = depth
-        self.working_bytes = 4 * (3 * width + 16)
+        self.facts = Facts(reach=depth, working_bytes=4 * (3 * width + 16))
         channels = [3, *[width] * (depth - 1), 3]
         self.model = chain(channels)
 
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`: minus the noise in `mu`."""
-        noise: Tensor = self.model(mu)
-        return -noise
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
+        noise: Tensor = self.model(image)
+        return image - noise
 
 
 def chain(channels: list[int]) -> nn.Sequential:

@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.networks.dncnn import chain
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
+from irsde_cli.randomness import RandnLike
 
 
-class FFDNet(Network):
-    """Takes the degraded image alone; the level belongs to the checkpoint.
+class FFDNet(Mapper):
+    """The level belongs to the checkpoint.
 
     Args:
         depth: convolutions.
@@ -22,16 +24,13 @@ class FFDNet(Network):
 
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
         super().__init__()
-        self.multiple = 2
-        self.reach = 2 * depth + 1
-        self.working_bytes = 4 * (width + 16)
+        self.facts = Facts(multiple=2, padding="replicate", reach=2 * depth + 1, working_bytes=4 * (width + 16))
         self.sigma = sigma
         self.model = chain([13, *[width] * (depth - 1), 12])
 
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`: what leads from `mu` to the clean image."""
-        height, width = mu.shape[-2:]
-        blocks = F.pixel_unshuffle(F.pad(mu, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
+        height, width = image.shape[-2:]
+        blocks = F.pixel_unshuffle(self.padded(image), 2)
         level = torch.full_like(blocks[:, :1], self.sigma / 255)
-        restored = F.pixel_shuffle(self.model(torch.cat((blocks, level), dim=1)), 2)
-        return restored[..., :height, :width] - mu
+        return F.pixel_shuffle(self.model(torch.cat((blocks, level), dim=1)), 2)[..., :height, :width]

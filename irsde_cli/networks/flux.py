@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Predictor
 from irsde_cli.runtime import library
 
 PATCH = 2
 
 
-class Flux(Network):
+class Flux(Predictor):
     """Predicts the velocity noise - x_0 of a latent flow, told by the degraded latent and by a text.
 
     It reads the text's embeddings from buffers, so no text encoder is needed: `text` and `pooled` of the prompt, and
@@ -40,8 +41,6 @@ class Flux(Network):
         MachineError: diffusers is missing, or does not load.
     """
 
-    multiple = PATCH
-
     def __init__(
         self,
         *,
@@ -62,7 +61,11 @@ class Flux(Network):
         self.control_weight = control_weight
         self.guidance = guidance
         # Some twenty maps of the width a token, and a token is a square of `PATCH` latent pixels.
-        self.working_bytes = 4 * 20 * heads * sum(axes) // PATCH**2
+        self.facts = Facts(
+            channels=(channels, channels),
+            multiple=PATCH,
+            working_bytes=4 * 20 * heads * sum(axes) // PATCH**2,
+        )
         diffusers = library("diffusers", "diffusers", "flux", "the network 'flux'")
         options = {
             "in_channels": channels * PATCH**2,
@@ -88,7 +91,7 @@ class Flux(Network):
             self.register_buffer(f"{prompt}pooled", torch.zeros(pooled_dim))
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor, prompt: str = "") -> Tensor:
-        """See `Network.forward`, for latents and the flow's own time t in [0, 1].
+        """See `Predictor.forward`, for latents and the flow's own time t in [0, 1].
 
         Args:
             x: (1 - t) x_0 + t noise.

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import ResBlock, ResidualAttention, conv3, downsampling, levels, upsampling
-from irsde_cli.networks.network import pad_to, round_up
+from irsde_cli.networks.network import pad_to
 
 
 class LatentUNet(nn.Module):
@@ -32,10 +33,13 @@ class LatentUNet(nn.Module):
         super().__init__()
         widths = [ch * multiple for multiple in (1, *ch_mult)]
         depth = len(ch_mult)
-        self.multiple = 2**depth
         self.factor = 2 ** (depth - 1)
         self.embed_dim = embed_dim
-        self.working_bytes = 4 * (8 * max(widths[:2]) + 720 // self.factor**2)
+        self.facts = Facts(
+            channels=(in_ch, out_ch),
+            multiple=2**depth,
+            working_bytes=4 * (8 * max(widths[:2]) + 720 // self.factor**2),
+        )
         self.init_conv = conv3(in_ch, ch)
         self.encoder = nn.ModuleList()
         self.decoder = nn.ModuleList()
@@ -69,9 +73,7 @@ class LatentUNet(nn.Module):
 
     def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, C, H, W) to the latent (B, embed_dim, H / factor, W / factor) of the padded image, and its skips."""
-        height, width = image.shape[-2:]
-        size = (round_up(height, self.multiple), round_up(width, self.multiple))
-        h = self.init_conv(pad_to(image, size, "reflect"))
+        h = self.init_conv(pad_to(image, self.facts.padded_size(*image.shape[-2:]), self.facts.padding))
         skips = [h]
         for block1, block2, attention, down in levels(self.encoder):
             h = block1(h)

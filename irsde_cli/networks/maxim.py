@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli.networks.network import pad_to, round_up
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
+from irsde_cli.randomness import RandnLike
 
 LEVELS = 3
 # Sides of a window, and of the grid, of the two finest levels and of what lies below them.
@@ -21,7 +23,7 @@ EPS = 1e-6
 Axis = Literal["grid", "block"]
 
 
-class MAXIM(nn.Module):
+class MAXIM(Mapper):
     """S-2 has two stages and S-3 three; the answer is the last stage's full-scale image.
 
     The official code pads on all sides; here, as elsewhere, below and to the right.
@@ -37,7 +39,7 @@ class MAXIM(nn.Module):
         self, *, features: int = 32, num_stages: int = 2, num_groups: int = 2, num_bottleneck_blocks: int = 2
     ) -> None:
         super().__init__()
-        self.multiple = COARSE * 2**LEVELS
+        self.facts = Facts(multiple=COARSE * 2**LEVELS, working_bytes=120 * features, tile=512)
         self.num_stages = num_stages
         self.num_bottleneck_blocks = num_bottleneck_blocks
         widths = [features * 2**level for level in range(LEVELS)]
@@ -84,11 +86,10 @@ class MAXIM(nn.Module):
         """The module of a stage."""
         return self.get_submodule(f"stage_{stage}_{name}")
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W), RGB in [0, 1], to the same shape."""
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
         height, width = image.shape[-2:]
-        size = (round_up(height, self.multiple), round_up(width, self.multiple))
-        full = pad_to(image, size, "reflect").permute(0, 2, 3, 1).contiguous()
+        full = self.padded(image).permute(0, 2, 3, 1).contiguous()
         # The nearest pixel to a coarse one's centre, of four that are equally near.
         images = [full, *(full[:, step // 2 :: step, step // 2 :: step] for step in (2, 4))]
         attended: Sequence[Tensor] = []
@@ -259,7 +260,8 @@ class Gmlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to the same shape."""
         gated = self.get_submodule(self.gate)(gelu(self.in_project(self.LayerNorm(x))))
-        return x + self.out_project(gated)
+        out: Tensor = x + self.out_project(gated)
+        return out
 
 
 class Gate(nn.Module):
@@ -292,7 +294,8 @@ class MultiAxis(nn.Module):
         """(B, H, W, C) to the same shape."""
         across, within = gelu(self.in_project(self.LayerNorm_in(x))).chunk(2, dim=-1)
         both = torch.cat((self.GridGmlpLayer(across), self.BlockGmlpLayer(within)), dim=-1)
-        return x + self.out_project(both)
+        out: Tensor = x + self.out_project(both)
+        return out
 
 
 class GatingWeights(nn.Module):
@@ -369,7 +372,8 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to the same shape."""
         mean = x.mean((1, 2), keepdim=True)
-        return x * self.Conv_1(self.Conv_0(mean).relu()).sigmoid()
+        out: Tensor = x * self.Conv_1(self.Conv_0(mean).relu()).sigmoid()
+        return out
 
 
 class ConvAttention(nn.Module):
@@ -385,7 +389,8 @@ class ConvAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to the same shape."""
         h = F.leaky_relu(self.conv1(self.LayerNorm(x)), SLOPE)
-        return x + self.channel_attention(self.conv2(h))
+        out: Tensor = x + self.channel_attention(self.conv2(h))
+        return out
 
 
 class DenseAttention(nn.Module):
@@ -400,7 +405,8 @@ class DenseAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to the same shape."""
         h = gelu(self.channel_mixing["Dense_0"](self.LayerNorm(x)))
-        return x + self.channel_attention(self.channel_mixing["Dense_1"](h))
+        out: Tensor = x + self.channel_attention(self.channel_mixing["Dense_1"](h))
+        return out
 
 
 class Encoder(nn.Module):
@@ -468,7 +474,8 @@ class Bottleneck(nn.Module):
         for index in range(self.groups):
             x = self.get_submodule(f"SplitHeadMultiAxisGmlpLayer_{index}")(x)
             x = self.get_submodule(f"channel_attention_block_1_{index}")(x)
-        return x + shortcut
+        out: Tensor = x + shortcut
+        return out
 
 
 class SupervisedAttention(nn.Module):

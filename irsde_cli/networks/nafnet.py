@@ -5,13 +5,13 @@ Channel attention pools over the whole input, so what a tile predicts depends a 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn
-from irsde_cli.networks.network import Network, Padding
+from irsde_cli.networks.network import Predictor
 
 
 class SimpleGate(nn.Module):
@@ -53,7 +53,7 @@ class NAFBlock(nn.Module):
         return torch.addcmul(x, h, self.gamma)
 
 
-class NAFNet(Network):
+class NAFNet(Predictor):
     """The official parameter names and shapes.
 
     Args:
@@ -65,8 +65,6 @@ class NAFNet(Network):
         conditional: whether the degraded image is an input.
         long_skip: add the first features to the last, as the latent variant does.
     """
-
-    padding: ClassVar[Padding] = "zeros"
 
     def __init__(
         self,
@@ -83,8 +81,12 @@ class NAFNet(Network):
         time_dim = 4 * width
         self.conditional = conditional
         self.long_skip = long_skip
-        self.multiple = 2 ** len(enc_blk_nums)
-        self.working_bytes = 4 * 10 * width
+        self.facts = Facts(
+            channels=(img_channel, img_channel),
+            multiple=2 ** len(enc_blk_nums),
+            padding="zeros",
+            working_bytes=4 * 10 * width,
+        )
         self.time_mlp = TimeMLP(
             TimeFeatures(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
         )
@@ -106,7 +108,7 @@ class NAFNet(Network):
             self.decoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`; the unconditional network does not look at `mu`."""
+        """See `Predictor.forward`; the unconditional network does not look at `mu`."""
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = h = self.intro(self.padded(image))

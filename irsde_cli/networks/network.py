@@ -1,48 +1,50 @@
-"""What every backbone is: `forward(x, mu, t)`, for any height and width."""
+"""What every backbone is: a module that says of itself what others must know, for any height and width."""
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-Padding = Literal["reflect", "zeros"]
+from irsde_cli.networks.facts import Facts, Padding
+from irsde_cli.randomness import RandnLike
 
 
-class Network(nn.Module, ABC):
-    """Predicts from a state, the degraded image and a time index; knows nothing of the process around it.
+class Network(nn.Module):
+    """A backbone.
 
     Attributes:
-        multiple: height and width are padded to a multiple of this inside.
-        padding: how they are padded, below and to the right.
-        reach: how many pixels away, along each axis, the farthest is that a pixel depends on; `None` where attention or
-            pooling looks at the whole image. Within it tiles agree with the whole image.
-        working_bytes: peak memory of one evaluation without gradients, in bytes per pixel in float32, rounded up.
+        facts: what it needs and how far it looks.
     """
 
-    multiple: int = 1
-    padding: ClassVar[Padding] = "reflect"
-    reach: int | None = None
-    working_bytes: int = 4096
-
-    @abstractmethod
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """`x` and `mu` (B, C, H, W), `t` (B,) or (1,), any real dtype; returns (B, C, H, W)."""
+    facts: Facts = Facts()
 
     def freeze(self) -> None:
         """Say that the weights do not change from now on, so that faster forms of them can be kept; see `train`."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def padded(self, x: Tensor) -> Tensor:
-        """`x` padded below and to the right to a multiple of `multiple`."""
-        height, width = x.shape[-2:]
-        return pad_to(x, (round_up(height, self.multiple), round_up(width, self.multiple)), self.padding)
+        """`x` padded below and to the right to the size that the network takes."""
+        return pad_to(x, self.facts.padded_size(*x.shape[-2:]), self.facts.padding)
 
 
-def round_up(size: int, multiple: int) -> int:
-    """The smallest multiple that is not below `size`."""
-    return -(-size // multiple) * multiple
+class Predictor(Network, ABC):
+    """Predicts from a state, the degraded image and a time index; knows nothing of the process around it."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """`x` and `mu` (B, C, H, W), `t` (B,) or (1,), any real dtype; returns (B, C, H, W)."""
+
+
+class Mapper(Network, ABC):
+    """Makes an image of an image, at once."""
+
+    @abstractmethod
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """(B, C, H, W) in [0, 1], any real dtype, to (B, C', H * scale, W * scale).
+
+        `randn_like` is the source of all noise, for those that draw some.
+        """
 
 
 def pad_to(x: Tensor, size: tuple[int, int], padding: Padding) -> Tensor:
@@ -55,6 +57,8 @@ def pad_to(x: Tensor, size: tuple[int, int], padding: Padding) -> Tensor:
         return x
     if padding == "zeros":
         return nn.functional.pad(x, (0, size[1] - width, 0, size[0] - height))
+    if padding == "replicate":
+        return x[..., _last(height, size[0], x.device)[:, None], _last(width, size[1], x.device)]
     return x[..., _mirror(height, size[0], x.device)[:, None], _mirror(width, size[1], x.device)]
 
 
@@ -62,6 +66,10 @@ def _mirror(size: int, target: int, device: torch.device) -> Tensor:
     period = max(2 * (size - 1), 1)
     index = torch.arange(target, device=device) % period
     return torch.where(index < size, index, period - index)
+
+
+def _last(size: int, target: int, device: torch.device) -> Tensor:
+    return torch.arange(target, device=device).clamp_max(size - 1)
 
 
 def time_features(t: Tensor, dim: int) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.onednn import Convolution, is_usable
 
 TIME_FEATURES = 64
@@ -40,7 +41,7 @@ class PocketBlock(nn.Module):
         return out
 
 
-class PocketUNet(Network):
+class PocketUNet(Predictor):
     """A U-Net of `PocketBlock`s.
 
     Args:
@@ -55,10 +56,13 @@ class PocketUNet(Network):
         super().__init__()
         if len(widths) != len(blocks):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
-        self.multiple = 2 ** len(widths)
+        multiple = 2 ** len(widths)
         convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
-        self.reach = 4 + sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.multiple - 1
-        self.working_bytes = 4 * 2 * widths[0]
+        self.facts = Facts(
+            multiple=multiple,
+            reach=4 + sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + multiple - 1,
+            working_bytes=4 * 2 * widths[0],
+        )
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
         )
@@ -100,7 +104,7 @@ class PocketUNet(Network):
         return self._fused.get(dtype)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`."""
+        """See `Predictor.forward`."""
         if (faster := self._faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
@@ -138,7 +142,7 @@ class FusedPocketUNet:
         self.firsts: dict[float, list[list[Convolution]]] = {}
 
     def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
-        """See `Network.forward`; all images are at the time index `t`."""
+        """See `Predictor.forward`; all images are at the time index `t`."""
         height, width = x.shape[-2:]
         image = self.network.padded(torch.cat((x - mu, mu - 0.5), dim=1))
         h = F.pixel_unshuffle(image.to(self.dtype), 2).contiguous(memory_format=torch.channels_last)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.onednn import Convolution, is_usable
 from irsde_cli.networks.pocket_unet import MOST_TIMES, TIME_FEATURES, shuffled
 
@@ -38,7 +39,7 @@ class QuarterBlock(nn.Module):
         return out
 
 
-class QuarterUNet(Network):
+class QuarterUNet(Predictor):
     """A U-Net of `QuarterBlock`s; time shifts and scales the features once where each level begins.
 
     Args:
@@ -59,11 +60,10 @@ class QuarterUNet(Network):
         super().__init__()
         if len(widths) != len(blocks):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
-        self.multiple = PATCH * 2 ** (len(widths) - 1)
+        multiple = PATCH * 2 ** (len(widths) - 1)
         convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
-        self.reach = 2 * PATCH + sum(PATCH * count * 2**level for level, count in enumerate(convolutions))
-        self.reach += self.multiple - 1
-        self.working_bytes = max(80, 7 * widths[0] // 4)
+        reach = 2 * PATCH + sum(PATCH * count * 2**level for level, count in enumerate(convolutions))
+        self.facts = Facts(multiple=multiple, reach=reach + multiple - 1, working_bytes=max(80, 7 * widths[0] // 4))
         self.state = state
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
@@ -114,7 +114,7 @@ class QuarterUNet(Network):
         return F.pixel_unshuffle(self.padded(seen), PATCH)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`."""
+        """See `Predictor.forward`."""
         if (faster := self._faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
@@ -156,7 +156,7 @@ class FusedQuarterUNet:
         self.entries: dict[float, list[Convolution]] = {}
 
     def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
-        """See `Network.forward`; all images are at the time index `t`."""
+        """See `Predictor.forward`; all images are at the time index `t`."""
         height, width = x.shape[-2:]
         intro, *downs = self._at(t)
         h = intro(self.network.image(x, mu).to(self.dtype).contiguous(memory_format=torch.channels_last))

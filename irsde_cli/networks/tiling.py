@@ -5,37 +5,54 @@ blended, so that one state, one noise field and one solver step belong to the wh
 """
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from irsde_cli.networks.network import Padding, pad_to
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import pad_to
 
 
 class Evaluable(Protocol):
     """A network, or what reads its output without looking beyond a pixel; see `Network`."""
 
     @property
-    def multiple(self) -> int: ...
+    def facts(self) -> Facts: ...
 
-    @property
-    def padding(self) -> Padding: ...
+    def __call__(self, /, *inputs: Tensor) -> Tensor: ...
 
-    def __call__(self, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor: ...
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A function of images whose facts are those of the network in it."""
+
+    facts: Facts
+    function: Callable[..., Tensor]
+
+    def __call__(self, /, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
 
 
 class Evaluate(Protocol):
-    """Evaluates `network(x, mu, t)` on `x` and `mu` of shape (B, C, H, W), `t` of shape (B,): a new tensor."""
+    """Evaluates `network(*inputs)`, a new tensor. Inputs (B, C, H, W) share one canvas; others belong to all of it."""
 
-    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor: ...
+    def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor: ...
 
 
-def whole(network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+def whole(network: Evaluable, /, *inputs: Tensor) -> Tensor:
     """The network on the whole canvas at once."""
-    prediction: Tensor = network(x, mu, t)
+    prediction: Tensor = network(*inputs)
     return prediction
+
+
+def on_canvas(change: Callable[[Tensor], Tensor], inputs: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The inputs of an evaluation, with `change` to each that lies on the canvas."""
+    return (change(one) if one.ndim == 4 else one for one in inputs)
 
 
 class Reduced:
@@ -44,13 +61,13 @@ class Reduced:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
 
-    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
-        with torch.autocast(x.device.type, self.dtype):
-            return whole(network, x, mu, t).float()
+    def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs[0].device.type, self.dtype):
+            return whole(network, *inputs).float()
 
 
 class Tiles:
-    """The network on tiles of `tile` pixels a side that overlap by `overlap`, blended with a smooth window.
+    """The network on tiles that overlap, blended with a smooth window; both lengths are of what comes out.
 
     Predictions are worst at the border of a tile, where half of what they depend on is missing; there the window is
     nearly zero.
@@ -65,31 +82,34 @@ class Tiles:
         self.overlap = overlap
         self.evaluate = evaluate
 
-    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
-        rows = self._spans(x.shape[-2], network.multiple)
-        columns = self._spans(x.shape[-1], network.multiple)
+    def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor:
+        x, scale = next(one for one in inputs if one.ndim == 4), network.facts.scale
+        rows = self._spans(x.shape[-2], network.facts)
+        columns = self._spans(x.shape[-1], network.facts)
         if len(rows) == len(columns) == 1:
-            return self.evaluate(network, x, mu, t)
+            return self.evaluate(network, *inputs)
         blended: Tensor | None = None
-        for down, height in zip(rows, self._windows(rows, x), strict=True):
-            for across, width in zip(columns, self._windows(columns, x), strict=True):
-                area = (..., down, across)
-                prediction = self.evaluate(network, x[area], mu[area], t)
+        for down, height in zip(rows, self._windows(_times(rows, scale), x), strict=True):
+            for across, width in zip(columns, self._windows(_times(columns, scale), x), strict=True):
+                cut = operator.itemgetter(_area(down, across))
+                prediction = self.evaluate(network, *on_canvas(cut, inputs))
                 if blended is None:
-                    blended = prediction.new_zeros(*prediction.shape[:-2], *x.shape[-2:])
-                blended[area].addcmul_(prediction, height[:, None] * width)
+                    size = (scale * x.shape[-2], scale * x.shape[-1])
+                    blended = prediction.new_zeros(*prediction.shape[:-2], *size)
+                blended[_area(*_times((down, across), scale))].addcmul_(prediction, height[:, None] * width)
         assert blended is not None
         return blended
 
-    def _spans(self, size: int, multiple: int) -> list[slice]:
-        """What each tile takes of one side: equally spread, from the network's grid on."""
-        if size <= self.tile:
+    def _spans(self, size: int, facts: Facts) -> list[slice]:
+        """What each tile takes of one side of what comes in: equally spread, from the network's grid on."""
+        tile, overlap, multiple = max(self.tile // facts.scale, 1), self.overlap // facts.scale, facts.multiple
+        if size <= tile:
             return [slice(0, size)]
-        stride = max(self.tile - self.overlap - multiple, 1)
-        last = -(-(size - self.tile) // stride)
-        starts = [round(index * (size - self.tile) / last) // multiple * multiple for index in range(last)]
-        starts.append(-(-(size - self.tile) // multiple) * multiple)
-        return [slice(start, min(start + self.tile, size)) for start in starts]
+        stride = max(tile - overlap - multiple, 1)
+        last = -(-(size - tile) // stride)
+        starts = [round(index * (size - tile) / last) // multiple * multiple for index in range(last)]
+        starts.append(-(-(size - tile) // multiple) * multiple)
+        return [slice(start, min(start + tile, size)) for start in starts]
 
     def _windows(self, spans: Sequence[slice], like: Tensor) -> list[Tensor]:
         """The weight of each tile along one side: all together they are one, so no map of their sums is kept."""
@@ -113,6 +133,14 @@ class Tiles:
         return window
 
 
+def _area(down: slice, across: slice) -> tuple[EllipsisType, slice, slice]:
+    return (..., down, across)
+
+
+def _times(spans: Sequence[slice], scale: int) -> list[slice]:
+    return [slice(scale * span.start, scale * span.stop) for span in spans]
+
+
 def shrunk(evaluate: Evaluate, factor: int) -> Evaluate:
     """The same way for canvases so many times smaller than the images that it was meant for, as latents are."""
     if not isinstance(evaluate, Tiles):
@@ -131,14 +159,14 @@ class Ragged:
         self.sizes = sizes
         self.evaluate = evaluate
 
-    def __call__(self, network: Evaluable, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
-        return self.evaluate(network, self._padded(network, x), self._padded(network, mu), t)
+    def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor:
+        def padded(canvas: Tensor) -> Tensor:
+            size = (canvas.shape[-2], canvas.shape[-1])
+            return torch.cat(
+                [
+                    pad_to(canvas[index : index + 1, :, :height, :width], size, network.facts.padding)
+                    for index, (height, width) in enumerate(self.sizes)
+                ]
+            )
 
-    def _padded(self, network: Evaluable, canvas: Tensor) -> Tensor:
-        size = (canvas.shape[-2], canvas.shape[-1])
-        return torch.cat(
-            [
-                pad_to(canvas[index : index + 1, :, :height, :width], size, network.padding)
-                for index, (height, width) in enumerate(self.sizes)
-            ]
-        )
+        return self.evaluate(network, *on_canvas(padded, inputs))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import (
     ResBlock,
     ResidualAttention,
@@ -19,7 +20,7 @@ from irsde_cli.networks.layers import (
     levels,
     upsampling,
 )
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 
 Attend = Callable[[nn.Module, Tensor], Tensor]
 
@@ -30,7 +31,7 @@ def alone(attention: nn.Module, h: Tensor) -> Tensor:
     return attended
 
 
-class UNet(Network):
+class UNet(Predictor):
     """The official parameter names and shapes.
 
     Args:
@@ -60,8 +61,8 @@ class UNet(Network):
         count = len(widths) - 1
         time_dim = 4 * nf
         self.conditional = conditional
-        self.multiple = 2**count
-        self.working_bytes = 4 * (760 + 10 * nf)  # the first is that of the heads, however narrow the level
+        # 760 is that of the heads, however narrow the level.
+        self.facts = Facts(channels=(in_nc, out_nc), multiple=2**count, working_bytes=4 * (760 + 10 * nf))
 
         self.init_conv = nn.Conv2d(2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False)
         self.time_mlp = TimeMLP(TimeFeatures(nf), nn.Linear(nf, time_dim), nn.GELU(), nn.Linear(time_dim, time_dim))
@@ -98,7 +99,7 @@ class UNet(Network):
         self.final_conv = conv3(nf, out_nc, bias=True)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`; the unconditional network does not look at `mu`."""
+        """See `Predictor.forward`; the unconditional network does not look at `mu`."""
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = self.init_conv(self.padded(image))

@@ -4,23 +4,62 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
-from irsde_cli.registry import Registry
+from irsde_cli.networks import NETWORKS
+from irsde_cli.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from irsde_cli.restorer import Restorer
 
+
+def _small(network: str, **options: Any) -> dict[str, Any]:
+    """The example of a network with other options, as a configuration writes it."""
+    return {"name": network, "options": {**NETWORKS[network].example, **options}}
+
+
+POCKET = _small("pocket-unet", widths=(8, 8))
+AUTOENCODER = _small("latent-unet", embed_dim=4)
+
 SYSTEMS = Registry(
     "system",
     {
-        "mean-reverting": "irsde_cli.systems.mean_reverting:MeanReverting",
-        "denoising": "irsde_cli.systems.denoising:Denoising",
-        "latent": "irsde_cli.systems.latent:Latent",
-        "daclip": "irsde_cli.systems.daclip:DaClipRestorer",
-        "flux-ir": "irsde_cli.systems.flux:FluxRestorer",
-        "autoencoder": "irsde_cli.systems.autoencoder:Autoencoder",
-        "direct": "irsde_cli.systems.direct:Direct",
+        "mean-reverting": Entry(
+            "irsde_cli.systems.mean_reverting:MeanReverting", example={"network": POCKET, "prediction": "clean"}
+        ),
+        "denoising": Entry(
+            "irsde_cli.systems.denoising:Denoising",
+            example={"network": _small("unet", conditional=False, full_attention=True)},
+        ),
+        "latent": Entry(
+            "irsde_cli.systems.latent:Latent",
+            example={
+                "autoencoder": AUTOENCODER,
+                "network": _small("nafnet", img_channel=4, enc_blk_nums=(1,), dec_blk_nums=(1,), long_skip=True),
+            },
+        ),
+        "daclip": Entry(
+            "irsde_cli.systems.daclip:DaClipRestorer",
+            example={"network": _small("daclip-unet"), "clip": _small("daclip")},
+        ),
+        "flux-ir": Entry(
+            "irsde_cli.systems.flux:FluxRestorer",
+            extra="flux",
+            example={
+                "network": _small("flux", channels=4),
+                "autoencoder": _small("kl-autoencoder", widths=(8, 8, 8)),
+            },
+        ),
+        "autoencoder": Entry("irsde_cli.systems.autoencoder:Autoencoder", example={"autoencoder": AUTOENCODER}),
+        "one-pass": Entry("irsde_cli.systems.one_pass:OnePass", example={"network": POCKET}),
     },
 )
+
+
+RENAMED = {"direct": "one-pass"}
+
+
+def current(system: str) -> str:
+    """The name that a system has now, of one that a checkpoint or a run's settings may still have."""
+    return RENAMED.get(system, system)
 
 
 def read_config(system: str, config: dict[str, Any], where: str) -> Any:

@@ -4,10 +4,11 @@ It is trained first, and what it cannot reproduce no latent system can restore: 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.randomness import RandnLike
@@ -37,8 +38,12 @@ class Autoencoder(Restorer):
         super().__init__()
         self.config = config
         self.autoencoder: LatentUNet = build_network(config.autoencoder)
-        self.working_bytes = 0
-        self.whole_bytes = self.autoencoder.working_bytes
+        self.whole_bytes = self.autoencoder.facts.working_bytes
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`: nothing that tiles could divide."""
+        return replace(self.autoencoder.facts, multiple=1, working_bytes=0)
 
     @property
     def learnt(self) -> nn.Module:

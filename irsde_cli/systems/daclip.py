@@ -88,9 +88,6 @@ class DaClipRestorer(Diffusion):
         self.clip: DaClip = build_network(config.clip)
         self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
-        self.multiple = self.network.multiple
-        self.working_bytes = self.network.working_bytes
-        self.reach = self.network.reach
 
     @property
     def learnt(self) -> nn.Module:

@@ -70,9 +70,6 @@ class Denoising(Diffusion):
         self.network = build_network(config.network)
         self.sde = DenoisingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
-        self.multiple = self.network.multiple
-        self.working_bytes = self.network.working_bytes
-        self.reach = self.network.reach
 
     @property
     def clock(self) -> MeanRevertingSDE:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.parts import Gaussian
@@ -21,7 +22,7 @@ class Diffusion(Restorer):
     """A network that is asked for the clean end of a process.
 
     Attributes:
-        network: the backbone, a `Network`.
+        network: the backbone, a `Predictor`.
         parameterisation: what its output means.
         follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         bounded: whether clean ends lie in [0, 1], as pixels do and latents do not.
@@ -31,8 +32,13 @@ class Diffusion(Restorer):
     follows_paths: bool = False
     bounded: bool = True
     pure_start: bool = False
-    network: Network
+    network: Predictor
     parameterisation: Parameterisation
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`: the network's, whose images are those of the system."""
+        return self.network.facts.outside()
 
     @property
     def learnt(self) -> nn.Module:
@@ -68,7 +74,7 @@ class Diffusion(Restorer):
         """Clean ends (B, C, H, W) as pictures (B, 3, H, W) in [0, 1]: what a reward compares."""
         return x0.clamp(0, 1)
 
-    def conditioned(self, mu: Tensor) -> Network:
+    def conditioned(self, mu: Tensor) -> Predictor:
         """The network for these degraded images (B, C, H, W), where it is told something about them besides."""
         return self.network
 

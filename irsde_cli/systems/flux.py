@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.flux import PATCH, Flux
 from irsde_cli.networks.kl_autoencoder import KlAutoencoder
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, shrunk
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.rectified_flow import RectifiedFlow
@@ -78,9 +79,12 @@ class FluxRestorer(Diffusion):
         self.network = build_network(config.network)
         self.flow = RectifiedFlow(config.num_timesteps, config.shift, config.start_at)
         self.parameterisation = Parameterisation("flow", config.residual_std)
-        self.multiple = self.autoencoder.factor * PATCH
-        self.working_bytes = self.network.working_bytes // self.autoencoder.factor**2
-        self.whole_bytes = self.autoencoder.working_bytes
+        self.whole_bytes = self.autoencoder.facts.working_bytes
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`."""
+        return behind(self.network.facts, self.autoencoder.factor)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FluxRestorer":
         """Copies, of which training keeps several, share what it never changes: all but the ControlNet.
@@ -104,7 +108,7 @@ class FluxRestorer(Diffusion):
         controlnet: nn.Module = self.network.controlnet
         return controlnet
 
-    def conditioned(self, mu: Tensor) -> Network:
+    def conditioned(self, mu: Tensor) -> Predictor:
         """See `Diffusion.conditioned`: the network by index instead of time."""
         return _Timed(self.network, self.flow.time)
 
@@ -149,7 +153,7 @@ class FluxRestorer(Diffusion):
         return Reverse(predict_clean, start, path, config.num_timesteps, decode, even=True)
 
 
-class _Timed(Network):
+class _Timed(Predictor):
     """FLUX by the flow's time index, guided where asked."""
 
     def __init__(self, network: Flux, time: Tensor, guidance: float = 1.0, guided_from: int = 0) -> None:
@@ -158,11 +162,10 @@ class _Timed(Network):
         self.time = time
         self.guidance = guidance
         self.guided_from = guided_from
-        self.multiple = network.multiple
-        self.working_bytes = network.working_bytes
+        self.facts = network.facts
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Network.forward`, in the flow's own coordinates."""
+        """See `Predictor.forward`, in the flow's own coordinates."""
         time = self.time.to(device=x.device, dtype=x.dtype)[t.to(x.device)]
         velocity: Tensor = self.network(x, mu, time)
         if self.guidance == 1 or int(t.max()) > self.guided_from:

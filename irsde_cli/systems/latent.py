@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.tiling import Evaluate, shrunk
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
@@ -70,9 +71,12 @@ class Latent(Diffusion):
         self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
         self.max_batch = 1
-        self.multiple = self.autoencoder.factor * self.network.multiple
-        self.working_bytes = self.network.working_bytes // self.autoencoder.factor**2
-        self.whole_bytes = self.autoencoder.working_bytes
+        self.whole_bytes = self.autoencoder.facts.working_bytes
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`: encoder and decoder look at all of the image."""
+        return behind(self.network.facts, self.autoencoder.factor)
 
     @property
     def clock(self) -> MeanRevertingSDE:

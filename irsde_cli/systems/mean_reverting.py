@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from irsde_cli.centres.centre import Centre, Upsampling, centre
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.tiling import Evaluate
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.parameterisation import Parameterisation, Prediction
@@ -71,11 +72,12 @@ class MeanReverting(Diffusion):
         self.network = build_network(config.network)
         self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
         self.parameterisation = Parameterisation(config.prediction, config.residual_std)
-        self.scale = check_scale(config.scale)
-        self.multiple = self.network.multiple
-        self.ragged = self.scale == 1 and config.centre == "degraded"
-        self.working_bytes = self.network.working_bytes
-        self.reach = self.network.reach
+        self.ragged = check_scale(config.scale) == 1 and config.centre == "degraded"
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`."""
+        return self.network.facts.outside(self.config.scale)
 
     @property
     def clock(self) -> MeanRevertingSDE:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.networks import NETWORKS
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluable, Evaluate
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.path import Path
@@ -188,7 +188,7 @@ class Reverse:
 
 
 def clean_predictor(
-    network: Network, parameterisation: Parameterisation, path: Path, mu: Tensor, evaluate: Evaluate, *, clip: bool
+    network: Predictor, parameterisation: Parameterisation, path: Path, mu: Tensor, evaluate: Evaluate, *, clip: bool
 ) -> CleanPredictor:
     """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
 
@@ -221,14 +221,14 @@ class _CleanEstimate:
         self, network: Evaluable, parameterisation: Parameterisation, m: float, s: float, centre: Tensor | None
     ) -> None:
         self.network = network
-        self.multiple = network.multiple
-        self.padding = network.padding
+        self.facts = network.facts
         self.parameterisation = parameterisation
         self.m = m
         self.s = s
         self.centre = centre
 
-    def __call__(self, x: Tensor, mu: Tensor, t: Tensor, /) -> Tensor:
+    def __call__(self, /, *inputs: Tensor) -> Tensor:
+        x, mu, t = inputs
         centre = mu if self.centre is None else self.centre
         seen = self.parameterisation.network_input(x, centre, self.m, self.s)
         output: Tensor = self.network(seen, mu, t)

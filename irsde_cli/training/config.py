@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from irsde_cli.config import to_mapping
 from irsde_cli.degradations import DegradationConfig
-from irsde_cli.systems import read_config
+from irsde_cli.systems import current, read_config
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class TrainConfig:
         if self.batch_size % self.accumulate:
             raise ValueError(f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal parts")
         # Defaults become visible, and a wrong key is found before anything is read.
+        object.__setattr__(self, "system", current(self.system))
         model = to_mapping(read_config(self.system, self.model, "'model'"))
         object.__setattr__(self, "model", model)
         if self.crop % model.get("scale", 1):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from irsde_cli.systems.direct import UNTOLD, Direct
+from irsde_cli.systems.one_pass import UNTOLD, OnePass
 
 
-def direct_regression(system: Direct, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+def direct_regression(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean absolute difference.
 
     A network that can be told of noise is told in half of the samples, as chance in `noise` decides, and else learns to

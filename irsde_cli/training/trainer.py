@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli.config import from_mapping
@@ -97,6 +98,8 @@ class Trainer:
         self.ranks = ranks
         self.system = build_restorer(config.system, config.model, "'model'").to(ranks.device)
         self.system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.crop % self.system.scale:
+            raise UsageError(f"a crop of {config.crop} pixels is no multiple of the scale {self.system.scale}.")
         if isinstance(self.system, Diffusion):
             self.system.pure_start = config.pure_start
         self.system.requires_grad_(False)
@@ -198,7 +201,7 @@ class Trainer:
             noise = ImageNoise([generator_for(self.config.seed, os.fsencode(name))])
             with torch.inference_mode():
                 restored = last(self.kept.steps(degraded.to(self.ranks.device), noise, sampling)).clamp(0, 1).cpu()
-                seen = degraded if self.kept.scale == 1 else self.kept.endpoints(clean, degraded)[1]
+                seen = degraded if self.kept.scale == 1 else _enlarged(self.kept.endpoints(clean, degraded)[1], clean)
             yield Measured(name, clean, seen, restored, _psnr(seen.clamp(0, 1), clean), _psnr(restored, clean))
 
     def rate_factor(self, step: int) -> float:
@@ -310,6 +313,11 @@ def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:
                     "the optimiser 'lion' needs lion-pytorch.", hint="pip install 'irsde[lion]', or --optimiser adamw"
                 ) from None
             return cast(torch.optim.Optimizer, Lion(learnt.parameters(), **settings))
+
+
+def _enlarged(image: Tensor, clean: Tensor) -> Tensor:
+    """An image at the size of the clean one."""
+    return F.interpolate(image, clean.shape[-2:], mode="bicubic", antialias=True)
 
 
 def _psnr(image: Tensor, clean: Tensor) -> float:

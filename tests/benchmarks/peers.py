@@ -24,7 +24,7 @@ from irsde_cli.centres.filled import filled
 from irsde_cli.datasets.dataset import clean_alone
 from irsde_cli.images import read_picture
 from irsde_cli.images.holes import cut
-from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 
 PEERS = {
@@ -34,10 +34,10 @@ PEERS = {
 }
 
 
-def peer(name: str, weights: Path) -> Direct:
+def peer(name: str, weights: Path) -> OnePass:
     """A peer with its published weights."""
     file, network, _ = PEERS[name]
-    system = Direct(DirectConfig(network))
+    system = OnePass(OnePassConfig(network))
     system.network.load_state_dict(load_file(weights / f"{file}.safetensors"), strict=True)
     return system
 

@@ -29,13 +29,16 @@ from irsde_cli import checkpoint
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.images import encode_picture, read_picture
 from irsde_cli.networks import NETWORKS
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
 from irsde_cli.networks.tiling import whole
+from irsde_cli.randomness import RandnLike
+from irsde_cli.registry import Entry
 from irsde_cli.restorer import last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.files import write_whole
 from irsde_cli.storage.journal import Identity, Journal
-from irsde_cli.systems.direct import Direct, DirectConfig
+from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.restore.options import Options
@@ -50,7 +53,7 @@ MEGAPIXELS = SIDE * SIDE / 1e6
 IN_A_FOLDER = 1000
 
 
-class Sleeping(Network):
+class Sleeping(Mapper):
     """A network that takes its time and no core, and notes when it has ended.
 
     Args:
@@ -63,18 +66,18 @@ class Sleeping(Network):
         self.seconds = seconds
         self.notes = notes
         self.weight = nn.Parameter(torch.zeros(1))
-        self.working_bytes = 4
+        self.facts = Facts(working_bytes=4)
 
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         time.sleep(self.seconds)
         with Path(self.notes).open("a") as stream:
             stream.write(f"{time.time()}\n")
-        return 0.01 * mu
+        return 1.01 * image
 
 
 def register() -> None:
     """The network's name, in each process that builds one."""
-    NETWORKS._entries["sleeping"] = "tests.benchmarks.scale:Sleeping"
+    NETWORKS._entries["sleeping"] = Entry("tests.benchmarks.scale:Sleeping")
 
 
 register()
@@ -256,7 +259,7 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     weights, notes = folder / "sleeping.safetensors", folder / "notes"
     notes.unlink(missing_ok=True)
     sleeping = NetworkConfig("sleeping", {"seconds": seconds, "notes": str(notes)})
-    checkpoint.save(weights, Direct(DirectConfig(sleeping)), task="denoise")
+    checkpoint.save(weights, OnePass(OnePassConfig(sleeping)), task="denoise")
     shutil.rmtree(folder / "in", ignore_errors=True)
     for index in range(count * each):
         picture(folder / "in" / f"{index:04}.png")

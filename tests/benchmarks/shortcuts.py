@@ -187,7 +187,7 @@ def main() -> None:
         assert isinstance(restorer, MeanReverting)
         print(f"\n**{task}**, {len(photos)} photographs\n")
         print("| | work | in a row | PSNR (dB) | LPIPS |\n|---|---|---|---|---|")
-        for row in rows(restorer, made_pairs(task, photos, restorer.multiple), lpips):
+        for row in rows(restorer, made_pairs(task, photos, restorer.facts.multiple), lpips):
             print("| " + " | ".join(row) + " |", flush=True)
 
 

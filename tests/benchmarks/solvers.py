@@ -129,7 +129,7 @@ def measured(task: str, photos: dict[str, Tensor], lpips: LpipsAlex, counts: Seq
     restorer = checkpoint.load(find_weights(None, task).path).restorer
     assert isinstance(restorer, MeanReverting)
     restorer.freeze()
-    pairs = made_pairs(task, photos, restorer.multiple)
+    pairs = made_pairs(task, photos, restorer.facts.multiple)
     for variant in variants():
         cells = [str(variant)]
         for steps in counts:

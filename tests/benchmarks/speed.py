@@ -41,7 +41,7 @@ from irsde_cli.images import Picture, encode_picture, looks_like_picture, read_p
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.nafnet import NAFNet
-from irsde_cli.networks.network import Network, pad_to
+from irsde_cli.networks.network import Predictor, pad_to
 from irsde_cli.networks.tiling import Evaluate, Reduced, whole
 from irsde_cli.networks.unet import UNet
 from irsde_cli.randomness import ImageNoise, Prefetched, generator_for
@@ -57,7 +57,7 @@ from irsde_cli.workflows.restore.run import run
 from tests.benchmarks.solvers import TESTS
 from tests.benchmarks.speed_reference import reference_restore, reference_sample
 
-PUBLISHED: dict[str, Callable[[], Network]] = {"unet": UNet, "nafnet": NAFNet}
+PUBLISHED: dict[str, Callable[[], Predictor]] = {"unet": UNet, "nafnet": NAFNet}
 FORMATS = ("png", "jpeg", "webp", "tiff")
 SAMPLES = Path(__file__).parents[2] / "docs/samples/noisy"
 Work = Callable[[], object]
@@ -201,7 +201,7 @@ def network_rows(bench: Bench, machine: Machine) -> Iterator[Row]:
             yield replace(row, what=f"{name}, {bench.size} px: {row.what}", more=figures)
 
 
-def named_network(name: str) -> Network:
+def named_network(name: str) -> Predictor:
     """A published architecture with fresh weights, or the network of a shipped checkpoint."""
     if name in PUBLISHED:
         torch.manual_seed(0)
@@ -216,7 +216,7 @@ def shipped(task: str) -> MeanReverting:
     return restorer
 
 
-def cost(network: Network, x: Tensor, mu: Tensor, t: Tensor) -> tuple[int, int]:
+def cost(network: Predictor, x: Tensor, mu: Tensor, t: Tensor) -> tuple[int, int]:
     """FLOPs of convolutions and products, 2 a multiply-add; and numbers that convolutions must read and write."""
     moved = 0
 
@@ -332,7 +332,7 @@ def quality_rows(bench: Bench) -> Iterator[Row]:
         system.freeze()
         name, options = TESTS[task]
         degradation = build_degradation(DegradationConfig(name, options))
-        side = degradation.scale * system.multiple
+        side = degradation.scale * system.facts.multiple
         found: dict[Precision, list[tuple[float, float, float]]] = {precision: [] for precision in bench.precisions}
         for path in pictures(bench.photos)[: bench.count]:
             clean = to_tensor(read_picture(path, path.name))[None]

@@ -52,7 +52,7 @@ def main() -> None:
     for task in arguments.tasks:
         restorer = checkpoint.load(find_weights(None, task).path).restorer
         restorer.freeze()
-        _, degraded = made_pairs(task, {"mosaic": to_tensor(picture)[None]}, restorer.multiple)["mosaic"]
+        _, degraded = made_pairs(task, {"mosaic": to_tensor(picture)[None]}, restorer.facts.multiple)["mosaic"]
         expected = restored(restorer, degraded, arguments.steps, whole)
         for tile, overlap in product(arguments.tile, arguments.overlap):
             side = tile or choose_tile(restorer, LARGE, torch.device("cpu"))

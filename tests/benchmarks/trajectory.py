@@ -114,7 +114,7 @@ def main() -> None:
         restorer = checkpoint.load(path).restorer
         assert isinstance(restorer, Diffusion)
         restorer.freeze()
-        pairs = pairs or made_pairs(arguments.task, middles(photos, arguments.side), restorer.multiple)
+        pairs = pairs or made_pairs(arguments.task, middles(photos, arguments.side), restorer.facts.multiple)
         for row in rows(label, restorer, pairs, lpips):
             print("| " + " | ".join(row) + " |", flush=True)
 

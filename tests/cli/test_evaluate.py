@@ -26,8 +26,8 @@ from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import bootstrap
 from irsde_cli.networks.pocket_unet import PocketUNet
-from irsde_cli.systems.direct import Direct, DirectConfig
 from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from tests.cli.stub import Program
 
@@ -232,7 +232,7 @@ def test_not_finite_in_half_precision_is_done_again(place: Path, stub: Path, mon
 
 def test_one_pass_stands_beside_samplers(place: Path, stub: Path) -> None:
     """Ways of sampling say nothing to it, so it appears once."""
-    direct = Direct(DirectConfig(NetworkConfig("dncnn", {"depth": 2, "width": 4})))
+    direct = OnePass(OnePassConfig(NetworkConfig("dncnn", {"depth": 2, "width": 4})))
     checkpoint.save(place / "direct.safetensors", direct, task="denoise")
     words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--model"]
     found = report(*words, place / "direct.safetensors", "--way", "posterior:2", "--way", "ode-1:1")

@@ -1,6 +1,7 @@
 """How pictures are cut: the choice for every amount of free memory, without taking any."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from irsde_cli import checkpoint
 from irsde_cli.engine import memory
 from irsde_cli.engine.memory import TILE_BYTES, TooLargeError, choose_tile, held_bytes, largest_batch
-from irsde_cli.networks.network import round_up
+from irsde_cli.networks.facts import Facts
 from irsde_cli.restorer import Restorer
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.tasks import TASKS
@@ -30,10 +31,11 @@ class Sized(Restorer):
 
     def __init__(self, working_bytes: int, multiple: int, scale: int, *, local: bool) -> None:
         super().__init__()
-        self.working_bytes = working_bytes
-        self.multiple = multiple
-        self.scale = scale
-        self.reach = 100 if local else None
+        self.known = Facts(scale=scale, multiple=multiple, reach=100 if local else None, working_bytes=working_bytes)
+
+    @property
+    def facts(self) -> Facts:
+        return self.known
 
     def resolve(self, asked: Any) -> Any:
         raise NotImplementedError
@@ -50,9 +52,9 @@ def chosen(free: float, restorer: Restorer, size: tuple[int, int], device: torch
 
 def taken(restorer: Restorer, size: tuple[int, int], tile: int) -> int:
     """Bytes at the worst moment, by the figures that the choice is made of."""
-    height, width = (round_up(side * restorer.scale, restorer.multiple) for side in size)
+    height, width = restorer.facts.padded_size(size[0] * restorer.scale, size[1] * restorer.scale)
     height, width = min(height, tile or height), min(width, tile or width)
-    return held_bytes(restorer, size) + height * width * restorer.working_bytes
+    return held_bytes(restorer, size) + height * width * restorer.facts.working_bytes
 
 
 SIZED = st.builds(
@@ -71,10 +73,10 @@ def test_what_is_chosen_fits(restorer: Sized, size: tuple[int, int], free: float
     try:
         tile = chosen(free, restorer, size, device)
     except TooLargeError as error:
-        assert taken(restorer, size, 2 * max(restorer.multiple, 64)) > free, error.message
+        assert taken(restorer, size, 2 * max(restorer.facts.multiple, 64)) > free, error.message
         return
     assert taken(restorer, size, tile) <= free
-    assert tile % restorer.multiple == 0 and (tile == 0 or tile >= 2 * restorer.multiple)
+    assert tile % restorer.facts.multiple == 0 and (tile == 0 or tile >= 2 * restorer.facts.multiple)
 
 
 @given(SIZED, SIZES, st.floats(1e8, 1e12), st.floats(1, 100), st.sampled_from([CPU, GPU]))
@@ -92,9 +94,9 @@ def test_more_memory_never_makes_smaller_tiles(
 @given(SIZED, SIZES, st.floats(1, 1000))
 def test_free_memory_has_no_say_where_there_is_enough(restorer: Sized, size: tuple[int, int], more: float) -> None:
     """On a CPU the tile of a local network is its own: every machine with the memory makes the same pixels."""
-    restorer.reach = 100
+    restorer.known = replace(restorer.facts, reach=100)
     enough = held_bytes(restorer, size) + 2 * max(
-        TILE_BYTES, restorer.working_bytes * (2 * restorer.multiple + 64) ** 2
+        TILE_BYTES, restorer.facts.working_bytes * (2 * restorer.facts.multiple + 64) ** 2
     )
     assert chosen(enough, restorer, size) == chosen(more * enough, restorer, size)
 
@@ -140,6 +142,17 @@ def test_a_batch_fits(restorer: Sized, size: tuple[int, int], free: float) -> No
         patch.setattr(memory, "free_memory", lambda _: int(free))
         count = largest_batch(restorer, size, GPU)
     assert count == 1 or count * taken(restorer, size, 0) <= free / 2 < (count + 1) * taken(restorer, size, 0)
+
+
+def test_a_network_with_a_tile_of_its_own_has_it_for_every_large_picture() -> None:
+    """Whatever the device and the memory, unless that is short; up to a megapixel the picture is one."""
+    restorer = Sized(4000, 64, 1, local=False)
+    restorer.known = replace(restorer.facts, tile=512)
+    for device in (CPU, GPU):
+        assert chosen(64 * GB, restorer, (1024, 1024), device) == 0
+        for free in (16, 640):
+            assert chosen(free * GB, restorer, (1024, 1088), device) == 512
+    assert 0 < chosen(2 * GB, restorer, (1024, 1088)) < 512
 
 
 @pytest.mark.parametrize("name", SHIPPED)

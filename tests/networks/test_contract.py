@@ -6,57 +6,51 @@ import pytest
 import torch
 
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.flux import Flux
-from irsde_cli.networks.network import Network, pad_to
+from irsde_cli.networks.network import Predictor, pad_to
 from tests.extras import rows
 
-SMALL: dict[str, dict[str, Any]] = {
-    "unet": {"nf": 8, "depth": 2},
-    "nafnet": {"width": 8, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1)},
-    "latent-unet": {"ch": 8, "ch_mult": (1, 2)},
-    "pocket-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
-    "quarter-unet": {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
-    "daclip-unet": {"nf": 32, "ch_mult": (1, 1), "context_dim": 8},
-    "flux": {
-        "channels": 3,
-        "heads": 2,
-        "axes": (4, 4, 8),
-        "double_blocks": 3,
-        "single_blocks": 1,
-        "text_length": 3,
-        "text_dim": 8,
-        "pooled_dim": 6,
-    },
-    "kl-autoencoder": {"widths": (8, 8), "layers": 1, "latent_channels": 4, "groups": 4},
-    "dncnn": {"depth": 3, "width": 8},
-    "ffdnet": {"depth": 3, "width": 8},
-    "aod-net": {},
-}
 IMAGE_NETWORKS = [name for name in NETWORKS if name != "daclip"]  # which makes embeddings
 
 
 def build_small(name: str) -> Any:
     torch.manual_seed(0)
-    network = NETWORKS.load(name)(**SMALL[name])
+    network = NETWORKS.load(name)(**NETWORKS[name].example)
     for parameter in network.parameters():  # fresh networks may start as zero or as the identity
         parameter.data.add_(0.05 * torch.randn_like(parameter))
     return network.eval().requires_grad_(False)
 
 
-def evaluate(network: Any, x: torch.Tensor) -> torch.Tensor:
-    """At two times: indices, or those of a flow, which FLUX rounds to three digits in bfloat16; not these."""
-    t = torch.tensor([0.25, 0.5] if isinstance(network, Flux) else [1, 100])
-    out: torch.Tensor = network(x, x.flip(-1), t) if isinstance(network, Network) else network(x)
-    return out
+def evaluate(
+    network: Any, x: torch.Tensor, t: torch.Tensor | None = None, mu: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What a network makes of an image, with its mirror image as the degraded one, at other times for each of a batch.
+
+    FLUX rounds the times of its flow to three digits in bfloat16; not these.
+    """
+    if not isinstance(network, Predictor):
+        mapped: torch.Tensor = network(x)
+        return mapped
+    if t is None:
+        t = torch.tensor([0.25, 0.5] if isinstance(network, Flux) else [1, 100])
+    predicted: torch.Tensor = network(x, x.flip(-1) if mu is None else mu, t)
+    return predicted
+
+
+def enlarged(network: Any, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The size of what comes out."""
+    return (*size[:-2], *(network.facts.scale * side for side in size[-2:]))
 
 
 @pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
 @pytest.mark.parametrize("size", [(16, 16), (13, 22), (1, 1), (1, 40), (3, 2)])
 def test_any_size(name: str, size: tuple[int, int]) -> None:
-    """Every network takes any image size and gives it back."""
+    """Every network takes any image size and gives it back, or as many times larger as it says."""
     x = torch.rand(2, 3, *size)
-    out = evaluate(build_small(name), x)
-    assert out.shape == x.shape
+    network = build_small(name)
+    out = evaluate(network, x)
+    assert out.shape == enlarged(network, x.shape)
     assert torch.isfinite(out).all()
 
 
@@ -93,3 +87,25 @@ def test_padding_reflects_back_and_forth() -> None:
     row = pad_to(torch.tensor([[[[1.0, 2.0]]]]), (1, 6), "reflect")
     assert row.flatten().tolist() == [1, 2, 1, 2, 1, 2]
     assert pad_to(torch.ones(1, 1, 1, 1), (2, 2), "reflect").flatten().tolist() == [1, 1, 1, 1]
+    assert pad_to(torch.tensor([[[[1.0, 2.0]]]]), (2, 4), "replicate")[0, 0].tolist() == [[1, 2, 2, 2]] * 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "size", "padded"),
+    [
+        (Facts(multiple=8), (9, 16), (16, 16)),
+        (Facts(multiple=8, smallest=20), (1, 40), (24, 40)),
+        (Facts(multiple=4, square=True), (5, 13), (16, 16)),
+    ],
+)
+def test_an_image_is_padded_to_what_a_network_takes(
+    facts: Facts, size: tuple[int, int], padded: tuple[int, int]
+) -> None:
+    """Multiple, smallest and square sizes, in this order."""
+    assert facts.padded_size(*size) == padded
+
+
+def test_facts_of_a_system_are_in_pixels_of_what_comes_out() -> None:
+    """A network that enlarges, after an image that was enlarged before."""
+    outside = Facts(scale=2, multiple=4, smallest=8, reach=10, working_bytes=100).outside(3)
+    assert outside == Facts(scale=6, multiple=8, smallest=16, reach=20, working_bytes=100)

@@ -1,5 +1,6 @@
 """What every network says of its memory and of how far it looks, measured."""
 
+import math
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from tests.accounting import peak_bytes
 from tests.extras import rows
-from tests.networks.test_contract import IMAGE_NETWORKS, SMALL, build_small
+from tests.networks.test_contract import IMAGE_NETWORKS, build_small, enlarged, evaluate
 
-# Wide enough that the first levels decide, as they do in networks that are used; narrow enough to be quick.
+# Wide enough that the first levels decide, as they do in networks that are used; narrow enough to be quick. The others'
+# examples are.
 USUAL: dict[str, list[dict[str, Any]]] = {
     "unet": [{"nf": 16, "depth": 3}, {"nf": 64, "depth": 2}],
     "nafnet": [{"width": 16}, {"width": 64, "enc_blk_nums": (1,), "dec_blk_nums": (1,)}],
@@ -21,9 +23,7 @@ USUAL: dict[str, list[dict[str, Any]]] = {
     "daclip-unet": [{"nf": 32, "ch_mult": (1, 1), "context_dim": 8}],
     "dncnn": [{}],
     "ffdnet": [{}],
-    "aod-net": [{}],
-    "flux": [SMALL["flux"]],
-    "kl-autoencoder": [SMALL["kl-autoencoder"]],
+    "maxim": [{"num_groups": 1}],
 }
 
 
@@ -31,21 +31,21 @@ USUAL: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
 def test_working_bytes_are_what_an_evaluation_takes(name: str, frozen: bool) -> None:
     """Never less, so that what is planned fits; before `freeze` at most twice as much, so that memory is used."""
-    for options in USUAL[name]:
+    for options in USUAL.get(name, [NETWORKS[name].example]):
         network = NETWORKS.load(name)(**options).eval().requires_grad_(False)
         if frozen and isinstance(network, Network):
             network.freeze()
-        channels = options.get("channels", 3)
-        x = torch.rand(1, channels, 128, 128)
+        x = torch.rand(1, network.facts.channels[0], 128, 128)
+        pixels = math.prod(enlarged(network, (128, 128)))
 
         def work(network: Any = network, x: torch.Tensor = x) -> Any:
-            return network(x, x, torch.ones(1)) if isinstance(network, Network) else network(x)
+            return evaluate(network, x, torch.ones(1), x)
 
         with torch.inference_mode():
             work()  # a first evaluation may keep weights in another form
-            taken = peak_bytes(work) / (128 * 128)
-        assert taken <= network.working_bytes, options
-        assert frozen or network.working_bytes <= 2 * taken, options
+            taken = peak_bytes(work) / pixels
+        assert taken <= network.facts.working_bytes, options
+        assert frozen or network.facts.working_bytes <= 2 * taken, options
 
 
 @pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
@@ -54,15 +54,16 @@ def test_nothing_beyond_the_reach_matters(name: str) -> None:
     network = build_small(name)
     if not isinstance(network, Network):
         return
-    reach = network.reach or 40
+    reach = network.facts.reach or 40
     side = 4 * reach // 16 * 16 + 48
-    x = torch.rand(1, SMALL[name].get("channels", 3), side, side)
+    x = torch.rand(1, network.facts.channels[0], side, side)
     farthest = 0
     for place in (side // 2, side // 2 + 1, side // 2 + 7):
         other = x.clone()
         other[..., place, place] += 1
-        before, after = (network(image, image, torch.ones(1)) for image in (x, other))
+        before, after = (evaluate(network, image, torch.ones(1), image) for image in (x, other))
         changed = (after != before)[0].any(0)
         for axis in (0, 1):
-            farthest = max(farthest, int((changed.any(axis).nonzero() - place).abs().max()))
-    assert farthest > reach if network.reach is None else reach // 2 <= farthest <= reach
+            places = changed.any(axis).nonzero() // network.facts.scale
+            farthest = max(farthest, int((places - place).abs().max()))
+    assert farthest > reach if network.facts.reach is None else reach // 2 <= farthest <= reach

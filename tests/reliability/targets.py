@@ -18,9 +18,9 @@ from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import InputError, UsageError, WeightsError
 from irsde_cli.images import Limits, read_picture
 from irsde_cli.storage.journal import FOLDER, Journal
-from irsde_cli.systems.direct import DirectConfig
 from irsde_cli.systems.latent import LatentConfig
 from irsde_cli.systems.mean_reverting import MeanRevertingConfig
+from irsde_cli.systems.one_pass import OnePassConfig
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.workflows.restore.items import Shard
 from irsde_cli.workflows.train.options import RunConfig
@@ -50,7 +50,7 @@ def configuration(data: bytes) -> None:
     path.write_bytes(data)
     with suppress(UsageError):
         values = read_toml(path)
-        for cls in (TrainConfig, RunConfig, MeanRevertingConfig, LatentConfig, DirectConfig):
+        for cls in (TrainConfig, RunConfig, MeanRevertingConfig, LatentConfig, OnePassConfig):
             with suppress(UsageError):
                 from_mapping(cls, values, "settings")
 

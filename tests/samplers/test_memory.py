@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from irsde_cli import randomness
-from irsde_cli.networks.network import Network
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Tiles
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.randomness import ImageNoise, Prefetched, add_noise, generator_for
@@ -83,10 +84,10 @@ def test_bands_leave_gradients_alone() -> None:
     assert float(gradient.abs().sum()) > 0
 
 
-class Shallow(Network):
+class Shallow(Predictor):
     """A network that takes next to no memory of its own."""
 
-    multiple = 8
+    facts = Facts(multiple=8)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         return x - mu

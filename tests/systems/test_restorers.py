@@ -1,6 +1,7 @@
 """What every row of the table of systems promises, and what each one promises besides."""
 
 import math
+from dataclasses import is_dataclass
 from typing import Any
 
 import pytest
@@ -9,71 +10,36 @@ from torch import Tensor
 
 from irsde_cli.centres.exposed import USUAL, exposed
 from irsde_cli.centres.filled import filled
+from irsde_cli.config import to_mapping
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import UsageError
-from irsde_cli.networks.tiling import Ragged, Tiles
-from irsde_cli.randomness import ImageNoise, generator_for
+from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper
+from irsde_cli.networks.tiling import Evaluated, Ragged, Tiles
+from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems import SYSTEMS
-from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
-from irsde_cli.systems.daclip import DaClipConfig, DaClipRestorer
-from irsde_cli.systems.denoising import Denoising, DenoisingConfig, estimate_noise
-from irsde_cli.systems.direct import UNTOLD, Direct, DirectConfig
-from irsde_cli.systems.flux import FluxConfig, FluxRestorer
-from irsde_cli.systems.latent import Latent, LatentConfig
-from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems import SYSTEMS, build_restorer
+from irsde_cli.systems.denoising import estimate_noise
+from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
 from tests.extras import rows
-from tests.networks.test_contract import SMALL
-
-POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
-NOISE_ONLY = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False, "full_attention": True})
-LATENT_NET = NetworkConfig(
-    "nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,), "long_skip": True}
-)
-DACLIP_NET = NetworkConfig("daclip-unet", {"nf": 32, "ch_mult": (1, 1), "context_dim": 8})
-DACLIP = NetworkConfig(
-    "daclip",
-    {
-        "embed_dim": 8,
-        "image_size": 16,
-        "patch_size": 8,
-        "width": 16,
-        "layers": 2,
-        "head_width": 8,
-        "text_width": 8,
-        "text_heads": 1,
-        "text_layers": 2,
-    },
-)
-FLUX_NET = NetworkConfig("flux", {**SMALL["flux"], "channels": 4})
-KL_AUTOENCODER = NetworkConfig("kl-autoencoder", {**SMALL["kl-autoencoder"], "widths": (8, 8, 8)})
-AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
-
 
 OF_OTHER_PROCESSES = ("fod-mc", "fod-nmc", "fod-euler", "noiseless")
-DIFFUSIONS = ("mean-reverting", "denoising", "latent", "daclip", "flux-ir")
+DIFFUSIONS = tuple(name for name in SYSTEMS if issubclass(SYSTEMS.load(name), Diffusion))
+
+FLUX_NET, KL_AUTOENCODER = (NetworkConfig(**SYSTEMS["flux-ir"].example[part]) for part in ("network", "autoencoder"))
 
 
 def build(name: str, **settings: Any) -> Restorer:
+    """The example of a system, with other settings."""
     torch.manual_seed(0)
-    restorer: Restorer
-    if name == "mean-reverting":
-        restorer = MeanReverting(MeanRevertingConfig(network=POCKET, **{"prediction": "clean", **settings}))
-    elif name == "denoising":
-        restorer = Denoising(DenoisingConfig(network=NOISE_ONLY, **settings))
-    elif name == "daclip":
-        restorer = DaClipRestorer(DaClipConfig(DACLIP_NET, DACLIP, **settings))
-    elif name == "flux-ir":
-        restorer = FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER, **settings))
-    elif name == "autoencoder":
-        restorer = Autoencoder(AutoencoderConfig(AUTOENCODER))
-    elif name == "direct":
-        restorer = Direct(DirectConfig(POCKET, **settings))
-    else:
-        restorer = Latent(LatentConfig(autoencoder=AUTOENCODER, network=LATENT_NET, **settings))
+    plain = {key: to_mapping(value) if is_dataclass(value) else value for key, value in settings.items()}
+    restorer = build_restorer(name, {**SYSTEMS[name].example, **plain}, name)
     for parameter in restorer.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     return restorer.eval().requires_grad_(False)
@@ -129,8 +95,8 @@ def test_one_pass_systems_have_nothing_to_choose(system: str) -> None:
 
 def test_a_network_that_can_be_told_of_noise_is_asked_with_its_level() -> None:
     """Told and untold are two questions; a level that was not learnt is refused, as it is by networks without one."""
-    restorer = build("direct", noise_level_max=50.0)
-    assert isinstance(restorer, Direct)
+    restorer = build("one-pass", noise_level_max=50.0)
+    assert isinstance(restorer, OnePass)
     for parameter in restorer.network.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
     degraded, asked = torch.rand(1, 3, 9, 14), []
@@ -143,12 +109,78 @@ def test_a_network_that_can_be_told_of_noise_is_asked_with_its_level() -> None:
             restorer.resolve(Sampling(noise_level=level))
     with pytest.raises(UsageError, match="sampler"):
         restorer.resolve(Sampling(sampler="ode-2", noise_level=25))
-    with pytest.raises(ValueError, match="noise_level_max"):
-        build("direct", noise_level_max=300.0)
+    with pytest.raises(UsageError, match="noise_level_max"):
+        build("one-pass", noise_level_max=300.0)
 
 
 def test_direct_regression_upscales() -> None:
-    assert run(build("direct", scale=4), torch.rand(1, 3, 5, 6), noise()).shape == (1, 3, 20, 24)
+    assert run(build("one-pass", scale=4), torch.rand(1, 3, 5, 6), noise()).shape == (1, 3, 20, 24)
+
+
+class Enlarging(Mapper):
+    """Doubles an image and blurs it, with noise where it is told to."""
+
+    def __init__(self, *, draws: bool = False) -> None:
+        super().__init__()
+        self.facts = Facts(scale=2, multiple=2, reach=1, working_bytes=64, draws=draws)
+        self.blur = torch.nn.Conv2d(3, 12, 3, padding=1)
+
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        height, width = image.shape[-2:]
+        out: Tensor = torch.nn.functional.pixel_shuffle(self.blur(self.padded(image)), 2)
+        out = out[..., : 2 * height, : 2 * width]
+        assert (randn_like is not None) == self.facts.draws
+        return out if randn_like is None else out + randn_like(out)
+
+
+def one_pass(network: Mapper, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> OnePass:
+    torch.manual_seed(0)
+    monkeypatch.setattr("irsde_cli.systems.one_pass.build_network", lambda _: network)
+    return OnePass(OnePassConfig(NetworkConfig("enlarging"), **settings)).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (9, 40), (33, 16)])
+def test_tiles_of_a_network_that_enlarges(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are cut in what comes in, blended in what comes out, and give the untiled result."""
+    restorer, degraded = one_pass(Enlarging(), monkeypatch), torch.rand(1, 3, *size)
+    seen: list[int] = []
+
+    def watched(network: Any, *inputs: Tensor) -> Tensor:
+        seen.append(max(inputs[0].shape[-2:]))
+        out: Tensor = network(*inputs)
+        return out
+
+    untiled = run(restorer, degraded, noise())
+    assert restorer.scale == 2 and untiled.shape == (1, 3, 2 * size[0], 2 * size[1])
+    tiled = run(restorer, degraded, noise(), Tiles(24, 12, watched))
+    assert (tiled - untiled).abs().max() < 0.5 / 255
+    assert max(seen) == 12 and len(seen) > 2
+
+
+def test_an_image_may_be_enlarged_before_and_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scales multiply, and what the system says of itself follows."""
+    restorer = one_pass(Enlarging(), monkeypatch, scale=3)
+    assert restorer.facts == Facts(scale=6, multiple=4, smallest=2, reach=2, working_bytes=64)
+    assert run(restorer, torch.rand(1, 3, 5, 7), noise()).shape == (1, 3, 30, 42)
+
+
+def test_a_network_that_draws_gets_the_image_s_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed decides, and nothing else."""
+    restorer, degraded = one_pass(Enlarging(draws=True), monkeypatch), torch.rand(1, 3, 8, 8)
+    assert restorer.facts.draws
+    assert torch.equal(run(restorer, degraded, noise(1)), run(restorer, degraded, noise(1)))
+    assert not torch.equal(run(restorer, degraded, noise(1)), run(restorer, degraded, noise(2)))
+
+
+@pytest.mark.parametrize("name", ["pocket-unet", "dncnn", "ffdnet", "aod-net"])
+def test_one_pass_gives_what_it_gave_as_direct(name: str) -> None:
+    """mu and what leads from it to the clean image, by the networks as they were."""
+    torch.manual_seed(0)
+    restorer = build("one-pass", network={"name": name, "options": dict(NETWORKS[name].example)})
+    network, mu = restorer.get_submodule("network"), torch.rand(1, 3, 9, 14)
+    expected = mu + (network(mu, mu, torch.ones(1)) if name == "pocket-unet" else network(mu) - mu)
+    found = run(restorer, mu, noise())
+    assert torch.equal(found, expected) or (name != "pocket-unet" and (found - expected).abs().max() < 1e-6)
 
 
 @pytest.mark.parametrize("system", rows(DIFFUSIONS))
@@ -259,9 +291,9 @@ def test_tiles_are_of_the_restored_image(system: str) -> None:
     restorer = build(system)
     seen: list[int] = []
 
-    def watched(network: Any, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        seen.append(max(x.shape[-2:]))
-        out: Tensor = network(x, mu, t)
+    def watched(network: Any, *inputs: Tensor) -> Tensor:
+        seen.append(max(inputs[0].shape[-2:]))
+        out: Tensor = network(*inputs)
         return out
 
     degraded = torch.rand(1, 3, 48, 80)
@@ -276,11 +308,7 @@ def test_tiles_are_of_the_restored_image(system: str) -> None:
 def test_every_pixel_of_a_tiling_is_covered() -> None:
     """The blended prediction of a constant is that constant, for any size, tile and overlap."""
 
-    class Constant(torch.nn.Module):
-        multiple = 8
-
-        def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-            return torch.ones_like(x)
+    constant = Evaluated(Facts(multiple=8), lambda x, mu, t: torch.ones_like(x))
 
     for height, width, tile, overlap in [
         (1, 1, 8, 0),
@@ -290,7 +318,7 @@ def test_every_pixel_of_a_tiling_is_covered() -> None:
         (9, 9, 8, 7),
     ]:
         x = torch.zeros(1, 3, height, width)
-        out = Tiles(tile, overlap)(Constant(), x, x, torch.ones(1))  # type: ignore[arg-type]
+        out = Tiles(tile, overlap)(constant, x, x, torch.ones(1))
         torch.testing.assert_close(out, torch.ones_like(x))
 
 

@@ -13,10 +13,10 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.systems.direct import UNTOLD, Direct, DirectConfig
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
+from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.direct_regression import direct_regression
@@ -84,7 +84,7 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "denoising": lambda p: Denoising(DenoisingConfig(UNET, prediction=p)),
     "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, prediction=p)),
     "flux-ir": lambda p: FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER)),
-    "direct": lambda p: Direct(DirectConfig(POCKET)),
+    "one-pass": lambda p: OnePass(OnePassConfig(POCKET)),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
 }
 LESSONS = [
@@ -92,7 +92,7 @@ LESSONS = [
     for objective in OBJECTIVES
     if not isinstance(OBJECTIVES.load(objective), type)  # strategies have tests of their own
     for system, prediction in (
-        [("direct", "")]
+        [("one-pass", "")]
         if objective == "direct-regression"
         else [("autoencoder", "")]
         if objective == "reconstruction"
@@ -132,7 +132,7 @@ def test_every_objective_teaches_every_system_and_parameterisation(
 
 def test_half_of_the_samples_are_told_how_much_noise_there_is() -> None:
     """The level told is the root mean square of the difference, in 8-bit units; chance alone decides who is told."""
-    system, asked = Direct(DirectConfig(POCKET, noise_level_max=50)), []
+    system, asked = OnePass(OnePassConfig(POCKET, noise_level_max=50)), []
     system.network.register_forward_pre_hook(lambda _, given: asked.extend(given[2].tolist()))
     clean = torch.rand(64, 3, 8, 8)
     steps = torch.arange(64.0)[:, None, None, None] / 255

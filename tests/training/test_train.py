@@ -306,7 +306,7 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
             {"network": {"name": "unet", "options": {"nf": 8, "depth": 2, "conditional": False}}},
             "noise-matching",
         ),
-        "direct": ({"network": POCKET}, "direct-regression"),
+        "one-pass": ({"network": POCKET}, "direct-regression"),
         "autoencoder": ({"autoencoder": LATENT["autoencoder"]}, "reconstruction"),
         "latent": (LATENT, "maximum-likelihood"),
         "daclip": (to_mapping(looking.config), "noise-matching"),

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from irsde_cli.engine.memory import TooLargeError
-from irsde_cli.engine.restoration import Restoration, StoppedError, explained, padded
+from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.storage.files import write_whole
@@ -114,7 +114,7 @@ class Pipeline:
         first, restorer = self.ready[0], self.restoration.restorer
 
         def canvas(loaded: Loaded) -> tuple[int, int]:
-            return padded(loaded.size, restorer.multiple) if restorer.ragged else loaded.size
+            return restorer.facts.padded_size(*loaded.size) if restorer.ragged else loaded.size
 
         alike = [loaded for loaded in self.ready if canvas(loaded) == canvas(first)]
         batch = alike[: self.restoration.batch_size(first)]

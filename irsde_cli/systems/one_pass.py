@@ -1,0 +1,126 @@
+"""One pass: the degraded image goes through the network once, and out comes the restored one.
+
+With a network of a process it is the CNN baseline of Luo et al., ICML 2023: the SDE's own, trained on the clean image.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.centres.centre import Upsampling, centre
+from irsde_cli.errors import UsageError
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper, Predictor
+from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
+from irsde_cli.randomness import RandnLike
+from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
+
+UNTOLD = -1.0
+
+
+@dataclass(frozen=True)
+class OnePassConfig:
+    """Everything that must be the same in training and in use.
+
+    Attributes:
+        network: the backbone: a `Mapper`, or a `Predictor`, which is asked for what leads to the clean image, at t = 1
+            or, if it can be told of noise, at t = the level of it, and at `UNTOLD` where nobody says.
+        scale: how many times larger the degraded image is made before the network sees it.
+        upsampling: how it is enlarged.
+        noise_level_max: the strongest noise that a predictor can be told of, a standard deviation in 8-bit units; 0
+            where it cannot be told.
+    """
+
+    network: NetworkConfig
+    scale: int = 1
+    upsampling: Upsampling = "bicubic"
+    noise_level_max: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise_level_max <= 255:
+            raise ValueError(f"noise_level_max must be from 0 to 255, not {self.noise_level_max}")
+
+
+class OnePass(Restorer):
+    """One evaluation: the estimate that has the best PSNR and the least detail."""
+
+    config: OnePassConfig
+
+    def __init__(self, config: OnePassConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network: Mapper | Predictor = build_network(config.network)
+        check_scale(config.scale * self.network.facts.scale)
+        if (channels := self.network.facts.channels) != (3, 3):
+            raise ValueError(f"the network '{config.network.name}' makes {channels[1]} channels of {channels[0]}")
+        if config.noise_level_max and not isinstance(self.network, Predictor):
+            raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
+        self.ragged = self.scale == 1
+
+    @property
+    def facts(self) -> Facts:
+        """See `Restorer.facts`."""
+        return self.network.facts.outside(self.config.scale)
+
+    @property
+    def learnt(self) -> nn.Module:
+        """See `Restorer.learnt`."""
+        return self.network
+
+    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Restorer.endpoints`."""
+        return clean, centre(degraded, self.config.scale, self.config.upsampling)
+
+    def resolve(self, asked: Sampling) -> Sampling:
+        """See `Restorer.resolve`; there is nothing to choose but, for some, the noise to remove."""
+        most, level = self.config.noise_level_max, asked.noise_level
+        if not most or level is None:
+            return resolve_one_pass(asked)
+        if not 0 < level <= most:
+            raise UsageError(
+                f"a noise level of {level:g} is not what these weights remove.",
+                hint=f"Give --noise-level a number above 0 and up to {most:g}, or leave it out.",
+            )
+        return replace(resolve_one_pass(replace(asked, noise_level=None)), noise_level=level)
+
+    def steps(
+        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> Iterator[Tensor]:
+        """See `Restorer.steps`; one state."""
+        image = centre(degraded, self.config.scale, self.config.upsampling)
+        levels = None
+        if sampling.noise_level is not None:
+            levels = torch.full((len(image),), sampling.noise_level, device=image.device)
+        yield self.predict(image, evaluate, levels, randn_like)
+
+    def predict(
+        self,
+        image: Tensor,
+        evaluate: Evaluate = whole,
+        levels: Tensor | None = None,
+        randn_like: RandnLike | None = None,
+    ) -> Tensor:
+        """The restored images of degraded ones (B, 3, H, W), as `endpoints` prepares them.
+
+        Args:
+            image: the degraded images.
+            evaluate: how the network is applied to a canvas.
+            levels: of the noise in each, (B,), in 8-bit units, `UNTOLD` where it is not known; `None` for none.
+            randn_like: the source of noise, for a network that draws some.
+        """
+        network = self.network
+        if levels is None:
+            levels = torch.full((len(image),), UNTOLD if self.config.noise_level_max else 1.0, device=image.device)
+
+        def mapped(image: Tensor, levels: Tensor) -> Tensor:
+            if isinstance(network, Predictor):
+                residual: Tensor = network(image, image, levels)
+                return image + residual.to(image.dtype)
+            restored: Tensor = network(image, randn_like) if network.facts.draws else network(image)
+            return restored
+
+        return evaluate(Evaluated(network.facts, mapped), image, levels).to(image.dtype)
