@@ -23,6 +23,7 @@ from irsde_cli.storage.files import make_folder, refusal, sweep, sync_folder, te
 
 SCHEMA = 1
 FOLDER = ".irsde"
+NOWHERE = bytes(8)
 PATIENCE = 20.0  # seconds that the workers of a killed run may take to notice it
 _PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
 _JOB = re.compile(r"\.?job-[^.]+$")
@@ -41,11 +42,30 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """An input.
+
+    Attributes:
+        name: relative to what was given.
+        place: where it lies, absolute and without links to folders; "" is a pipe.
+        identity: its size and time.
+        content: of `irsde_cli.storage.digests.content_of`.
+    """
+
+    name: str
+    place: str
+    identity: Identity
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What the last line about an output says; while it is pending nobody knows whether it got its name."""
 
     source: bytes
+    place: bytes
     before: Identity
+    content: bytes
     made: Identity
     settings: bytes
     pending: bool
@@ -53,6 +73,19 @@ class Entry:
     def came_from(self, source: str) -> bool:
         """Whether the output is that of the input of that name."""
         return self.source == _digest(source, 16)
+
+    def lay_at(self, place: str) -> bool:
+        """Whether that input was the file of that place."""
+        return self.place == _digest(place, 8)
+
+    @property
+    def placeless(self) -> bool:
+        """Whether the line is of a time when names, sizes and times were all that was recorded."""
+        return self.place == NOWHERE
+
+    def held(self, content: str) -> bool:
+        """Whether that input had this content."""
+        return self.content == bytes.fromhex(content)
 
     def has(self, settings: str) -> bool:
         """Whether it was made with these settings."""
@@ -194,25 +227,23 @@ class Journal:
         """A line with the settings of a run."""
         self._write({"event": "run", "schema": SCHEMA, "id": settings_id(settings), "settings": settings})
 
-    def pending(self, source: str, before: Identity, output: str, made: Identity, settings: str) -> None:
+    def pending(self, source: Source, output: str, made: Identity, settings: str) -> None:
         """The output is about to get its name; it will have the size and time of `made`."""
-        self._made("pending", source, before, output, made, settings)
+        self._made("pending", source, output, made, settings)
 
-    def done(
-        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
-    ) -> None:
+    def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
         """The output is whole, under its name; `tile` is the side of the tiles that it was made in, if any."""
-        self._made("done", source, before, output, made, settings, seconds=round(seconds, 3), tile=tile)
+        self._made("done", source, output, made, settings, seconds=round(seconds, 3), tile=tile)
 
-    def _made(
-        self, event: str, source: str, before: Identity, output: str, made: Identity, settings: str, **more: float
-    ) -> None:
+    def _made(self, event: str, source: Source, output: str, made: Identity, settings: str, **more: float) -> None:
         self._write(
             {
                 "event": event,
-                "input": source,
-                "input_size": before.size,
-                "input_mtime_ns": before.mtime_ns,
+                "input": source.name,
+                "input_path": source.place,
+                "input_size": source.identity.size,
+                "input_mtime_ns": source.identity.mtime_ns,
+                "input_blake2b": source.content,
                 "output": output,
                 "output_size": made.size,
                 "output_mtime_ns": made.mtime_ns,
@@ -266,10 +297,8 @@ class WorkerJournal(Journal):
     def entry(self, output: str) -> Entry | None:
         return self._told.get(output)
 
-    def done(
-        self, source: str, before: Identity, output: str, made: Identity, settings: str, seconds: float, tile: int = 0
-    ) -> None:
-        super().done(source, before, output, made, settings, seconds, tile)
+    def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
+        super().done(source, output, made, settings, seconds, tile)
         self._told.pop(output, None)
 
 
@@ -287,7 +316,7 @@ def _lock(folder: Path, label: str) -> FileLock:
 
 
 class _Table:
-    """The last entry of each output in 73 bytes: a million of them as Python's objects take half a gigabyte."""
+    """The last entry of each output in 97 bytes: a million of them as Python's objects take half a gigabyte."""
 
     def __init__(self) -> None:
         self._rows = np.empty(0, _ROW)
@@ -311,7 +340,10 @@ class _Table:
         numbers = (int(values[f"{side}_{what}"]) for side in ("input", "output") for what in ("size", "mtime_ns"))
         output, source = _digest(values["output"], 16), _digest(values["input"], 16)
         settings = _digest(values["settings"], 8)
-        return _PACKED.pack(*_halves(output), source, *numbers, settings, values["event"] == "pending")
+        place = _digest(values["input_path"], 8) if "input_path" in values else NOWHERE
+        content = bytes.fromhex(values.get("input_blake2b", ""))
+        known = (source, place, content, *numbers, settings)
+        return _PACKED.pack(*_halves(output), *known, values["event"] == "pending")
 
     def get(self, output: str) -> Entry | None:
         if self._new:
@@ -323,7 +355,10 @@ class _Table:
             if row["second"] == second:
                 numbers = [int(row[name]) for name in ("input_size", "input_time", "output_size", "output_time")]
                 before, made = Identity(*numbers[:2]), Identity(*numbers[2:])
-                return Entry(row["source"].tobytes(), before, made, row["settings"].tobytes(), bool(row["pending"]))
+                source, place, content, settings = (
+                    row[name].tobytes() for name in ("source", "place", "content", "settings")
+                )
+                return Entry(source, place, before, content, made, settings, bool(row["pending"]))
             index += 1
         return None
 
@@ -337,12 +372,14 @@ class _Table:
         self._rows, self._firsts = rows[order[last]], first[last]
 
 
-_PACKED = struct.Struct("<QQ16sqqqq8s?")
+_PACKED = struct.Struct("<QQ16s8s16sqqqq8s?")
 _ROW = np.dtype(
     [
         ("first", "<u8"),
         ("second", "<u8"),
         ("source", "V16"),
+        ("place", "V8"),
+        ("content", "V16"),
         ("input_size", "<i8"),
         ("input_time", "<i8"),
         ("output_size", "<i8"),

@@ -36,8 +36,9 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import Entry
 from irsde_cli.restorer import last
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import write_whole
-from irsde_cli.storage.journal import Identity, Journal
+from irsde_cli.storage.journal import Identity, Journal, Source
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights import find_weights
@@ -121,6 +122,7 @@ def make(folder: Path, count: int) -> dict[str, float]:
         for name in names(count):
             before = Identity.of((folder / "in" / name).stat())
             values = {"event": "pending", "input": name, "input_size": before.size, "input_mtime_ns": before.mtime_ns}
+            values |= {"input_path": str(folder.resolve() / "in" / name), "input_blake2b": content_of(b"")}
             values |= {"output": name, "output_size": 0, "output_mtime_ns": before.mtime_ns, "settings": "0" * 16}
             stream.write(json.dumps(values) + "\n" + json.dumps(values | {"event": "done", "seconds": 1.234}) + "\n")
     return {"manifest_megabytes": journal.stat().st_size / 1e6}
@@ -163,12 +165,13 @@ def resuming(folder: Path, count: int) -> dict[str, float]:
 def lines(folder: Path, count: int) -> dict[str, float]:
     """The two lines of a picture."""
     identity, made = Identity(1, 2), 200
+    source = Source("a.jpg", "/photos/a.jpg", identity, content_of(b""))
     with Journal(folder / "lines") as journal:
 
         def one() -> None:
             for index in range(made):
-                journal.pending(f"{index}.jpg", identity, f"{index}.jpg", identity, "settings")
-                journal.done(f"{index}.jpg", identity, f"{index}.jpg", identity, "settings", 1.0)
+                journal.pending(source, f"{index}.jpg", identity, "settings")
+                journal.done(source, f"{index}.jpg", identity, "settings", 1.0)
 
         return {"lines_seconds": timed(one) / made}
 

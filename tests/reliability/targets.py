@@ -150,6 +150,7 @@ NETWORK = (
     b'network = { name = "pocket-unet", options = {} }\nscale = 4\n[sampling]\nsampler = "ode-1"\nnodes = [9, 3]\n'
 )
 LINE = {"event": "done", "input": "a", "input_size": 1, "input_mtime_ns": 2, "output": "b", "settings": "c"}
+LINE |= {"input_path": "/a", "input_blake2b": "00" * 16}
 MANIFEST = json.dumps(LINE | {"output_size": 3, "output_mtime_ns": 4, "seconds": 0.5}).encode() + b"\n"
 
 

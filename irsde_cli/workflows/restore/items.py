@@ -5,11 +5,12 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from irsde_cli.datasets.discovery import LeftOut, split_name, walk, why_no_file
+from irsde_cli.datasets.discovery import LeftOut, is_rubbish, split_name, walk, why_no_file
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES, suffix_for
 
@@ -24,6 +25,7 @@ class Item:
         name: the input relative to INPUT, with `/`; it names the picture in messages and lines of the manifest.
         key: the same as bytes, from which its noise comes.
         source: where it lies; `None` is `data`.
+        place: the same, absolute and without links to folders, by which it is known to later runs.
         output: where the result goes; `None` is back to the caller.
         relative: the output relative to the output folder, with `/`.
         data: the file itself, if it came through a pipe.
@@ -37,6 +39,7 @@ class Item:
     relative: str
     data: bytes | None = None
     fault: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,27 +101,71 @@ def in_folder(
     folder: Path, output: Path, naming: Naming, *, recursive: bool, left_out: LeftOut | None = None
 ) -> Iterator[Item]:
     """The pictures of a folder in a fixed order; see `irsde_cli.datasets.discovery.walk`."""
+    place = os.path.realpath(folder)
     for name, fault in walk(folder, recursive=recursive, left_out=left_out):
-        yield _item(name, folder, output, naming, fault=fault)
+        yield _item(name, folder / name, os.path.join(place, name), output, naming, fault)  # noqa: PTH118 - faster
 
 
-def _item(name: str, root: Path, output: Path, naming: Naming, fault: str = "") -> Item:
+def _item(name: str, source: Path, place: str, output: Path, naming: Naming, fault: str) -> Item:
     folder, slash, last = name.rpartition("/")
     relative = f"{folder}{slash}{naming.name(last)}"
-    return Item(name, os.fsencode(name), root / name, output / relative, relative, fault=fault)
+    return Item(name, os.fsencode(name), source, output / relative, relative, fault=fault, place=place)
 
 
-def from_list(paths: Sequence[str], root: Path, output: Path, naming: Naming) -> Iterator[Item]:
-    """The pictures of a list, relative to `root` where they lie below it, else by their names alone."""
+def from_list(
+    paths: Sequence[str], root: Path, output: Path, naming: Naming, left_out: LeftOut | None = None
+) -> Iterator[Item]:
+    """The pictures of a list, relative to `root` where they lie below it, else by their names alone.
+
+    A file that is listed by several spellings is one picture; its first spelling names it.
+    """
+    top = os.path.realpath(root)
+    seen: set[object] = set()
     for text in paths:
-        path = Path(text) if Path(text).is_absolute() else root / text
-        base = root if path.is_relative_to(root) and ".." not in path.parts else path.parent
-        yield _item(path.relative_to(base).as_posix(), base, output, naming, fault=why_no_file(path))
+        path = root / text
+        place = place_of(path)
+        which = _which(path, place)
+        if which in seen:
+            continue
+        seen.add(which)
+        name = _name_below(path, root) or _name_below(Path(place), Path(top)) or path.name
+        if any(map(is_rubbish, name.split("/"))):
+            if left_out is not None:
+                left_out.hidden += 1
+            continue
+        yield _item(name, path, place, output, naming, why_no_file(path))
+
+
+def _name_below(path: Path, root: Path) -> str:
+    """The path relative to a folder that it lies in, as it is written; else ""."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) and ".." not in path.parts else ""
+
+
+def place_of(path: Path) -> str:
+    """Where a file lies, absolute and without links to folders; a link to a file is a file of its own."""
+    if path.name in ("", ".."):
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(str(path.parent)), path.name)  # noqa: PTH118 - a folder may be of any form
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _which(path: Path, place: str) -> object:
+    """What two spellings of one file share, also on file systems that take several spellings for one name."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return place
+    return (status.st_dev, status.st_ino) if status.st_nlink == 1 and status.st_ino else place
 
 
 def single(source: Path, output: Path | None, relative: str) -> Item:
     """One file."""
-    return Item(source.name, os.fsencode(source.name), source, output, relative, fault=why_no_file(source))
+    fault, place = why_no_file(source), place_of(source)
+    return Item(source.name, os.fsencode(source.name), source, output, relative, fault=fault, place=place)
 
 
 def piped(data: bytes, output: Path | None, relative: str) -> Item:

@@ -19,7 +19,8 @@ from irsde_cli.images import (
 )
 from irsde_cli.images.holes import cut
 from irsde_cli.images.masks import known_by
-from irsde_cli.storage.journal import Identity
+from irsde_cli.storage.digests import content_of
+from irsde_cli.storage.journal import Identity, Source
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.plan import Plan
@@ -31,7 +32,7 @@ class Loaded:
 
     item: Item
     picture: Picture
-    before: Identity
+    source: Source
     mask: Tensor | None
     settings: str
     since: float
@@ -67,7 +68,7 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     source = item.data if item.source is None else item.source
     assert source is not None, "an item is a file or data"
     try:
-        before = Identity(len(source), 0) if isinstance(source, bytes) else Identity.of(source.stat())
+        before = identity_of(source)
         picture = read_picture(
             source,
             item.name,
@@ -76,7 +77,8 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             strict=options.strict,
             depth=options.depth,
         )
-        if isinstance(source, Path) and Identity.of(source.stat()) != before:
+        content = content_of(source)
+        if identity_of(source) != before:
             raise InputError(f"'{item.name}' changed while it was read.", hint="Run again when it is complete.")
     except OSError as error:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
@@ -86,7 +88,12 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     if options.mask is not None:
         mask, notes = _mask(mask_path(options.mask, item), item, picture, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    return Loaded(item, picture, before, mask, wanted, since)
+    return Loaded(item, picture, Source(item.name, item.place, before, content), mask, wanted, since)
+
+
+def identity_of(source: Path | bytes) -> Identity:
+    """Of a file, or of what came through a pipe."""
+    return Identity(len(source), 0) if isinstance(source, bytes) else Identity.of(source.stat())
 
 
 def loaded_images(plan: Plan) -> Iterator[tuple[bytes, Tensor]]:

@@ -171,14 +171,14 @@ class Pipeline:
             relative = path.relative_to(folder).as_posix()
             if not self.options.in_place and item.source is not None and same_file(item.source, path):
                 raise InputError(f"'{path}' is the input itself, under another name.")
-            check_free(path, relative, item.name, journal, self.options)
+            check_free(path, relative, item, journal, self.options)
 
             def pending(status: os.stat_result, relative: str = relative) -> None:
-                journal.pending(item.name, loaded.before, relative, Identity.of(status), loaded.settings)
+                journal.pending(loaded.source, relative, Identity.of(status), loaded.settings)
 
             status = write_whole(path, data, journal.owner, pending)
             seconds = time.monotonic() - loaded.since
-            journal.done(item.name, loaded.before, relative, Identity.of(status), loaded.settings, seconds, tile)
+            journal.done(loaded.source, relative, Identity.of(status), loaded.settings, seconds, tile)
 
     def _failure(self, item: Item, error: IrsdeError) -> Failed:
         if self.journal is not None:

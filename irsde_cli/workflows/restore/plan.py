@@ -140,7 +140,7 @@ def _places(
         place = folder
         listed = options.listed
         if listed is not None:
-            return folder, lambda left_out: planning.from_list(listed, path, place, naming)
+            return folder, lambda left_out: planning.from_list(listed, path, place, naming, left_out)
         return folder, lambda left_out: planning.in_folder(
             path, place, naming, recursive=options.recursive, left_out=left_out
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -11,12 +12,13 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.errors import InputError
 from irsde_cli.randomness import GENERATOR
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import is_there
 from irsde_cli.storage.journal import Entry, Identity, Journal
 from irsde_cli.version import __version__
 from irsde_cli.workflows.restore.events import Event, Failed, Intended, Planned, Skipped
 from irsde_cli.workflows.restore.items import Item
-from irsde_cli.workflows.restore.loading import with_mask
+from irsde_cli.workflows.restore.loading import identity_of, with_mask
 from irsde_cli.workflows.restore.options import Options, companions
 from irsde_cli.workflows.restore.plan import Plan
 
@@ -105,19 +107,45 @@ def up_to_date(item: Item, journal: Journal | None, settings: str, options: Opti
         extra = companions(options, relative)
         if all(_is_made(item, journal, item.output.with_name(path.name), str(path), wanted) for path in extra):
             return True
-    check_free(item.output, item.relative, item.name, journal, options)
+    check_free(item.output, item.relative, item, journal, options)
     return False
 
 
 def _is_made(item: Item, journal: Journal, output: Path, relative: str, settings: str) -> bool:
     """Whether a done line says that this output is there and was made from the input as it is, with these settings."""
     entry = journal.entry(relative)
-    if entry is None or entry.pending or not entry.has(settings) or item.source is None:
+    if entry is None or entry.pending or not entry.has(settings) or not entry.came_from(item.name):
         return False
     try:
-        return Identity.of(item.source.stat()) == entry.before and output.stat().st_size == entry.made.size
+        return output.stat().st_size == entry.made.size and _relation(item, entry) == "same"
     except OSError:
         return False
+
+
+def _relation(item: Item, entry: Entry) -> Literal["same", "changed", "other"]:
+    """What the picture of an item is to the one from which an output was made.
+
+    The file of the same place is the same picture, or a changed one. A file of another place is the same if it has the
+    name and the content: its folder was moved, or copied. All others are other pictures.
+    """
+    source = item.data if item.source is None else item.source
+    assert source is not None, "an item is a file or data"
+    identity = identity_of(source)
+    if isinstance(source, Path) and entry.lay_at(item.place):
+        return "same" if identity == entry.before else "changed"
+    if not entry.came_from(item.name):
+        return "other"
+    if entry.placeless:
+        return "same" if identity == entry.before else "other"
+    if identity.size != entry.before.size:
+        return "other"
+    return "same" if entry.held(_content(source, identity)) else "other"
+
+
+@lru_cache(maxsize=16)
+def _content(source: Path | bytes, identity: Identity) -> str:
+    """Read once for all outputs of a picture."""
+    return content_of(source)
 
 
 def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> bool:
@@ -144,12 +172,25 @@ def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> 
     return result and entry is not None and entry.has(settings)
 
 
-def check_free(path: Path, relative: str, source: str, journal: Journal, options: Options) -> None:
-    """An output may be written if it is not there, if it came from the same input, or if it may be overwritten."""
+def check_free(path: Path, relative: str, item: Item, journal: Journal, options: Options) -> None:
+    """An output may be written if it is not there, if it came from the same input, or if it may be overwritten.
+
+    Raises:
+        InputError: it may not.
+    """
     if options.overwrite or options.in_place or not is_there(path):
         return
     entry = journal.entry(relative)
-    if entry is None or not entry.came_from(source):
+    if entry is None:
         raise InputError(
             f"'{path}' exists, and this folder's manifest does not say from what.", hint="Give --overwrite."
+        )
+    try:
+        other = _relation(item, entry) == "other"
+    except OSError as error:
+        raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
+    if other:
+        raise InputError(
+            f"'{path}' was made from another picture of that name, as this folder's manifest says.",
+            hint="Name another OUTPUT, or give --overwrite.",
         )
