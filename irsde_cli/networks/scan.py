@@ -1,0 +1,98 @@
+"""The selective scan of Mamba (Gu and Dao, 2023) in plain PyTorch, in float32 whatever the precision around it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+SEGMENT = 1024  # tokens at once: what is held at a time are so many states
+
+
+def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """y_t = c_t . h_t + d u_t, where h_t = exp(delta_t a) h_{t-1} + delta_t b_t u_t and h starts at zero.
+
+    Time goes first in memory, so that each step is one multiplication and addition in place.
+    Nothing is divided by a product of many factors, which would overflow.
+
+    Args:
+        u: (B, L, D).
+        delta: (B, L, D), positive.
+        a: (D, N), negative.
+        b: (B, L, G, N); channels are divided evenly among the G groups.
+        c: (B, L, G, N).
+        d: (D,).
+
+    Returns:
+        (B, L, D), float32.
+    """
+    with torch.autocast(u.device.type, enabled=False):
+        u, delta, b, c = (x.float().transpose(0, 1).contiguous() for x in (u, delta, b, c))
+        y: Tensor = _Scan.apply(u, delta, a.float(), b, c)  # type: ignore[no-untyped-call]
+        return (y + u * d.float()).transpose(0, 1)
+
+
+class _Scan(torch.autograd.Function):
+    """The same without d, time first. Backward is the same scan in reverse, from states that are computed anew."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        carry = u.new_zeros(1, u.shape[1], *a.shape)
+        carries, parts = [], []
+        for part in _segments(len(u)):
+            carries.append(carry)
+            _, states = _states(u[part], delta[part], a, b[part], carry)
+            parts.append(_read(states, c[part]))
+            carry = states[-1:].clone()
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(u, delta, a, b, c, *carries)
+        return torch.cat(parts)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+        u, delta, a, b, c, *carries = ctx.saved_tensors
+        du, ddelta, db, dc = (torch.empty_like(x) for x in (u, delta, b, c))
+        da = torch.zeros_like(a)
+        groups = b.shape[2]
+        later = torch.zeros_like(carries[0][0])  # what the segment behind adds to the gradient of the last state
+        for part, carry in reversed(list(zip(_segments(len(u)), carries, strict=True))):
+            factors, states = _states(u[part], delta[part], a, b[part], carry)
+            grouped = dy[part].unflatten(-1, (groups, -1))
+            dc[part] = torch.einsum("lbgdn,lbgd->lbgn", states.unflatten(2, (groups, -1)), grouped)
+            g = (grouped[..., None] * c[part][..., None, :]).flatten(2, 3)
+            g[-1] += later
+            for t in range(len(g) - 2, -1, -1):
+                g[t].addcmul_(factors[t + 1], g[t + 1])
+            later = factors[0] * g[0]
+            before = torch.cat((carry, states[:-1]))
+            decay = g * before * factors
+            read = _read(g, b[part])
+            du[part] = read * delta[part]
+            ddelta[part] = read * u[part] + (decay * a).sum(-1)
+            da += (decay * delta[part][..., None]).sum((0, 1))
+            db[part] = torch.einsum(
+                "lbgdn,lbgd->lbgn", g.unflatten(2, (groups, -1)), (u[part] * delta[part]).unflatten(-1, (groups, -1))
+            )
+        return du, ddelta, da, db, dc
+
+
+def _segments(length: int) -> list[slice]:
+    return [slice(start, min(start + SEGMENT, length)) for start in range(0, length, SEGMENT)]
+
+
+def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors and the states (L, B, D, N) of a segment; `carry` is the state before it, (1, B, D, N)."""
+    factors = (delta[..., None] * a).exp_()
+    inputs = (delta * u).unflatten(-1, (b.shape[2], -1))
+    states = (inputs[..., None] * b[..., None, :]).flatten(2, 3)
+    states[0].addcmul_(factors[0], carry[0])
+    for t in range(1, len(states)):
+        states[t].addcmul_(factors[t], states[t - 1])
+    return factors, states
+
+
+def _read(states: Tensor, c: Tensor) -> Tensor:
+    """(L, B, D, N) and (L, B, G, N) to (L, B, D)."""
+    grouped = states.unflatten(2, (c.shape[2], -1))
+    return (grouped @ c[..., None]).squeeze(-1).flatten(2)
