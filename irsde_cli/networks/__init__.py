@@ -58,6 +58,20 @@ NETWORKS = Registry(
         "dncnn": Entry("irsde_cli.networks.dncnn:DnCNN", example={"depth": 3, "width": 8}),
         "ffdnet": Entry("irsde_cli.networks.ffdnet:FFDNet", example={"depth": 3, "width": 8}),
         "aod-net": Entry("irsde_cli.networks.aod_net:AODNet"),
+        "prenet": Entry("irsde_cli.networks.prenet:PReNet", example={"passes": 2}),
+        "mambair-v2": Entry(
+            "irsde_cli.networks.mambair_v2:MambaIRv2",
+            example={
+                "embed_dim": 12,
+                "d_state": 2,
+                "depths": (2,),
+                "num_heads": (2,),
+                "window_size": 4,
+                "inner_rank": 4,
+                "num_tokens": 8,
+                "upscale": 2,
+            },
+        ),
         "maxim": Entry("irsde_cli.networks.maxim:MAXIM", example={"features": 8, "num_groups": 1}),
     },
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Padding = Literal["reflect", "zeros", "replicate"]
+Padding = Literal["reflect", "symmetric", "zeros", "replicate"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Facts:
         multiple: height and width are padded to a multiple of this inside.
         smallest: and at least to this.
         square: and then to the larger of the two.
-        padding: how they are padded, below and to the right.
+        padding: how they are padded, below and to the right; "symmetric" reflects with the border itself repeated.
         reach: how many pixels away, along each axis, the farthest is that a pixel depends on; `None` where attention or
             pooling looks at the whole image. Within it tiles agree with the whole image.
         working_bytes: peak memory of one evaluation without gradients, in bytes per pixel of what goes out in float32,

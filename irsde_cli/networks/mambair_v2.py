@@ -67,12 +67,15 @@ class MambaIRv2(Mapper):
             raise ValueError(f"without an upsampler the scale is 1, not {upscale}")
         if len(depths) != len(num_heads):
             raise ValueError(f"{len(depths)} groups of layers have {len(num_heads)} numbers of heads")
+        hidden = int(embed_dim * mlp_ratio)
+        body = (8 * max(num_heads) + 4) * window_size**2 + 28 * (embed_dim + hidden)  # bytes for a pixel that comes in
+        head = 12 * FEATURES * upscale**2 if upsampler == "pixelshuffle" else 0
         self.facts = Facts(
             scale=upscale,
             channels=(channels, channels),
             multiple=window_size,
             padding="symmetric",
-            working_bytes=64 * embed_dim,
+            working_bytes=-(-max(body, head) // upscale**2),
             draws=True,
         )
         self.upsampler = upsampler
@@ -88,7 +91,7 @@ class MambaIRv2(Mapper):
             "rank": inner_rank,
             "tokens": num_tokens,
             "kernel": convffn_kernel_size,
-            "hidden": int(embed_dim * mlp_ratio),
+            "hidden": hidden,
             "gated": gated,
         }
         self.layers = nn.ModuleList(

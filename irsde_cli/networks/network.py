@@ -59,13 +59,15 @@ def pad_to(x: Tensor, size: tuple[int, int], padding: Padding) -> Tensor:
         return nn.functional.pad(x, (0, size[1] - width, 0, size[0] - height))
     if padding == "replicate":
         return x[..., _last(height, size[0], x.device)[:, None], _last(width, size[1], x.device)]
-    return x[..., _mirror(height, size[0], x.device)[:, None], _mirror(width, size[1], x.device)]
+    twice = padding == "symmetric"
+    return x[..., _mirror(height, size[0], x.device, twice)[:, None], _mirror(width, size[1], x.device, twice)]
 
 
-def _mirror(size: int, target: int, device: torch.device) -> Tensor:
-    period = max(2 * (size - 1), 1)
+def _mirror(size: int, target: int, device: torch.device, twice: bool) -> Tensor:
+    """Indices that go forth and back, with the two ends twice or once."""
+    period = max(2 * (size - 1 + twice), 1)
     index = torch.arange(target, device=device) % period
-    return torch.where(index < size, index, period - index)
+    return torch.where(index < size, index, period - twice - index)
 
 
 def _last(size: int, target: int, device: torch.device) -> Tensor:

@@ -31,7 +31,7 @@ class PReNet(Mapper):
         if passes < 1:
             raise ValueError(f"a network of {passes} passes does nothing")
         convolutions = 2 + memory + 2 * BLOCKS
-        self.facts = Facts(padding="zeros", reach=passes * convolutions, working_bytes=4 * 9 * WIDTH)
+        self.facts = Facts(padding="zeros", reach=passes * convolutions, working_bytes=4 * 11 * WIDTH)
         self.passes = passes
         self.memory = memory
         self.blocks = [f"res_conv{1 if shared else index}" for index in range(1, BLOCKS + 1)]

@@ -88,6 +88,7 @@ def test_padding_reflects_back_and_forth() -> None:
     assert row.flatten().tolist() == [1, 2, 1, 2, 1, 2]
     assert pad_to(torch.ones(1, 1, 1, 1), (2, 2), "reflect").flatten().tolist() == [1, 1, 1, 1]
     assert pad_to(torch.tensor([[[[1.0, 2.0]]]]), (2, 4), "replicate")[0, 0].tolist() == [[1, 2, 2, 2]] * 2
+    assert pad_to(torch.tensor([[[[1.0, 2.0]]]]), (1, 7), "symmetric").flatten().tolist() == [1, 2, 2, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
