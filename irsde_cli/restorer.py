@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.tiling import Evaluate, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.samplers.settings import Sampling
 
@@ -51,12 +52,12 @@ class Restorer(nn.Module, ABC):
 
     @abstractmethod
     def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """Yield the image after each network evaluation, (B, 3, H * scale, W * scale); the last is the restored one.
 
         Args:
-            degraded: (B, 3, H, W), RGB in [0, 1], float32.
+            observation: the degraded images.
             randn_like: the source of all noise.
             sampling: a result of `resolve`.
             evaluate: how the network is applied to a canvas.
@@ -80,19 +81,29 @@ class Restorer(nn.Module, ABC):
             if isinstance(module, Network):
                 module.freeze()
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is taught from, given a clean (B, 3, H * scale, W * scale) and a degraded image."""
-        return clean, degraded
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
+        """What the network is taught from, given clean images (B, 3, H * scale, W * scale) and what is seen of them."""
+        return clean, observation.image
 
-    def forward(self, image: Tensor, *, seed: int = 0, sampling: Sampling | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, *, known: Tensor | None = None, seed: int = 0, sampling: Sampling | None = None
+    ) -> Tensor:
         """Restore `image`, (3, H, W) or (B, 3, H, W), RGB in [0, 1]; the result has the same rank, in [0, 1].
 
         Each image of a batch has its own noise: the seed and its index in the batch.
+
+        Args:
+            image: what to restore.
+            known: (H, W) or (B, 1, H, W), false where the image has holes; `None` where it has none.
+            seed: of the noise.
+            sampling: how to sample; as the weights were published if not given.
         """
         batch = image if image.ndim == 4 else image[None]
+        if known is not None:
+            known = (known if known.ndim == 4 else known[None, None]).bool().expand(len(batch), 1, -1, -1)
         noise = ImageNoise([generator_for(seed, str(index).encode()) for index in range(len(batch))])
         with torch.inference_mode():
-            restored = last(self.steps(batch, noise, self.resolve(sampling or Sampling())))
+            restored = last(self.steps(Observation(batch, known), noise, self.resolve(sampling or Sampling())))
         restored = restored.clamp(0, 1)
         return restored if image.ndim == 4 else restored[0]
 

@@ -76,7 +76,7 @@ def test_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code of docs/python.md runs from top to bottom."""
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), namespace)

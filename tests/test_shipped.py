@@ -11,7 +11,6 @@ import irsde_cli
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.degradations import DegradationConfig, build_degradation
-from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
@@ -52,6 +51,21 @@ def test_a_header_says_what_it_is(name: str) -> None:
     assert header.tile_tolerance is not None
 
 
+def test_what_is_known_stays_however_white() -> None:
+    """A hole is what the mask says, never a colour: a white square that is known is still there."""
+    image = torch.rand(3, 48, 64, generator=torch.Generator().manual_seed(0))
+    image[:, 10:30, 8:28] = 1.0
+    known = torch.ones(48, 64, dtype=torch.bool)
+    known[34:40, 40:60] = False
+    restorer = irsde_cli.load("inpaint")
+    for mask in (None, known):
+        restored = restorer(image, known=mask, sampling=Sampling(sampler="ode-1", steps=1))
+        assert restored[:, 14:26, 12:24].min() > 0.9
+    black = image.masked_fill(~known, 0.0)
+    settings = {"known": known, "sampling": Sampling(sampler="ode-1", steps=1)}
+    assert torch.equal(restorer(black, **settings), restorer(image, **settings))
+
+
 @pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.weights])
 def test_each_task_is_done(task: str, shared: Path) -> None:
     """On crops of photographs that no training saw, one evaluation is better than the input by the stated decibels."""
@@ -60,11 +74,11 @@ def test_each_task_is_done(task: str, shared: Path) -> None:
     gains = []
     for index, path in enumerate(sorted((shared / "data/photos/val").iterdir())[:6]):
         clean = to_tensor(read_picture(path, path.name))[None, :, :192, :256]
-        degraded = degradation.apply(clean, torch.Generator().manual_seed(index))
-        restored = restorer(degraded, sampling=Sampling("ode-1", 1))
-        if isinstance(degradation, FreeFormMask):
-            known = degradation.masks(1, 192, 256, torch.Generator().manual_seed(index))
-            restored = torch.where(known, degraded, restored)
+        seen = degradation.observe(clean, torch.Generator().manual_seed(index))
+        degraded = seen.image
+        restored = restorer(degraded, known=seen.known, sampling=Sampling("ode-1", 1))
+        if seen.known is not None:
+            restored = torch.where(seen.known, degraded, restored)
         before = torch.nn.functional.interpolate(degraded, size=clean.shape[-2:], mode="bicubic", antialias=True)
         gains.append(float(psnr(restored, clean) - psnr(before.clamp(0, 1), clean)))
     assert sum(gains) / len(gains) > least

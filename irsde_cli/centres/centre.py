@@ -8,19 +8,22 @@ from torch.nn import functional as F
 
 from irsde_cli.centres.exposed import exposed
 from irsde_cli.centres.filled import filled
+from irsde_cli.observation import Observation
 
 Upsampling = Literal["bicubic", "nearest"]
 Centre = Literal["degraded", "filled", "exposed"]
-PREPARED: dict[Centre, Callable[[Tensor], Tensor]] = {
-    "degraded": lambda images: images,
-    "filled": filled,
-    "exposed": exposed,
+
+
+PREPARED: dict[Centre, Callable[[Observation], Tensor]] = {
+    "degraded": Observation.painted,
+    "filled": lambda seen: filled(seen.image, seen.known),
+    "exposed": lambda seen: exposed(seen.painted()),
 }
 
 
-def centre(degraded: Tensor, scale: int, upsampling: Upsampling, kind: Centre = "degraded") -> Tensor:
-    """mu: the degraded images (B, 3, H, W), prepared, at the size of the restored ones."""
-    degraded = PREPARED[kind](degraded)
+def centre(seen: Observation, scale: int, upsampling: Upsampling, kind: Centre = "degraded") -> Tensor:
+    """mu: the degraded images, prepared, at the size of the restored ones, (B, 3, H * scale, W * scale)."""
+    degraded = PREPARED[kind](seen)
     if scale == 1:
         return degraded
     if upsampling == "nearest":

@@ -1,10 +1,10 @@
-"""Images whose holes, as `irsde_cli.images.holes.cut` marks them, are filled from their borders."""
+"""Images whose holes are filled from their borders."""
 
 from torch import Tensor
 
 from irsde_cli.images.holes import smoothed
 
 
-def filled(images: Tensor) -> Tensor:
-    """`images` (B, 3, H, W) with each hole, where all channels are 1, as smooth as its border allows."""
-    return smoothed(images, (images == 1).all(dim=1, keepdim=True))
+def filled(images: Tensor, known: Tensor | None) -> Tensor:
+    """`images` (B, 3, H, W) with each hole, where `known` (B, 1, H, W) is false, as smooth as its border allows."""
+    return images if known is None else smoothed(images, ~known)

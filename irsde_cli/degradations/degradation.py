@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from irsde_cli.observation import Observation
 from irsde_cli.operators.linear_map import LinearMap
 
 
@@ -29,6 +30,10 @@ class Degradation(ABC):
         state and batch give the same images. The result (B, 3, H / scale, W / scale) has the dtype and device of
         `clean`, and may leave [0, 1] where no file lies between the damage and the reader.
         """
+
+    def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
+        """What `apply` gives, with the pixels that are known where the damage is holes."""
+        return Observation(self.apply(clean, generator))
 
     def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap | None:
         """The linear part with parameters drawn as `apply` draws them for images like `clean`, or `None`."""

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, uniform
-from irsde_cli.images.holes import cut
+from irsde_cli.observation import Observation
 from irsde_cli.operators.linear_map import LinearMap
 
 
@@ -35,8 +35,12 @@ class FreeFormMask(Degradation):
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """New holes for each image, white as in the reference."""
+        return self.observe(clean, generator).image
+
+    def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
+        """See `Degradation.observe`; the image is white in its holes."""
         known = self.masks(len(clean), clean.shape[-2], clean.shape[-1], generator).to(clean.device)
-        return cut(as_file(clean), known)
+        return Observation(Observation(as_file(clean), known).painted(), known)
 
     def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap:
         """The known pixels, with zero in the holes: a projection, so its own adjoint and pseudo-inverse."""

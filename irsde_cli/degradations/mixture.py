@@ -9,6 +9,7 @@ from torch import Tensor
 
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.degradation import Degradation, uniform
+from irsde_cli.observation import Observation
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,21 @@ class Mixture(Degradation):
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Draw each image's part, then degrade the images of a part together."""
+        return self.observe(clean, generator).image
+
+    def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
+        """See `Degradation.observe`; images of parts without holes are known everywhere."""
         weights = torch.tensor(self.shares or [1.0] * len(self.parts), dtype=torch.float32, device=generator.device)
         chosen = torch.multinomial(weights, len(clean), replacement=True, generator=generator)
         chosen[uniform(0, 1, len(clean), generator) < self.untouched] = -1
         height, width = (math.ceil(size / self.scale) for size in clean.shape[-2:])
         degraded = clean.new_empty(*clean.shape[:2], height, width)
+        known = torch.ones(len(clean), 1, height, width, dtype=torch.bool, device=clean.device)
         for index in sorted(set(chosen.tolist())):
             where = (chosen == index).to(clean.device)
             images = clean[where]
-            degraded[where] = images if index < 0 else self._built[index].apply(images, generator)
-        return degraded
+            part = Observation(images) if index < 0 else self._built[index].observe(images, generator)
+            degraded[where] = part.image
+            if part.known is not None:
+                known[where] = part.known
+        return Observation(degraded, None if bool(known.all()) else known)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.degradation import Degradation
+from irsde_cli.observation import Observation
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Sequence(Degradation):
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """All parts, each with draws of its own."""
+        return self.observe(clean, generator).image
+
+    def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
+        """See `Degradation.observe`; holes that a later part shrinks are those of which nothing was known."""
+        known: Tensor | None = None
         for part in self._built:
-            clean = part.apply(clean, generator)
-        return clean
+            seen = part.observe(clean, generator)
+            if known is not None and part.scale > 1:
+                known = nn.functional.max_pool2d(known.float(), part.scale) > 0
+            if seen.known is not None:
+                known = seen.known if known is None else known & seen.known
+            clean = seen.image
+        return Observation(clean, known)

@@ -16,6 +16,7 @@ from irsde_cli.engine.settings import Settings, Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.runtime import is_lost_device, is_out_of_memory
 
@@ -48,7 +49,12 @@ class Subject(Protocol):
     def flat(self) -> bool: ...
 
     def degraded(self) -> Tensor:
-        """(3, H, W) in [0, 1]; holes as `irsde_cli.images.holes.cut` makes them."""
+        """(3, H, W) in [0, 1]."""
+        ...
+
+    @property
+    def known(self) -> Tensor | None:
+        """(H, W), false in holes; `None` where there are none."""
         ...
 
 
@@ -145,15 +151,7 @@ class Restoration:
 
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
-        if len(set(sizes)) == 1:
-            images = [loaded.degraded() for loaded in batch]
-            canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
-            del images
-        else:
-            canvas = torch.zeros(len(batch), 3, *self.restorer.facts.padded_size(*sizes[0]))
-            for index, loaded in enumerate(batch):
-                canvas[index, :, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
-        canvas = canvas.to(self.device)
+        observation = self._observed(batch)
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
@@ -168,9 +166,9 @@ class Restoration:
         steps = (self.sampling.steps or 1) * self.draws
         outputs = [
             Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
-            for image, (height, width) in zip(canvas, sizes, strict=True)
+            for image, (height, width) in zip(observation.image, sizes, strict=True)
         ]
-        grey = [index for index, image in enumerate(canvas) if bool((image == image[:1]).all())]
+        grey = [index for index, image in enumerate(observation.image) if bool((image == image[:1]).all())]
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -178,9 +176,9 @@ class Restoration:
             generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn)) as noise:
-                states = self.restorer.steps(canvas, noise, self.sampling, evaluate)
+                states = self.restorer.steps(observation, noise, self.sampling, evaluate)
                 if draw + 1 == self.draws:
-                    del canvas  # a system that makes a centre of it needs it no longer
+                    del observation  # a system that makes a centre of it needs it no longer
                 for count, state in enumerate(_without_gradients(states), start=1):
                     if count in shown and draw == 0:
                         kept[count] = _seen(state)
@@ -219,6 +217,26 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def _observed(self, batch: Sequence[Subject]) -> Observation:
+        """A batch on the device; pictures of unequal size share a canvas, each in its upper left corner."""
+        sizes = {loaded.size for loaded in batch}
+        masks = [loaded.known for loaded in batch]
+        if len(sizes) == 1:
+            images = [loaded.degraded() for loaded in batch]
+            canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
+            del images
+        else:
+            canvas = torch.zeros(len(batch), 3, *self.restorer.facts.padded_size(*batch[0].size))
+            for image, loaded in zip(canvas, batch, strict=True):
+                image[:, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
+        if all(mask is None for mask in masks):
+            return Observation(canvas.to(self.device))
+        known = torch.ones(len(batch), 1, *canvas.shape[-2:], dtype=torch.bool)
+        for whole_mask, mask in zip(known, masks, strict=True):
+            if mask is not None:
+                whole_mask[0, : mask.shape[0], : mask.shape[1]] = mask
+        return Observation(canvas.to(self.device), known.to(self.device))
 
     def _tile_for(self, batch: Sequence[Subject]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""

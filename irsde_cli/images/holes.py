@@ -1,20 +1,10 @@
-"""Holes in images: how they are marked, and what a smooth surface puts into them."""
+"""A smooth surface for holes in images."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# The largest float32 below 1: what is known may be white, and then is no hole.
-WHITEST = 1 - 2**-24
 SWEEPS = 16
-
-
-def cut(images: Tensor, known: Tensor) -> Tensor:
-    """`images` (..., 3, H, W) in [0, 1] with holes where `known`, which broadcasts, is false.
-
-    Holes are white, as the published networks learnt them, and nothing else is quite 1.
-    """
-    return images.clamp(max=WHITEST).masked_fill_(~known, 1.0)
 
 
 def smoothed(images: Tensor, hole: Tensor) -> Tensor:

@@ -113,7 +113,8 @@ class MambaIRv2(Mapper):
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""
         height, width = image.shape[-2:]
-        centred = self.padded(image) - self.mean
+        mean = cast(Tensor, self.mean)
+        centred = self.padded(image) - mean
         shallow = self.conv_first(centred)
         deep = self.conv_after_body(self.body(shallow, randn_like)) + shallow
         if self.upsampler == "pixelshuffledirect":
@@ -123,7 +124,7 @@ class MambaIRv2(Mapper):
         else:
             restored = centred + self.conv_last(deep)
         scale = self.facts.scale
-        return cast(Tensor, restored + self.mean)[..., : height * scale, : width * scale]
+        return cast(Tensor, restored + mean)[..., : height * scale, : width * scale]
 
     def body(self, shallow: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """Features (B, C, H, W), of sides that windows divide, through all groups."""
@@ -194,13 +195,15 @@ class Layer(nn.Module):
 
     def _attended(self, qkv: Tensor, size: tuple[int, int], places: Tensor) -> Tensor:
         rows, columns = size[0] // self.window, size[1] // self.window
-        plane = qkv.unflatten(1, size)
+        plane = torch.unflatten(qkv, 1, size)
         if self.shift:
             plane = plane.roll((-self.shift, -self.shift), dims=(1, 2))
-        windows = plane.unflatten(2, (columns, self.window)).unflatten(1, (rows, self.window)).transpose(2, 3)
+        windows = torch.unflatten(torch.unflatten(plane, 2, (columns, self.window)), 1, (rows, self.window)).transpose(
+            2, 3
+        )
         mask = _strangers(size, self.window, self.shift, qkv.device) if self.shift else None
         attended = self.win_mhsa(windows.flatten(3, 4).flatten(0, 2), places, mask)
-        plane = attended.unflatten(0, (-1, rows, columns)).unflatten(3, (self.window, self.window))
+        plane = torch.unflatten(torch.unflatten(attended, 0, (-1, rows, columns)), 3, (self.window, self.window))
         plane = plane.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if self.shift:
             plane = plane.roll((self.shift, self.shift), dims=(1, 2))
@@ -219,7 +222,7 @@ class WindowAttention(nn.Module):
 
     def forward(self, qkv: Tensor, places: Tensor, strangers: Tensor | None) -> Tensor:
         """`qkv` (windows, pixels, 3 C) to (windows, pixels, C)."""
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = torch.unflatten(qkv, -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.relative_position_bias_table[places].permute(2, 0, 1)[None].to(q.dtype)
         if strangers is not None:  # each window of each image has its own
             bias = (bias + strangers[:, None].to(q.dtype)).repeat(len(q) // len(strangers), 1, 1, 1)
@@ -270,7 +273,7 @@ class Scan(nn.Module):
     def __init__(self, hidden: int, d_state: int) -> None:
         super().__init__()
         rank = math.ceil(hidden / 16)
-        self.split = (rank, d_state, d_state)
+        self.split = [rank, d_state, d_state]
         self.x_proj_weight = nn.Parameter(torch.empty(1, rank + 2 * d_state, hidden))
         self.dt_projs_weight = nn.Parameter(torch.empty(1, hidden, rank).uniform_(-(rank**-0.5), rank**-0.5))
         nn.init.kaiming_uniform_(self.x_proj_weight[0], math.sqrt(5))
@@ -282,7 +285,7 @@ class Scan(nn.Module):
 
     def forward(self, x: Tensor, prompt: Tensor) -> Tensor:
         """`x` (B, L, D) and what is added to C, (B, L, N); (B, L, D)."""
-        low, b, c = F.linear(x, self.x_proj_weight[0]).split(self.split, dim=-1)
+        low, b, c = torch.split(F.linear(x, self.x_proj_weight[0]), self.split, dim=-1)
         delta = F.softplus(F.linear(low, self.dt_projs_weight[0]).float() + self.dt_projs_bias[0].float())
         c = c.float() + prompt.float()
         y = selective_scan(x, delta, -self.A_logs.float().exp(), b[:, :, None], c[:, :, None], self.Ds)
@@ -350,7 +353,7 @@ def _pixels(plane: Tensor) -> Tensor:
 
 def _plane(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H W, C) to (B, C, H, W)."""
-    return pixels.transpose(1, 2).unflatten(2, size)
+    return torch.unflatten(pixels.transpose(1, 2), 2, size)
 
 
 def _taken(x: Tensor, order: Tensor) -> Tensor:
@@ -375,5 +378,6 @@ def _strangers(size: tuple[int, int], window: int, shift: int, device: torch.dev
         for side in size
     )
     parts = down[:, None] * 3 + across
-    windows = parts.unflatten(1, (-1, window)).unflatten(0, (-1, window)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    windows = torch.unflatten(torch.unflatten(parts, 1, (-1, window)), 0, (-1, window)).permute(0, 2, 1, 3)
+    windows = windows.flatten(2).flatten(0, 1)
     return (windows[:, :, None] != windows[:, None]) * -100.0

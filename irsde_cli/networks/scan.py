@@ -49,7 +49,7 @@ class _Scan(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
         u, delta, a, b, c, *carries = ctx.saved_tensors
         du, ddelta, db, dc = (torch.empty_like(x) for x in (u, delta, b, c))
@@ -58,8 +58,8 @@ class _Scan(torch.autograd.Function):
         later = torch.zeros_like(carries[0][0])  # what the segment behind adds to the gradient of the last state
         for part, carry in reversed(list(zip(_segments(len(u)), carries, strict=True))):
             factors, states = _states(u[part], delta[part], a, b[part], carry)
-            grouped = dy[part].unflatten(-1, (groups, -1))
-            dc[part] = torch.einsum("lbgdn,lbgd->lbgn", states.unflatten(2, (groups, -1)), grouped)
+            grouped = torch.unflatten(dy[part], -1, (groups, -1))
+            dc[part] = torch.einsum("lbgdn,lbgd->lbgn", torch.unflatten(states, 2, (groups, -1)), grouped)
             g = (grouped[..., None] * c[part][..., None, :]).flatten(2, 3)
             g[-1] += later
             for t in range(len(g) - 2, -1, -1):
@@ -72,7 +72,9 @@ class _Scan(torch.autograd.Function):
             ddelta[part] = read * u[part] + (decay * a).sum(-1)
             da += (decay * delta[part][..., None]).sum((0, 1))
             db[part] = torch.einsum(
-                "lbgdn,lbgd->lbgn", g.unflatten(2, (groups, -1)), (u[part] * delta[part]).unflatten(-1, (groups, -1))
+                "lbgdn,lbgd->lbgn",
+                torch.unflatten(g, 2, (groups, -1)),
+                torch.unflatten(u[part] * delta[part], -1, (groups, -1)),
             )
         return du, ddelta, da, db, dc
 
@@ -84,7 +86,7 @@ def _segments(length: int) -> list[slice]:
 def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
     """The factors and the states (L, B, D, N) of a segment; `carry` is the state before it, (1, B, D, N)."""
     factors = (delta[..., None] * a).exp_()
-    inputs = (delta * u).unflatten(-1, (b.shape[2], -1))
+    inputs = torch.unflatten(delta * u, -1, (b.shape[2], -1))
     states = (inputs[..., None] * b[..., None, :]).flatten(2, 3)
     states[0].addcmul_(factors[0], carry[0])
     for t in range(1, len(states)):
@@ -94,5 +96,5 @@ def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tu
 
 def _read(states: Tensor, c: Tensor) -> Tensor:
     """(L, B, D, N) and (L, B, G, N) to (L, B, D)."""
-    grouped = states.unflatten(2, (c.shape[2], -1))
+    grouped = torch.unflatten(states, 2, (c.shape[2], -1))
     return (grouped @ c[..., None]).squeeze(-1).flatten(2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.tiling import Evaluate, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
@@ -55,7 +56,7 @@ class Autoencoder(Restorer):
         return resolve_one_pass(asked)
 
     def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; one state, the image as the autoencoder sees it."""
-        yield self.autoencoder(degraded)
+        yield self.autoencoder(observation.painted())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from irsde_cli.networks.daclip import DaClip
 from irsde_cli.networks.daclip_unet import DaClipUNet, Told
 from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.parameterisation import Parameterisation, Prediction
 from irsde_cli.processes.schedules import ScheduleName
@@ -109,8 +110,11 @@ class DaClipRestorer(Diffusion):
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
 
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
         """See `Diffusion.reverse`."""
+        degraded = observation.painted()
         path = self.sde.path(degraded)
 
         predict_clean = clean_predictor(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.observation import Observation
 from irsde_cli.processes.denoising import DenoisingSDE
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.parameterisation import Parameterisation, Prediction
@@ -76,7 +77,7 @@ class Denoising(Diffusion):
         """See `Diffusion.clock`: the mean-reverting SDE whose mean is the clean image."""
         return self.sde.clock
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the process makes its own noise, so the degraded image has no say."""
         return clean, clean
 
@@ -119,8 +120,11 @@ class Denoising(Diffusion):
             raise UsageError(f"noise of level {level:g} starts at t = {first}; the nodes start at {sampling.nodes[0]}.")
         return sampling if sampling.nodes is not None else replace(sampling, steps=min(sampling.steps or first, first))
 
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
         """See `Diffusion.reverse`; the first state is the photograph, so a deterministic sampler draws nothing."""
+        degraded = observation.painted()
         if len(degraded) != 1:
             raise ValueError(f"one image at a time, not {len(degraded)}")
         path = self.sde.path(degraded)

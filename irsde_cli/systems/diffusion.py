@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, whole
+from irsde_cli.observation import Observation
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.parts import Gaussian
 from irsde_cli.processes.process import Process
@@ -46,15 +47,17 @@ class Diffusion(Restorer):
         return self.network
 
     @abstractmethod
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
-        """The reverse process of images (B, 3, H, W); the arguments are those of `Restorer.steps`."""
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
+        """The reverse process; the arguments are those of `Restorer.steps`."""
 
     def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`."""
-        reverse = self.reverse(degraded, randn_like, sampling, evaluate)
-        del degraded  # where it has a centre of its own and nobody else needs it
+        reverse = self.reverse(observation, randn_like, sampling, evaluate)
+        del observation  # where it has a centre of its own and nobody else needs it
         yield from map(reverse.decode, reverse.solve(sampling, randn_like))
 
     @property

@@ -16,6 +16,7 @@ from irsde_cli.networks.flux import PATCH, Flux
 from irsde_cli.networks.kl_autoencoder import KlAutoencoder
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, shrunk
+from irsde_cli.observation import Observation
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.rectified_flow import RectifiedFlow
 from irsde_cli.randomness import RandnLike
@@ -112,13 +113,14 @@ class FluxRestorer(Diffusion):
         """See `Diffusion.conditioned`: the network by index instead of time."""
         return _Timed(self.network, self.flow.time)
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: both latents, of the first encoder.
 
         The network is taught on (1 - t) x_0 + t noise wherever the centre lies; it only moves a path's start.
         """
         with torch.no_grad():
-            return self.autoencoder.encode(clean, multiple=PATCH), self.autoencoder.encode(degraded, multiple=PATCH)
+            x0 = self.autoencoder.encode(clean, multiple=PATCH)
+            return x0, self.autoencoder.encode(observation.painted(), multiple=PATCH)
 
     def picture(self, x0: Tensor) -> Tensor:
         """See `Diffusion.picture`."""
@@ -128,8 +130,11 @@ class FluxRestorer(Diffusion):
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.flow.path(NOWHERE), clip=False)
 
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
         """See `Diffusion.reverse`; the states are latents."""
+        degraded = observation.painted()
         control = self.autoencoder.encode(degraded, multiple=PATCH)
         centre = self.autoencoder.encode(degraded, degraded=True, multiple=PATCH)
         path = self.flow.path(centre)

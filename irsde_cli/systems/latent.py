@@ -11,6 +11,7 @@ from torch import Tensor
 from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.tiling import Evaluate, shrunk
+from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.parameterisation import Parameterisation, Prediction
 from irsde_cli.processes.schedules import ScheduleName
@@ -83,17 +84,20 @@ class Latent(Diffusion):
         """See `Diffusion.clock`; the autoencoder was trained before and stays as it is."""
         return self.sde
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: both latents."""
         with torch.no_grad():
-            return self.autoencoder.encode(clean)[0].float(), self.autoencoder.encode(degraded)[0].float()
+            return self.autoencoder.encode(clean)[0].float(), self.autoencoder.encode(observation.painted())[0].float()
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=False)
 
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
         """See `Diffusion.reverse`; the states are latents."""
+        degraded = observation.painted()
         mu, skips = self.autoencoder.encode(degraded)
         path = self.sde.path(mu)
         size = (degraded.shape[-2], degraded.shape[-1])

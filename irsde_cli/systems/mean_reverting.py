@@ -10,6 +10,7 @@ from torch import Tensor
 from irsde_cli.centres.centre import Centre, Upsampling, centre
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.parameterisation import Parameterisation, Prediction
 from irsde_cli.processes.schedules import ScheduleName
@@ -43,7 +44,7 @@ class MeanRevertingConfig:
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
         centre: what the process reverts to: the degraded image as it is, as published; with a smooth surface in each
-            of its holes (`irsde_cli.images.holes`); or as bright as photographs are (`irsde_cli.centres.exposed`).
+            of its holes; or as bright as photographs are (`irsde_cli.centres.exposed`).
         sampling: the sampler that goes with the weights.
     """
 
@@ -88,16 +89,18 @@ class MeanReverting(Diffusion):
         """See `Restorer.resolve`."""
         return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""
-        return clean, self._centre(degraded)
+        return clean, self._centre(observation)
 
-    def _centre(self, degraded: Tensor) -> Tensor:
-        return centre(degraded, self.scale, self.config.upsampling, self.config.centre)
+    def _centre(self, observation: Observation) -> Tensor:
+        return centre(observation, self.scale, self.config.upsampling, self.config.centre)
 
-    def reverse(self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate) -> Reverse:
+    def reverse(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
+    ) -> Reverse:
         """See `Diffusion.reverse`."""
-        mu = self._centre(degraded)
+        mu = self._centre(observation)
         path = self.sde.path(mu)
 
         predict_clean = clean_predictor(

@@ -14,6 +14,7 @@ from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper, Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
@@ -71,9 +72,9 @@ class OnePass(Restorer):
         """See `Restorer.learnt`."""
         return self.network
 
-    def endpoints(self, clean: Tensor, degraded: Tensor) -> tuple[Tensor, Tensor]:
+    def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`."""
-        return clean, centre(degraded, self.config.scale, self.config.upsampling)
+        return clean, centre(observation, self.config.scale, self.config.upsampling)
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; there is nothing to choose but, for some, the noise to remove."""
@@ -88,10 +89,10 @@ class OnePass(Restorer):
         return replace(resolve_one_pass(replace(asked, noise_level=None)), noise_level=level)
 
     def steps(
-        self, degraded: Tensor, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; one state."""
-        image = centre(degraded, self.config.scale, self.config.upsampling)
+        image = centre(observation, self.config.scale, self.config.upsampling)
         levels = None
         if sampling.noise_level is not None:
             levels = torch.full((len(image),), sampling.noise_level, device=image.device)

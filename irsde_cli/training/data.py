@@ -19,6 +19,7 @@ from irsde_cli.datasets.pairing import pair_folders
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import damage_for
 from irsde_cli.runtime import free_memory
 
@@ -69,19 +70,51 @@ class Pictures:
         return faults
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What is learnt from at a time.
+
+    Attributes:
+        clean: (B, 3, H * scale, W * scale), RGB in [0, 1], float32.
+        observation: what is seen of it, (B, 3, H, W).
+    """
+
+    clean: Tensor
+    observation: Observation
+
+    @classmethod
+    def of(cls, samples: "Sequence[Batch]") -> "Batch":
+        """Samples of one size together."""
+        images = torch.cat([one.observation.image for one in samples])
+        masks = [one.observation.known for one in samples]
+        known = None
+        if any(mask is not None for mask in masks):
+            like = images[:1, :1]
+            known = torch.cat([torch.ones_like(like, dtype=torch.bool) if mask is None else mask for mask in masks])
+        return cls(torch.cat([one.clean for one in samples]), Observation(images, known))
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        image, known = self.observation.image, self.observation.known
+        seen = Observation(
+            image.to(device, non_blocking=True), None if known is None else known.to(device, non_blocking=True)
+        )
+        return Batch(self.clean.to(device, non_blocking=True), seen)
+
+
 class Source(ABC):
     """Samples for training and pairs for validation."""
 
     @abstractmethod
-    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A clean crop (1, 3, `crop`, `crop`) and its degraded version, in one of eight symmetries, float32."""
+    def sample(self, crop: int, generator: torch.Generator) -> Batch:
+        """One clean crop of `crop` pixels a side and its degraded version, in one of eight symmetries."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
-        """Picture `index`: its name, its central crop of at most `crop` pixels, and the degraded version of that.
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Batch]:
+        """Picture `index`: its name, and its central crop of at most `crop` pixels with the degraded version of that.
 
         The name is the relative path without suffix. The damage is that of the name and the seed: the same every time,
         whatever other pictures there are.
@@ -99,7 +132,7 @@ class CleanSource(Source):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """See `Source.sample`; what the degradation reads beyond the crop is cut from the picture too."""
         margin, scale = self.degradation.margin, self.degradation.scale
         size = crop + 2 * margin
@@ -107,18 +140,18 @@ class CleanSource(Source):
         top, left = (_below(length - size + 1, generator) for length in picture.shape[-2:])
         cut = _turned(picture[:, top : top + size, left : left + size], _below(8, generator))
         clean = cut[None].to(self.device).float() / 255
-        degraded = self.degradation.apply(clean, _on(self.device, generator))
-        border = margin // scale
-        return _inside(clean, margin), _inside(degraded, border)
+        seen, border = self.degradation.observe(clean, _on(self.device, generator)), margin // scale
+        known = None if seen.known is None else _inside(seen.known, border)
+        return Batch(_inside(clean, margin), Observation(_inside(seen.image, border), known))
 
-    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Batch]:
         """See `Source.pair`."""
         picture, scale = self.pictures[index], self.degradation.scale
         height, width = (min(crop, length) // scale * scale for length in picture.shape[-2:])
         top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
         clean = picture[None, :, top : top + height, left : left + width].float() / 255
-        name = self.pictures.name(index)
-        return name, clean, self.degradation.apply(clean.cpu(), damage_for(seed, name))
+        name, clean = self.pictures.name(index), clean.cpu()
+        return name, Batch(clean, self.degradation.observe(clean, damage_for(seed, name)))
 
 
 @dataclass(frozen=True)
@@ -132,7 +165,7 @@ class PairedSource(Source):
     def __len__(self) -> int:
         return len(self.clean)
 
-    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """See `Source.sample`."""
         index, small = _below(len(self.clean), generator), crop // self.scale
         clean, degraded = self.clean[index], self.degraded[index]
@@ -140,16 +173,16 @@ class PairedSource(Source):
         symmetry = _below(8, generator)
         pair = (_cut(clean, top * self.scale, left * self.scale, crop), _cut(degraded, top, left, small))
         one, other = (_turned(cut, symmetry)[None].float() / 255 for cut in pair)
-        return one, other
+        return Batch(one, Observation(other))
 
-    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Tensor, Tensor]:
+    def pair(self, index: int, crop: int, seed: int) -> tuple[str, Batch]:
         """See `Source.pair`."""
         clean, degraded = self.clean[index], self.degraded[index]
         small = crop // self.scale
         top, left = (max(0, length - small) // 2 for length in degraded.shape[-2:])
         one = clean[None, :, top * self.scale :, left * self.scale :][..., :crop, :crop].float() / 255
         other = degraded[None, :, top:, left:][..., :small, :small].float() / 255
-        return self.clean.name(index), one, other
+        return self.clean.name(index), Batch(one, Observation(other))
 
 
 def load_clean(
@@ -244,15 +277,11 @@ def load_pairs(
     return PairedSource(ones, others, scale)
 
 
-def batches(
-    source: Source, crop: int, generators: Iterator[list[torch.Generator]], workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of samples, one a generator, made ahead by threads; each twice (B, 3, H, W)."""
+def batches(source: Source, crop: int, generators: Iterator[list[torch.Generator]], workers: int) -> Iterator[Batch]:
+    """Batches of samples, one a generator, made ahead by threads."""
 
-    def make(batch: list[torch.Generator]) -> tuple[Tensor, Tensor]:
-        pairs = [source.sample(crop, generator) for generator in batch]
-        clean, degraded = (torch.cat(images) for images in zip(*pairs, strict=True))
-        return clean, degraded
+    def make(batch: list[torch.Generator]) -> Batch:
+        return Batch.of([source.sample(crop, generator) for generator in batch])
 
     with ThreadPoolExecutor(workers, "data") as pool:
         pending = [pool.submit(make, batch) for batch in islice(generators, 2 * workers)]

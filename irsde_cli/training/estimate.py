@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from irsde_cli.observation import Observation
 from irsde_cli.systems import build_restorer
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training import OBJECTIVES
@@ -53,7 +54,7 @@ def estimate(config: TrainConfig, device: torch.device) -> Estimate:
         t = torch.ones(count, dtype=torch.long)
         counter = FlopCounterMode(display=False)
         with counter:
-            x0, mu = system.endpoints(clean, degraded)
+            x0, mu = system.endpoints(clean, Observation(degraded))
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 if isinstance(system, Diffusion):
                     loss = system.network(x0, mu, t).mean()

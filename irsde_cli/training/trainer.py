@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for, generator_from
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
@@ -21,7 +22,7 @@ from irsde_cli.systems import build_restorer
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.training.data import Source, batches
+from irsde_cli.training.data import Batch, Source, batches
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.strategy import Strategy
 
@@ -156,7 +157,7 @@ class Trainer:
         data = batches(source, config.crop, self._generators(), workers)
         for generators in self._generators(offset=1):
             since = time.monotonic()
-            clean, degraded = (images.to(device, non_blocking=True) for images in next(data))
+            batch = next(data).to(device)
             waited = time.monotonic() - since
             rate = config.learning_rate * self.rate_factor(self.step)
             for group in self.optimiser.param_groups:
@@ -164,7 +165,7 @@ class Trainer:
             self.optimiser.zero_grad()
             loss = 0.0
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                x0, mu, t, noise = self._states(clean, degraded, generators)
+                x0, mu, t, noise = self._states(batch, generators)
             if self.step == 0 and isinstance(self.objective, Strategy):
                 with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     self.objective.prepare(self.system, mu, noise, self._mean)  # type: ignore[arg-type]
@@ -197,11 +198,14 @@ class Trainer:
             sampling = Sampling(sampler=wanted.sampler, steps=wanted.steps)
         sampling = self.kept.resolve(sampling)
         for index in range(self.ranks.rank, len(source), self.ranks.world):
-            name, clean, degraded = source.pair(index, crop, self.config.seed)
+            name, pair = source.pair(index, crop, self.config.seed)
+            clean, degraded = pair.clean, pair.observation.painted()
             noise = ImageNoise([generator_for(self.config.seed, os.fsencode(name))])
+            here = pair.to(self.ranks.device).observation
             with torch.inference_mode():
-                restored = last(self.kept.steps(degraded.to(self.ranks.device), noise, sampling)).clamp(0, 1).cpu()
-                seen = degraded if self.kept.scale == 1 else _enlarged(self.kept.endpoints(clean, degraded)[1], clean)
+                restored = last(self.kept.steps(here, noise, sampling)).clamp(0, 1).cpu()
+                mu = self.kept.endpoints(clean, pair.observation)[1]
+                seen = degraded if self.kept.scale == 1 else _enlarged(mu, clean)
             yield Measured(name, clean, seen, restored, _psnr(seen.clamp(0, 1), clean), _psnr(restored, clean))
 
     def rate_factor(self, step: int) -> float:
@@ -235,16 +239,18 @@ class Trainer:
             places = range(ranks.rank, config.batch_size, ranks.world)
             yield [generator_from(repr((config.seed, self.returns, step, place, offset)).encode()) for place in places]
 
-    def _states(
-        self, clean: Tensor, degraded: Tensor, generators: list[torch.Generator]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _states(self, batch: Batch, generators: list[torch.Generator]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The ends of the process, an index and a noise for each sample."""
         config = self.config
         swapped = torch.tensor([float(torch.rand((), generator=g)) < config.swap_share for g in generators])
+        clean, observation = batch.clean, batch.observation
         if config.swap_share:
             which = swapped.to(clean.device)[:, None, None, None]
-            clean, degraded = torch.where(which, degraded, clean), torch.where(which, clean, degraded)
-        x0, mu = self.system.endpoints(clean, degraded)
+            degraded = observation.painted()
+            known = None if observation.known is None else observation.known | which
+            observation = Observation(torch.where(which, clean, degraded), known)
+            clean = torch.where(which, degraded, clean)
+        x0, mu = self.system.endpoints(clean, observation)
         t = torch.tensor([self._timestep(generator) for generator in generators])
         noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
         return x0, mu, t.to(x0.device), noise.to(x0)

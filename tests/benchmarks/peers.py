@@ -23,7 +23,6 @@ from irsde_cli import checkpoint
 from irsde_cli.centres.filled import filled
 from irsde_cli.datasets.dataset import clean_alone
 from irsde_cli.images import read_picture
-from irsde_cli.images.holes import cut
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 
@@ -50,7 +49,7 @@ def classical(method: str, pixels: Any, known: Any) -> Any:
 
         return cv2.inpaint(np.ascontiguousarray(pixels), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
     if method == "harmonic":
-        surface = filled(cut(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255, torch.from_numpy(known)))
+        surface = filled(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255, torch.from_numpy(known)[None, None])
         return (surface[0].permute(1, 2, 0) * 255).round().byte().numpy()
     from skimage.restoration import denoise_nl_means, denoise_wavelet
 

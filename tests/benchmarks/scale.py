@@ -32,6 +32,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper
 from irsde_cli.networks.tiling import whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import Entry
 from irsde_cli.restorer import last
@@ -205,7 +206,7 @@ def network(folder: Path, count: int) -> dict[str, float]:
     degraded = torch.rand(1, 3, SIDE, SIDE)
     sampling = restorer.resolve(Sampling("ode-1", 2))
     with torch.inference_mode():
-        seconds = timed(lambda: last(restorer.steps(degraded, torch.randn_like, sampling, whole)), 5)
+        seconds = timed(lambda: last(restorer.steps(Observation(degraded), torch.randn_like, sampling, whole)), 5)
     return {"evaluation_seconds": seconds / 2}
 
 

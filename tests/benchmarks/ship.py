@@ -10,6 +10,7 @@ import torch
 
 from irsde_cli import checkpoint
 from irsde_cli.networks.tiling import Evaluate, Tiles, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
@@ -24,7 +25,7 @@ def tile_tolerance(restorer: Restorer) -> float:
     def run(evaluate: Evaluate) -> torch.Tensor:
         noise = ImageNoise([generator_for(0, b"tile")])
         with torch.inference_mode():
-            return last(restorer.steps(degraded, noise, restorer.resolve(Sampling()), evaluate))
+            return last(restorer.steps(Observation(degraded), noise, restorer.resolve(Sampling()), evaluate))
 
     return float((run(Tiles(256, 128)) - run(whole)).abs().max() * 255)
 

@@ -23,6 +23,7 @@ from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.layers import in_turn
 from irsde_cli.networks.pocket_unet import PocketUNet
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import last
 from irsde_cli.samplers.multistep import multistep
@@ -161,7 +162,7 @@ def rows(restorer: MeanReverting, pairs: dict[str, tuple[Tensor, Tensor]], lpips
         for key, (clean, degraded) in pairs.items():
             noise = noise_for(key, 0)
             with torch.inference_mode():
-                reverse = restorer.reverse(degraded, noise, restorer.resolve(Sampling()), BF16)
+                reverse = restorer.reverse(Observation(degraded), noise, restorer.resolve(Sampling()), BF16)
                 done = way(reverse, network, noise, sampler, steps)
                 image = done.image.clamp(0, 1).mul(255).round().div(255)
                 found.append([done.work, done.depth, float(psnr(image, clean)), float(lpips(image, clean))])

@@ -21,6 +21,7 @@ from irsde_cli.images import looks_like_picture, read_picture, to_tensor
 from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.tiling import Reduced
+from irsde_cli.observation import Observation
 from irsde_cli.processes.path import Path as Process
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import last
@@ -87,7 +88,7 @@ def chosen(nodes: str, path: Process, steps: int, start: int) -> tuple[int, ...]
 def restore(restorer: MeanReverting, degraded: Tensor, key: str, variant: Variant, steps: int) -> Tensor:
     """One draw (1, 3, H, W)."""
     noise = ImageNoise([generator_for(0, key.encode())])
-    reverse = restorer.reverse(degraded, noise, restorer.resolve(Sampling()), Reduced(torch.bfloat16))
+    reverse = restorer.reverse(Observation(degraded), noise, restorer.resolve(Sampling()), Reduced(torch.bfloat16))
     times = times_from(chosen(variant.nodes, reverse.path, steps, reverse.first))
     with torch.inference_mode():
         states = multistep(

@@ -44,6 +44,7 @@ from irsde_cli.networks.nafnet import NAFNet
 from irsde_cli.networks.network import Predictor, pad_to
 from irsde_cli.networks.tiling import Evaluate, Reduced, whole
 from irsde_cli.networks.unet import UNet
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, Prefetched, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.runtime import Precision, choose_device, choose_precision
@@ -261,7 +262,7 @@ def sampled(
     dtype = choose_precision(precision, bench.device)
     sampling = system.resolve(Sampling("posterior", bench.steps))
     with Prefetched(ImageNoise([generator_for(0, name)])) as noise:
-        return last(system.steps(degraded, noise, sampling, Reduced(dtype) if dtype else whole))
+        return last(system.steps(Observation(degraded), noise, sampling, Reduced(dtype) if dtype else whole))
 
 
 def restore_rows(bench: Bench) -> Iterator[Row]:

@@ -19,6 +19,7 @@ from irsde_cli import checkpoint
 from irsde_cli.engine.memory import choose_overlap, choose_tile
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.networks.tiling import Evaluate, Tiles, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
@@ -33,7 +34,9 @@ def restored(restorer: Restorer, degraded: Tensor, steps: int | None, evaluate: 
     """One draw."""
     noise = ImageNoise([generator_for(0, b"tiles")])
     with torch.inference_mode():
-        return last(restorer.steps(degraded, noise, restorer.resolve(Sampling(steps=steps)), evaluate)).clamp(0, 1)
+        return last(
+            restorer.steps(Observation(degraded), noise, restorer.resolve(Sampling(steps=steps)), evaluate)
+        ).clamp(0, 1)
 
 
 def main() -> None:

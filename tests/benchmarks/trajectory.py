@@ -20,6 +20,7 @@ from irsde_cli.metrics.lpips import LpipsAlex
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.ssim import ssim
 from irsde_cli.networks.tiling import Reduced
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers.costs import cheapest, jump_costs, mean_costs
@@ -46,7 +47,7 @@ def costs(restorer: Diffusion, pairs: Pairs) -> Tensor:
     tables = []
     for key, (_, degraded) in pairs.items():
         with torch.inference_mode():
-            reverse = restorer.reverse(degraded, noise_for(key, 0), restorer.resolve(Sampling()), BF16)
+            reverse = restorer.reverse(Observation(degraded), noise_for(key, 0), restorer.resolve(Sampling()), BF16)
             times = times_from(even_nodes(reverse.first, WALK))
             tables.append(jump_costs(reverse.predict_clean, reverse.start(reverse.first), reverse.path, times))
     return mean_costs(tables)
@@ -58,7 +59,8 @@ def figures(restorer: Diffusion, pairs: Pairs, sampling: Sampling, lpips: LpipsA
     for key, (clean, degraded) in pairs.items():
         with torch.inference_mode():
             draws = [
-                last(restorer.steps(degraded, noise_for(key, seed), sampling, BF16)).clamp(0, 1) for seed in (0, 1)
+                last(restorer.steps(Observation(degraded), noise_for(key, seed), sampling, BF16)).clamp(0, 1)
+                for seed in (0, 1)
             ]
             image = draws[0].mul(255).round().div(255)
             spread = 255 * (draws[0] - draws[1]).square().mean().div(2).sqrt()

@@ -26,6 +26,7 @@ from irsde_cli.metrics.psnr import psnr
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.statistics import bootstrap
 from irsde_cli.networks.pocket_unet import PocketUNet
+from irsde_cli.observation import Observation
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
@@ -151,10 +152,10 @@ def test_what_nobody_foresaw_fails_one_picture(place: Path, stub: Path, monkeypa
     """In the network or in a metric: named with what it was, the other pictures are measured, exit code 3."""
     steps, score = MeanReverting.steps, Scorer.score
 
-    def fragile_steps(self: MeanReverting, degraded: torch.Tensor, *more: Any) -> Any:
-        if degraded.shape[-1] == 33:
+    def fragile_steps(self: MeanReverting, observation: Observation, *more: Any) -> Any:
+        if observation.image.shape[-1] == 33:
             raise RuntimeError("odd width")
-        return steps(self, degraded, *more)
+        return steps(self, observation, *more)
 
     def fragile_score(self: Scorer, image: torch.Tensor, *more: Any, **named: Any) -> Any:
         if image.shape[-1] == 35:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from irsde_cli.observation import Observation
 from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
 from tests.cli.stub import Program, picture, pixels, tree
@@ -72,10 +73,10 @@ def test_one_unexpected_error_never_stops_the_rest(
     """A bug that one picture sets off fails that picture."""
     steps = MeanReverting.steps
 
-    def odd(self: Any, degraded: torch.Tensor, *rest: Any) -> Any:
-        if degraded.shape[-1] == 24:
+    def odd(self: Any, observation: Observation, *rest: Any) -> Any:
+        if observation.image.shape[-1] == 24:
             raise RuntimeError("a shape nobody thought of")
-        yield from steps(self, degraded, *rest)
+        yield from steps(self, observation, *rest)
 
     monkeypatch.setattr(MeanReverting, "steps", odd)
     restore(photos, tmp_path / "out", code=3)
@@ -87,8 +88,8 @@ def test_not_finite_in_both_precisions_is_a_failure(
 ) -> None:
     """Once more in float32, and then the item fails."""
 
-    def steps(self: Any, degraded: torch.Tensor, *_: Any) -> Any:
-        yield degraded * torch.nan
+    def steps(self: Any, observation: Observation, *_: Any) -> Any:
+        yield observation.image * torch.nan
 
     monkeypatch.setattr(MeanReverting, "steps", steps)
     result = restore(photos / "p1.png", tmp_path / "out", "--precision", "bf16", code=3)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from irsde_cli.cli.program import app
 from irsde_cli.images import read_picture
+from irsde_cli.observation import Observation
 from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
@@ -294,8 +295,8 @@ def test_a_wrong_result_is_never_written(
 ) -> None:
     """Not finite, of another size, or flat where the picture is not: the item fails."""
 
-    def steps(self: Any, degraded: torch.Tensor, *_: Any) -> Any:
-        yield made(degraded)
+    def steps(self: Any, observation: Observation, *_: Any) -> Any:
+        yield made(observation.image)
 
     monkeypatch.setattr(MeanReverting, "steps", steps)
     result = restore(photos / "p1.png", tmp_path / "out", code=3)

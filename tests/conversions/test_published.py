@@ -21,6 +21,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.daclip import DaClip
 from irsde_cli.networks.daclip_unet import DaClipUNet
 from irsde_cli.networks.nafnet import NAFNet
+from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
@@ -146,7 +147,7 @@ def test_a_converted_system_runs_as_the_reference(shared: object, tmp_path: Path
     assert (sampling.sampler, sampling.steps, sampling.clip) == (sampler, 20, False)
     assert restorer.resolve(Sampling(steps=4)).clip and restorer.resolve(Sampling(sampler="ode-2")).clip
     with torch.inference_mode():
-        x = last(restorer.steps(mu, Draws(start, *golden["noises"]), sampling))
+        x = last(restorer.steps(Observation(mu), Draws(start, *golden["noises"]), sampling))
     torch.testing.assert_close(x, golden[key], atol=1e-4, rtol=0)
 
 
@@ -158,7 +159,7 @@ def test_a_converted_denoiser_runs_as_the_reference(shared: object, tmp_path: Pa
     restorer = convert("gaussian-noise", row, [path], Decided()).restorer
     sampling = restorer.resolve(Sampling(noise_level=25))
     with torch.inference_mode():
-        x = last(restorer.steps(golden["x_noisy"], Draws(), sampling))
+        x = last(restorer.steps(Observation(golden["x_noisy"]), Draws(), sampling))
     torch.testing.assert_close(x, golden["reverse_ode"], atol=1e-4, rtol=0)
 
 

@@ -93,5 +93,5 @@ def test_mambair_v2_draws_the_class_of_a_pixel_by_its_probability() -> None:
         assert torch.equal(drawn, space.chosen(scores, noise))
         assert torch.equal(space.chosen(scores, None).argmax(-1), torch.zeros(1, 20_000, dtype=torch.long))
     learnt = scores.clone().requires_grad_()
-    space.chosen(learnt, noise)[..., 0].sum().backward()
+    space.chosen(learnt, noise)[..., 0].sum().backward()  # type: ignore[no-untyped-call]
     assert learnt.grad is not None and learnt.grad.abs().sum() > 0

@@ -50,8 +50,8 @@ def test_the_scan_is_what_its_definition_says(shape: tuple[int, ...], monkeypatc
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
     weights = torch.linspace(-1, 1, wanted.numel(), dtype=torch.float64).reshape(wanted.shape)
-    (wanted * weights).sum().backward()
-    (found * weights.float()).sum().backward()
+    (wanted * weights).sum().backward()  # type: ignore[no-untyped-call]
+    (found * weights.float()).sum().backward()  # type: ignore[no-untyped-call]
     for one, other in zip(ours, exact, strict=True):
         assert one.grad is not None and other.grad is not None
         torch.testing.assert_close(one.grad.double(), other.grad, atol=2e-5, rtol=2e-5)

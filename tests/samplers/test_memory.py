@@ -10,6 +10,7 @@ from irsde_cli import randomness
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Tiles
+from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.randomness import ImageNoise, Prefetched, add_noise, generator_for
 from irsde_cli.restorer import last
@@ -108,6 +109,6 @@ def test_a_picture_is_held_three_times(name: str, steps: int, monkeypatch: pytes
 
     def restore() -> Any:
         with torch.inference_mode(), Prefetched(source()) as noise:
-            return last(restorer.steps(degraded, noise, restorer.resolve(Sampling()), Tiles(128, 32)))
+            return last(restorer.steps(Observation(degraded), noise, restorer.resolve(Sampling()), Tiles(128, 32)))
 
     assert peak_bytes(restore) < 3.5 * 4 * degraded.numel()

@@ -17,6 +17,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper
 from irsde_cli.networks.tiling import Evaluated, Ragged, Tiles
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
@@ -49,10 +50,13 @@ def noise(seed: int = 0, count: int = 1, sizes: list[tuple[int, int]] | None = N
     return ImageNoise([generator_for(seed, str(index).encode()) for index in range(count)], sizes)
 
 
-def run(restorer: Restorer, degraded: Tensor, randn_like: ImageNoise, evaluate: Any = None, **asked: Any) -> Tensor:
+def run(
+    restorer: Restorer, degraded: Tensor | Observation, randn_like: ImageNoise, evaluate: Any = None, **asked: Any
+) -> Tensor:
     sampling = restorer.resolve(Sampling(**asked))
     extra = (evaluate,) if evaluate else ()
-    return last(restorer.steps(degraded, randn_like, sampling, *extra))
+    seen = degraded if isinstance(degraded, Observation) else Observation(degraded)
+    return last(restorer.steps(seen, randn_like, sampling, *extra))
 
 
 @pytest.mark.parametrize("system", rows(DIFFUSIONS))
@@ -62,7 +66,7 @@ def test_any_sampler_any_size(system: str, sampler: str) -> None:
     restorer = build(system)
     degraded = torch.rand(1, 3, 9, 14)
     sampling = restorer.resolve(Sampling(sampler=sampler, steps=3, noise_level=40 if system == "denoising" else None))
-    states = list(restorer.steps(degraded, noise(), sampling))
+    states = list(restorer.steps(Observation(degraded), noise(), sampling))
     assert len(states) == sampling.steps == 3
     assert states[-1].shape == degraded.shape
     assert torch.isfinite(states[-1]).all()
@@ -85,7 +89,7 @@ def test_one_pass_systems_have_nothing_to_choose(system: str) -> None:
     """One evaluation, the same whatever the noise; settings of samplers are refused."""
     restorer, degraded = build(system), torch.rand(1, 3, 9, 14)
     assert restorer.resolve(Sampling(steps=1)).steps == restorer.resolve(Sampling()).steps == 1
-    assert len(list(restorer.steps(degraded, noise(), restorer.resolve(Sampling())))) == 1
+    assert len(list(restorer.steps(Observation(degraded), noise(), restorer.resolve(Sampling())))) == 1
     assert run(restorer, degraded, noise(1)).shape == degraded.shape
     assert torch.equal(run(restorer, degraded, noise(1)), run(restorer, degraded, noise(2)))
     for asked in ({"steps": 8}, {"sampler": "ode-2"}, {"noise_level": 5.0}, {"nodes": (9,)}, {"eta": 1.0}):
@@ -251,9 +255,9 @@ def test_holes_are_filled_before_the_process_begins() -> None:
     """In training and in sampling alike the process is about the filled image; no canvas is shared."""
     restorer = build("mean-reverting", centre="filled")
     clean = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(1))
-    degraded = FreeFormMask().apply(clean, torch.Generator().manual_seed(2))
+    degraded = FreeFormMask().observe(clean, torch.Generator().manual_seed(2))
     mu = restorer.endpoints(clean, degraded)[1]
-    assert torch.equal(mu, filled(degraded)) and not torch.equal(mu, degraded)
+    assert torch.equal(mu, filled(degraded.image, degraded.known)) and not torch.equal(mu, degraded.image)
     white = build("mean-reverting")
     settings: dict[str, Any] = {"sampler": "ode-1", "steps": 2}
     whole = run(restorer, degraded, noise(0, 2), **settings)
@@ -271,7 +275,7 @@ def test_dark_images_are_exposed_each_by_itself() -> None:
     assert torch.equal(bright[2:], images[2:])
     assert torch.equal(exposed(images[:1]), bright[:1])
     restorer = build("mean-reverting", centre="exposed")
-    assert torch.equal(restorer.endpoints(images, images)[1], bright)
+    assert torch.equal(restorer.endpoints(images, Observation(images))[1], bright)
     assert not restorer.ragged
 
 
@@ -359,7 +363,8 @@ def test_denoising_starts_where_the_noise_is() -> None:
     with pytest.raises(UsageError, match="starts at t = 21"):
         restorer.resolve(Sampling(noise_level=25, nodes=(40, 10)))
     noisy = 0.5 + 25 / 255 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    states = list(restorer.steps(noisy, noise(), restorer.resolve(Sampling(sampler="euler-ode", steps=100))))
+    sampling = restorer.resolve(Sampling(sampler="euler-ode", steps=100))
+    states = list(restorer.steps(Observation(noisy), noise(), sampling))
     assert abs(len(states) - 21) <= 1
 
 

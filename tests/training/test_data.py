@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
-from irsde_cli.training.data import CleanSource, Pictures, batches, load_clean, load_pairs, mirrored
+from irsde_cli.observation import Observation
+from irsde_cli.training.data import Batch, CleanSource, Pictures, batches, load_clean, load_pairs, mirrored
 
 CPU = torch.device("cpu")
 
@@ -25,20 +27,25 @@ def photos(folder: Path, count: int = 3, size: tuple[int, int] = (90, 100)) -> P
     return folder
 
 
+def images(batch: Batch) -> tuple[Tensor, Tensor]:
+    return batch.clean, batch.observation.image
+
+
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_sample_depends_on_its_generator_alone(tmp_path: Path, name: str) -> None:
     """Crops come with their surroundings where the degradation reads beyond them, and have their scale."""
     degradation = build_degradation(DegradationConfig(name))
     source = load_clean(photos(tmp_path / "p"), degradation, crop=32, device=CPU, skip_bad=None)
-    clean, degraded = source.sample(32, seeded(5))
-    assert clean.shape == (1, 3, 32, 32)
-    assert degraded.shape == (1, 3, 32 // degradation.scale, 32 // degradation.scale)
-    again = source.sample(32, seeded(5))
-    assert torch.equal(clean, again[0]) and torch.equal(degraded, again[1])
-    assert not torch.equal(clean, source.sample(32, seeded(6))[0])
-    name_, whole, damaged = source.pair(1, 64, 0)
-    assert (name_, whole.shape) == ("1", (1, 3, 64, 64))
-    assert torch.equal(damaged, source.pair(1, 64, 0)[2])
+    sample, again = source.sample(32, seeded(5)), source.sample(32, seeded(5))
+    assert sample.clean.shape == (1, 3, 32, 32)
+    assert sample.observation.image.shape == (1, 3, 32 // degradation.scale, 32 // degradation.scale)
+    assert torch.equal(sample.clean, again.clean)
+    assert torch.equal(sample.observation.image, again.observation.image)
+    assert (sample.observation.known is not None) == (name == "free-form-mask")
+    assert not torch.equal(sample.clean, source.sample(32, seeded(6)).clean)
+    name_, whole = source.pair(1, 64, 0)
+    assert (name_, whole.clean.shape) == ("1", (1, 3, 64, 64))
+    assert torch.equal(whole.observation.image, source.pair(1, 64, 0)[1].observation.image)
 
 
 def test_hidden_colours_are_not_learnt(tmp_path: Path) -> None:
@@ -57,9 +64,9 @@ def test_hidden_colours_are_not_learnt(tmp_path: Path) -> None:
         tmp_path / "black", tmp_path / "white", template="{stem}", crop=32, scale=1, device=CPU, skip_bad=None
     )
     for seed in range(5):
-        one, other = (source.sample(32, seeded(seed))[0] for source in sources)
+        one, other = (source.sample(32, seeded(seed)).clean for source in sources)
         assert torch.equal(one, other)
-        assert torch.equal(*pairs.sample(32, seeded(seed)))
+        assert torch.equal(*images(pairs.sample(32, seeded(seed))))
 
 
 def test_a_degraded_crop_is_a_crop_of_the_degraded_picture(tmp_path: Path) -> None:
@@ -67,7 +74,7 @@ def test_a_degraded_crop_is_a_crop_of_the_degraded_picture(tmp_path: Path) -> No
     degradation = build_degradation(DegradationConfig("downsampling", {"quantised": False}))
     source = load_clean(photos(tmp_path / "p", 1, (96, 96)), degradation, crop=32, device=CPU, skip_bad=None)
     for seed in range(12):
-        clean, degraded = source.sample(32, seeded(seed))
+        clean, degraded = images(source.sample(32, seeded(seed)))
         inner = (..., slice(2, -2), slice(2, -2))  # what is outside the crop lies two small pixels deep
         again = degradation.apply(clean, seeded(0))
         torch.testing.assert_close(degraded[inner], again[inner], atol=1e-5, rtol=0)
@@ -88,11 +95,11 @@ def test_flips_and_turns_keep_pairs_together(tmp_path: Path, scale: int) -> None
     )
     seen = set()
     for seed in range(40):
-        clean, degraded = source.sample(16, seeded(seed))
+        clean, degraded = images(source.sample(16, seeded(seed)))
         assert torch.equal(clean, degraded.repeat_interleave(scale, -1).repeat_interleave(scale, -2))
         seen.add(clean.sum().item())
     assert len(seen) > 30
-    _, clean, degraded = source.pair(0, 40, 0)
+    clean, degraded = images(source.pair(0, 40, 0)[1])
     assert torch.equal(clean, degraded.repeat_interleave(scale, -1).repeat_interleave(scale, -2))
 
 
@@ -120,7 +127,7 @@ def test_pictures_beyond_the_memory_are_read_again(tmp_path: Path) -> None:
     noise = build_degradation(DegradationConfig("gaussian-noise"))
     for seed in range(6):
         one, other = (CleanSource(pictures, noise, CPU).sample(16, seeded(seed)) for pictures in (kept, read))
-        assert torch.equal(one[1], other[1])
+        assert torch.equal(one.observation.image, other.observation.image)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -130,9 +137,29 @@ def test_batches_come_in_order(tmp_path: Path, workers: int) -> None:
     source = load_clean(photos(tmp_path / "p"), noise, crop=16, device=CPU, skip_bad=None)
     made = list(batches(source, 16, ([seeded(2 * n), seeded(2 * n + 1)] for n in range(9)), workers))
     assert len(made) == 9
-    for n, (clean, degraded) in enumerate(made):
-        expected = source.sample(16, seeded(2 * n + 1))
-        assert torch.equal(clean[1:], expected[0]) and torch.equal(degraded[1:], expected[1])
+    for n, batch in enumerate(made):
+        clean, degraded = images(source.sample(16, seeded(2 * n + 1)))
+        assert torch.equal(batch.clean[1:], clean) and torch.equal(batch.observation.image[1:], degraded)
     endless = batches(source, 16, ([seeded(n)] for n in range(10**9)), workers)
     next(endless)
     endless.close()  # type: ignore[attr-defined]
+
+
+def test_holes_are_told_beside_the_picture() -> None:
+    """Of samples together, of parts that make none, and where a pair is swapped."""
+    clean = torch.rand(6, 3, 16, 16)
+    blind = build_degradation(
+        DegradationConfig("mixture", {"parts": [{"name": "free-form-mask"}, {"name": "gaussian-noise"}]})
+    )
+    seen = blind.observe(clean, seeded(3))
+    assert seen.known is not None
+    holes = ~seen.known.flatten(1).all(1)
+    assert 0 < holes.sum() < 6, "this seed draws both parts"
+    assert (seen.image.masked_select(~seen.known) == 1).all()
+    one, known = clean[:1], seen.known[:1]
+    together = Batch.of([Batch(one, Observation(one)), Batch(one, Observation(one, ~known))]).observation.known
+    assert together is not None and torch.equal(together, torch.cat((torch.ones_like(known), ~known)))
+    parts = [{"name": "free-form-mask"}, {"name": "downsampling"}]
+    after = build_degradation(DegradationConfig("sequence", {"parts": parts}))
+    small = after.observe(clean, seeded(3))
+    assert small.known is not None and small.known.shape[-2:] == small.image.shape[-2:]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
@@ -116,7 +117,7 @@ def test_every_objective_teaches_every_system_and_parameterisation(
     torch.manual_seed(0)
     system = SYSTEMS_BY_OBJECTIVE[name](prediction)
     clean = torch.rand(batch, 3, 16, 16)
-    x0, mu = system.endpoints(clean, clean.mean(dim=1, keepdim=True).expand_as(clean).contiguous())
+    x0, mu = system.endpoints(clean, Observation(clean.mean(dim=1, keepdim=True).expand_as(clean).contiguous()))
     t, noise = torch.tensor([100, 20, 1])[:batch], torch.randn_like(x0)
     optimiser = torch.optim.Adam(system.learnt.parameters(), lr=1e-3)
     losses = []
@@ -150,7 +151,7 @@ def test_normalised_likelihood_weighs_noise_alike(name: str) -> None:
     assert isinstance(system, Diffusion)
     generator = torch.Generator().manual_seed(0)
     clean = torch.rand(1, 3, 32, 32, generator=generator)
-    x0, mu = system.endpoints(clean, clean.flip(-1))
+    x0, mu = system.endpoints(clean, Observation(clean.flip(-1)))
     noise = torch.randn(x0.shape, generator=generator)
     published, normalised = [], []
     for t in (torch.tensor([5]), torch.tensor([50]), torch.tensor([95])):

@@ -12,6 +12,7 @@ from torch import Tensor
 from irsde_cli.config import to_mapping
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import UsageError
+from irsde_cli.observation import Observation
 from irsde_cli.samplers.costs import cheapest, jump_costs
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import even_nodes, times_from
@@ -23,6 +24,7 @@ from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
 from irsde_cli.training.clean_matching import clean_matching
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.consistency import Consistency, ConsistencyConfig
+from irsde_cli.training.data import Batch
 from irsde_cli.training.distill import Distill, DistillConfig
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.reinforce import Reinforce, ReinforceConfig
@@ -259,9 +261,9 @@ def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
 
 
 class Photos:
-    def sample(self, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, crop: int, generator: torch.Generator) -> Batch:
         x0, mu, *_ = batch(1, seed=int(torch.randint(4, (), generator=generator)))
-        return x0, mu
+        return Batch(x0, Observation(mu))
 
 
 def config(objective: str, **options: Any) -> TrainConfig:
@@ -328,7 +330,7 @@ def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy
     frozen = {name: tensor.clone() for name, tensor in system.state_dict().items() if ".controlnet." not in name}
     before = [parameter.detach().clone() for parameter in system.learnt.parameters()]
     clean, degraded, t, _ = batch()
-    x0, mu = system.endpoints(clean, degraded)
+    x0, mu = system.endpoints(clean, Observation(degraded))
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     teaches = strategy(system)
     optimiser = torch.optim.Adam(system.learnt.parameters(), 3e-3)

@@ -14,6 +14,7 @@ from irsde_cli.engine.restoration import Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.observation import Observation
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate.options import Contender
@@ -28,18 +29,22 @@ class _Subject:
 
     name: str
     key: bytes
-    image: Tensor
+    observation: Observation
 
     @property
     def size(self) -> tuple[int, int]:
-        return (self.image.shape[-2], self.image.shape[-1])
+        return (self.observation.image.shape[-2], self.observation.image.shape[-1])
 
     @property
     def flat(self) -> bool:
-        return bool(self.image.max() == self.image.min())
+        return bool(self.observation.image.max() == self.observation.image.min())
+
+    @property
+    def known(self) -> Tensor | None:
+        return None if self.observation.known is None else self.observation.known[0, 0]
 
     def degraded(self) -> Tensor:
-        return self.image[0]
+        return self.observation.image[0]
 
 
 class Restored:
@@ -93,7 +98,7 @@ class Restored:
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
             raise InputError(sizes(loaded.degraded, loaded.clean, scale))
         pair = loaded.pair
-        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.degraded)
+        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation)
         *_, outputs = self.restoration.sample([subject])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
         image = outputs[0].images[""][None]

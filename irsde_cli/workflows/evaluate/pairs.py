@@ -13,11 +13,10 @@ from irsde_cli.datasets.dataset import clean_alone, locate
 from irsde_cli.datasets.pairing import Pair, Pairing, pair_folders
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.degradations.degradation import Degradation
-from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import Picture, read_picture, to_tensor
-from irsde_cli.images.holes import cut
 from irsde_cli.images.masks import known_by
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import damage_for
 from irsde_cli.workflows.evaluate.options import EvaluateOptions
 
@@ -34,16 +33,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pair in memory; images (1, 3, H, W) in [0, 1], for holes which pixels are known, whether the clean file has one
-    channel, and which of its pixels are seen where some are transparent.
+    """A pair in memory; images (1, 3, H, W) in [0, 1], whether the clean file has one channel, and which of its pixels
+    are seen where some are transparent.
     """
 
     pair: Pair
     clean: Tensor
-    degraded: Tensor
-    known: Tensor | None
+    observation: Observation
     one_channel: bool
     shown: Tensor | None
+
+    @property
+    def degraded(self) -> Tensor:
+        """What is seen, with white holes."""
+        return self.observation.painted()
+
+    @property
+    def known(self) -> Tensor | None:
+        """Where that is not a hole, (1, 1, H, W)."""
+        return self.observation.known
 
 
 def load(pair: Pair, source: Source) -> Loaded:
@@ -54,21 +62,17 @@ def load(pair: Pair, source: Source) -> Loaded:
         degraded = to_tensor(read_picture(pair.degraded, pair.degraded.name))[None]
         if source.masks is not None:
             known = _known(pair, degraded, source.masks)
-            return Loaded(pair, clean, cut(degraded, known), known, picture.grey, shown)
+            return Loaded(pair, clean, Observation(degraded, known), picture.grey, shown)
         for factor in filter(None, (source.scale, round(clean.shape[-1] / degraded.shape[-1]))):
             height, width = (size // factor * factor for size in clean.shape[-2:])
             if (degraded.shape[-2] * factor, degraded.shape[-1] * factor) == (height, width):
                 clean, shown = clean[..., :height, :width], None if shown is None else shown[..., :height, :width]
-                return Loaded(pair, clean, degraded, None, picture.grey, shown)
+                return Loaded(pair, clean, Observation(degraded), picture.grey, shown)
         raise InputError(sizes(degraded, clean, source.scale or 1))
     height, width = (size // degradation.scale * degradation.scale for size in clean.shape[-2:])
     clean, shown = clean[..., :height, :width], None if shown is None else shown[..., :height, :width]
-
-    damaged = degradation.apply(clean, damage_for(source.seed, pair.key))
-    holes = None
-    if isinstance(degradation, FreeFormMask):
-        holes = degradation.masks(1, height, width, damage_for(source.seed, pair.key))
-    return Loaded(pair, clean, damaged, holes, picture.grey, shown)
+    seen = degradation.observe(clean, damage_for(source.seed, pair.key))
+    return Loaded(pair, clean, seen, picture.grey, shown)
 
 
 def _known(pair: Pair, degraded: Tensor, masks: Mapping[str, Path]) -> Tensor:

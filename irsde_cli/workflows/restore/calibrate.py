@@ -8,6 +8,7 @@ from torch import Tensor
 
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.networks.tiling import Evaluate, Reduced, whole
+from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.costs import cheapest, jump_costs, mean_costs
@@ -44,10 +45,12 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
     restorer = restorer.to(device)
     tables = []
     walked: set[tuple[int, ...]] = set()
-    for key, image in islice(loaded_images(plan), PICTURES):
-        noise = ImageNoise([generator_for(options.seed, key)])
+    for loaded in islice(loaded_images(plan), PICTURES):
+        noise = ImageNoise([generator_for(options.seed, loaded.key)])
+        known = None if loaded.known is None else _middle(loaded.known)[None, None].to(device)
         with torch.inference_mode():
-            reverse = restorer.reverse(_middle(image)[None].to(device), noise, sampling, one)
+            seen = Observation(_middle(loaded.degraded())[None].to(device), known)
+            reverse = restorer.reverse(seen, noise, sampling, one)
             nodes = even_nodes(reverse.first, min(max(WALK, 2 * sampling.steps), reverse.first))
             walked.add(nodes)
             times = times_from(nodes)
@@ -64,6 +67,6 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
 
 
 def _middle(image: Tensor) -> Tensor:
-    """The central square of at most 256 pixels of an image (3, H, W)."""
+    """The central square of at most 256 pixels of an image (..., H, W)."""
     top, left = (max(0, (size - SIDE) // 2) for size in image.shape[-2:])
     return image[..., top : top + SIDE, left : left + SIDE]

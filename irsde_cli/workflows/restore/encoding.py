@@ -24,8 +24,8 @@ def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple
     data: bytes | None = None
     for suffix in list(output.images):
         restored = with_restored(picture, output.images.pop(suffix))
-        if loaded.mask is not None and suffix != ".spread":
-            np.copyto(restored.pixels, picture.pixels, where=loaded.mask.numpy()[..., None])
+        if loaded.known is not None and suffix != ".spread":
+            np.copyto(restored.pixels, picture.pixels, where=loaded.known.numpy()[..., None])
         data = encode_picture(
             restored,
             format=format_of(item, options),

@@ -17,7 +17,6 @@ from irsde_cli.images import (
     read_picture,
     to_tensor,
 )
-from irsde_cli.images.holes import cut
 from irsde_cli.images.masks import known_by
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.journal import Identity, Source
@@ -33,7 +32,7 @@ class Loaded:
     item: Item
     picture: Picture
     source: Source
-    mask: Tensor | None
+    known: Tensor | None
     settings: str
     since: float
 
@@ -54,8 +53,7 @@ class Loaded:
         return self.picture.flat
 
     def degraded(self) -> Tensor:
-        image = to_tensor(self.picture)
-        return image if self.mask is None else cut(image, self.mask)
+        return to_tensor(self.picture)
 
 
 def load(item: Item, options: Options, settings: str) -> Loaded:
@@ -84,11 +82,11 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
     output_format(picture, format_of(item, options), metadata=options.metadata, depth=options.depth)
     wanted = with_mask(settings, item, options)
-    mask = None
+    known = None
     if options.mask is not None:
-        mask, notes = _mask(mask_path(options.mask, item), item, picture, options)
+        known, notes = _known(mask_path(options.mask, item), item, picture, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    return Loaded(item, picture, Source(item.name, item.place, before, content), mask, wanted, since)
+    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since)
 
 
 def identity_of(source: Path | bytes) -> Identity:
@@ -96,14 +94,13 @@ def identity_of(source: Path | bytes) -> Identity:
     return Identity(len(source), 0) if isinstance(source, bytes) else Identity.of(source.stat())
 
 
-def loaded_images(plan: Plan) -> Iterator[tuple[bytes, Tensor]]:
-    """The pictures of a plan as the network gets them, (3, H, W), by key; those that cannot be read are left out."""
+def loaded_images(plan: Plan) -> Iterator[Loaded]:
+    """The pictures of a plan; those that cannot be read are left out."""
     for item in plan.items():
         try:
-            loaded = load(item, plan.options, "")
+            yield load(item, plan.options, "")
         except InputError:
             continue
-        yield loaded.key, loaded.degraded()
 
 
 def format_of(item: Item, options: Options) -> str | None:
@@ -136,7 +133,7 @@ def with_mask(settings: str, item: Item, options: Options) -> str:
     return f"{settings}-{mask.size:x}-{mask.mtime_ns:x}"
 
 
-def _mask(path: Path, item: Item, picture: Picture, options: Options) -> tuple[Tensor, tuple[str, ...]]:
+def _known(path: Path, item: Item, picture: Picture, options: Options) -> tuple[Tensor, tuple[str, ...]]:
     """(H, W) of booleans: what is known; and what may surprise."""
     mask = read_picture(path, str(path), limits=options.limits, depth=8)
     if mask.size != picture.size:

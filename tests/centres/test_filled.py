@@ -1,11 +1,11 @@
-"""Holes: marked without doubt, and filled with what their border says."""
+"""Holes are filled with what their border says."""
 
 import pytest
 import torch
 
 from irsde_cli.centres.filled import filled
 from irsde_cli.degradations.free_form_mask import FreeFormMask
-from irsde_cli.images.holes import cut
+from irsde_cli.observation import Observation
 
 
 def strokes(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -20,19 +20,17 @@ def ramp(height: int, width: int) -> torch.Tensor:
 
 
 def test_what_is_known_is_no_hole_even_where_it_is_white() -> None:
-    """After 8 bits nothing else has changed."""
+    """A white picture stays white, however it was painted in its holes."""
     image, known = torch.ones(1, 3, 20, 30), strokes(20, 30)
-    marked = cut(image, known)
-    assert torch.equal((marked == 1).all(dim=1, keepdim=True), ~known)
-    assert torch.equal((marked * 255).round(), image * 255)
-    assert (filled(marked) > 0.999).all()
+    assert torch.equal(Observation(image * 0.5, known).painted() == 1, (~known).expand_as(image))
+    assert (filled(image.masked_fill(~known, 0.2), known) > 0.999).all()
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 47)])
 def test_a_plane_is_found_again(size: tuple[int, int]) -> None:
     """Strokes over a harmonic image vanish to half a level in the mean; at the border its slope is unknown."""
     image, known = ramp(*size), strokes(*size)
-    out = filled(cut(image, known))
+    out = filled(image.masked_fill(~known, 1), known)
     assert torch.equal(out[known.expand_as(out)], image[known.expand_as(out)])
     error = (out - image).abs() * 255
     assert error[..., 10:-10, 10:-10].mean() < 0.5
@@ -44,7 +42,9 @@ def test_every_size_has_a_surface(size: tuple[int, int]) -> None:
     """One known pixel is enough for all the others."""
     known = torch.zeros(1, 1, *size, dtype=torch.bool)
     known[..., 0, 0] = True
-    torch.testing.assert_close(filled(cut(torch.full((1, 3, *size), 0.3), known)), torch.full((1, 3, *size), 0.3))
+    torch.testing.assert_close(
+        filled(torch.full((1, 3, *size), 0.3).masked_fill(~known, 1), known), torch.full((1, 3, *size), 0.3)
+    )
 
 
 def test_a_hole_stays_between_its_borders() -> None:
@@ -52,20 +52,19 @@ def test_a_hole_stays_between_its_borders() -> None:
     image = torch.rand(2, 3, 70, 80, generator=torch.Generator().manual_seed(0))
     known = torch.ones(1, 1, 70, 80, dtype=torch.bool)
     known[..., 5:66, 7:77] = False
-    marked = cut(image, known)
-    out = filled(marked)
-    for before, after in zip(marked, out, strict=True):
+    out = filled(image.masked_fill(~known, 1), known)
+    for before, after in zip(image, out, strict=True):
         for old, new in zip(before, after, strict=True):
             lowest, highest = old[known[0, 0]].aminmax()
             assert lowest <= new.min() and new.max() <= highest
 
 
 def test_images_of_a_batch_do_not_meet() -> None:
-    """An image that is all holes stays white beside others, and one without holes is handed back as it is."""
+    """An image that is all holes becomes white beside others, and one without holes is handed back as it is."""
     image, known = ramp(40, 50), strokes(40, 50)
-    marked = cut(image, known)
-    together = filled(torch.cat((marked, torch.ones_like(image), image)))
-    assert torch.equal(together[:1], filled(marked))
+    none, all_ = torch.zeros_like(known), torch.ones_like(known)
+    together = filled(image.repeat(3, 1, 1, 1), torch.cat((known, none, all_)))
+    assert torch.equal(together[:1], filled(image, known))
     assert (together[1] == 1).all()
     assert torch.equal(together[2:], image)
-    assert filled(image) is image
+    assert filled(image, None) is image and filled(image, all_) is image
