@@ -7,9 +7,6 @@ from pathlib import Path, PurePosixPath
 
 from irsde_cli.errors import UsageError
 
-CLEAN_FOLDERS = ("GT", "HQ", "HR", "sharp", "gt", "clean", "high", "target")
-DEGRADED_FOLDERS = ("LQ", "LR", "LQ_x4", "LR_x4", "blur", "lq", "degraded", "low", "input")
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -100,13 +97,6 @@ def find_masks(place: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
         return {pair.key: masks[pair.key] for pair in pairs if pair.key in masks}
     numbered = {int(key): path for key, path in masks.items() if key.isascii() and key.isdigit()}
     return {pair.key: numbered[index] for index, pair in enumerate(pairs) if index in numbered}
-
-
-def find_pair_folders(root: Path) -> tuple[Path, Path] | None:
-    """The clean and the degraded folder directly under `root`, by their usual names, or `None`."""
-    clean = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
-    degraded = next((root / name for name in DEGRADED_FOLDERS if (root / name).is_dir()), None)
-    return (clean, degraded) if clean is not None and degraded is not None else None
 
 
 def _unwrapped(files: dict[str, Path], template: str) -> dict[str, Path]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.datasets.discovery import pictures_below
+from irsde_cli.datasets.halves import check_clean
 from irsde_cli.datasets.pairing import pair_folders
 from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.errors import InputError, UsageError
@@ -109,6 +110,11 @@ class Source(ABC):
     def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """One clean crop of `crop` pixels a side and its degraded version, in one of eight symmetries."""
 
+    @property
+    @abstractmethod
+    def files(self) -> Sequence[Path]:
+        """All files that samples come from."""
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -128,6 +134,11 @@ class CleanSource(Source):
     pictures: Pictures
     degradation: Degradation
     device: torch.device
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Source.files`."""
+        return self.pictures.paths
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -161,6 +172,11 @@ class PairedSource(Source):
     clean: Pictures
     degraded: Pictures
     scale: int
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Source.files`."""
+        return [*self.clean.paths, *self.degraded.paths]
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -202,6 +218,7 @@ def load_clean(
         InputError: some cannot be used; the first of them are named, all at once.
     """
     paths = pictures_below(folder)
+    check_clean(folder, paths)
 
     def load(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
         pictures = Pictures(

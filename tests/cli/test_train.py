@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +27,10 @@ SETTINGS = TRAINING.format(steps=40, save_every=5)
 def place(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     (tmp_path / "clean").mkdir()
+    (tmp_path / "held-out").mkdir()
     for index in range(3):
         Image.fromarray((rng.random((24, 20, 3)) * 255).astype(np.uint8)).save(tmp_path / "clean" / f"{index}.png")
+        shutil.copy(tmp_path / "clean" / f"{index}.png", tmp_path / "held-out")
     (tmp_path / "mine.toml").write_text(SETTINGS + f'data = "{tmp_path / "clean"}"\n')
     return tmp_path
 
@@ -53,7 +56,7 @@ def wait_for(condition: object, process: subprocess.Popen[bytes]) -> None:
 
 def test_plain_lines_without_a_terminal(place: Path) -> None:
     """A line a report on standard error, the checkpoint's path on standard output; flags come before the file."""
-    done = irsde("train", place / "mine.toml", "--out", place / "run", "--steps", 6, "--validation", place / "clean",
+    done = irsde("train", place / "mine.toml", "--out", place / "run", "--steps", 6, "--validation", place / "held-out",
                  "--validate-every", 3)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().split() == [str(place / "run" / "best.safetensors")]
@@ -176,7 +179,7 @@ def test_a_terminal_sees_a_live_display(place: Path) -> None:
 
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "irsde_cli", "train", str(place / "mine.toml"), "--out", str(place / "run")]
-    command += ["--steps", "6", "--validation", str(place / "clean"), "--validate-every", "3"]
+    command += ["--steps", "6", "--validation", str(place / "held-out"), "--validate-every", "3"]
     environment = {name: value for name, value in ENVIRONMENT.items() if name != "NO_COLOR"}
     environment |= {"TERM": "xterm-256color", "COLUMNS": "160"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=follower)

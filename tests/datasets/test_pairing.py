@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from irsde_cli.datasets.pairing import find_pair_folders, pair_folders
+from irsde_cli.datasets.halves import find_pair_folders
+from irsde_cli.datasets.pairing import pair_folders
 from irsde_cli.errors import UsageError
 
 

@@ -92,12 +92,13 @@ def _old_or_new(name: str, before: Files, after: Files) -> set[bytes]:
 def _photos_and_settings(place: Path) -> None:
     for index in range(2):
         picture(place / "clean" / f"{index}.png", 24, 20)
+        picture(place / "held-out" / f"{index}.png", 24, 20)
     (place / "mine.toml").write_text(SETTINGS)
 
 
 def _train(place: Path, _: Path) -> list[object]:
-    folder = place / "clean"
-    return ["train", place / "mine.toml", "--data", folder, "--validation", folder, "--out", place / "run"]
+    folders = ["--data", place / "clean", "--validation", place / "held-out"]
+    return ["train", place / "mine.toml", *folders, "--out", place / "run"]
 
 
 def _state(data: bytes) -> bytes:

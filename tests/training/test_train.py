@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,13 @@ def photos(tmp_path: Path) -> Path:
         ramp = np.linspace(0, 255, 24)[:, None, None] * rng.random((1, 20, 3))
         Image.fromarray(ramp.astype(np.uint8)).save(folder / f"{index}.png")
     return folder
+
+
+def held_out(folder: Path) -> str:
+    """A copy, as what is learnt from may not be measured on."""
+    copy = folder.with_name(f"{folder.name}-held-out")
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return str(copy)
 
 
 def events(config: TrainConfig, photos: Path, folder: Path, **options: Any) -> Iterator[Any]:
@@ -118,6 +127,41 @@ def test_a_neighbour_changes_no_validation(photos: Path, tmp_path: Path) -> None
     assert alone.items() <= measured().items() and len(measured()) == 6
 
 
+@pytest.mark.parametrize(
+    ("how", "paired"),
+    [
+        *product(("itself", "link", "links to files", "hard links", "dots"), (False, True)),
+        ("inside", False),
+        ("around", False),
+    ],
+)
+def test_what_is_learnt_is_not_measured_on(photos: Path, tmp_path: Path, how: str, paired: bool) -> None:
+    """By whatever path: a figure on pictures that were learnt says nothing."""
+    data = pairs_folder(tmp_path / "pairs") if paired else photos
+    other = tmp_path / "other"
+    match how:
+        case "itself":
+            other = data
+        case "inside":
+            other = data / "inner"
+            shutil.copytree(data, other)
+        case "around":
+            other = data.parent
+        case "link":
+            other.symlink_to(data)
+        case "dots":
+            other = data / ".." / data.name
+        case _:
+            for path in data.rglob("*.png"):
+                copy = other / path.relative_to(data)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.hardlink_to(path) if how == "hard links" else copy.symlink_to(path)
+    with pytest.raises(UsageError, match="--validation is to measure what was not learnt"):
+        run(PAIRED if paired else TINY, data, tmp_path / "run", validation=str(other))
+    if how == "itself":
+        run(PAIRED if paired else TINY, data, tmp_path / "run", validation=held_out(data))
+
+
 def test_few_checkpoints_are_kept(photos: Path, tmp_path: Path) -> None:
     """The newest steps stay, the averaged weights lie at the top; no half-written folder is left."""
     run(replace(TINY, steps=20), photos, tmp_path / "run")
@@ -142,7 +186,9 @@ def test_learning_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
     """Validation sees the averaged weights, which come to denoise better than nothing does; pictures show it."""
     config = replace(TINY, steps=400, learning_rate=1e-2, warm_up=10, batch_size=8, ema_decay=0.95)
     folder = tmp_path / "run"
-    seen = run(config, photos, folder, validation=str(photos), validate_every=200, report_every=400, save_every=1000)
+    seen = run(
+        config, photos, folder, validation=held_out(photos), validate_every=200, report_every=400, save_every=1000
+    )
     measured = [event for event in seen if isinstance(event, Progress)]
     assert [event.step for event in measured] == [200, 400]
     assert (measured[-1].psnr or 0) > (measured[-1].input_psnr or 99) + 1
@@ -157,7 +203,7 @@ def test_learning_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
 
 def test_the_best_weights_are_the_averaged_ones(photos: Path, tmp_path: Path) -> None:
     """What is validated, and kept as the best and as the newest, is the average and not the last step."""
-    run(replace(TINY, ema_decay=0.99), photos, tmp_path / "run", validation=str(photos), validate_every=12)
+    run(replace(TINY, ema_decay=0.99), photos, tmp_path / "run", validation=held_out(photos), validate_every=12)
     state = torch.load(tmp_path / "run" / "step-00000012" / "state.pt", weights_only=True)
     for name in ("model.safetensors", "best.safetensors"):
         kept = checkpoint.load(tmp_path / "run" / name).restorer.state_dict()
@@ -224,7 +270,7 @@ def test_a_return_is_remembered(photos: Path, tmp_path: Path, monkeypatch: pytes
     values = iter([20.0, 15.0])
     monkeypatch.setattr(workflow, "_validate", lambda *_: (10.0, next(values), []))
     folder = tmp_path / "run"
-    options: dict[str, Any] = {"validation": str(photos), "validate_every": 4, "save_every": 2, "keep": 9}
+    options: dict[str, Any] = {"validation": held_out(photos), "validate_every": 4, "save_every": 2, "keep": 9}
     for event in events(TINY, photos, folder, **options):
         if isinstance(event, Returned):
             break
@@ -252,9 +298,9 @@ PAIRED = replace(TINY, degradation=None)
 
 def test_pairs_are_learnt_from(tmp_path: Path) -> None:
     """GT/ and LQ/ by name, at any scale, cut and turned together."""
-    run(PAIRED, pairs_folder(tmp_path / "pairs"), tmp_path / "run", validation=str(tmp_path / "pairs"))
+    run(PAIRED, pairs_folder(tmp_path / "pairs"), tmp_path / "run", validation=held_out(tmp_path / "pairs"))
     larger = replace(PAIRED, task="sr4", model={**TINY.model, "scale": 4})
-    run(larger, pairs_folder(tmp_path / "sr", 4), tmp_path / "run4", validation=str(tmp_path / "sr"))
+    run(larger, pairs_folder(tmp_path / "sr", 4), tmp_path / "run4", validation=held_out(tmp_path / "sr"))
 
 
 def test_pairs_that_do_not_fit_are_named_at_once(tmp_path: Path) -> None:
@@ -321,7 +367,7 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
     for system, (model, objective) in models.items():
         config = replace(TINY, system=system, model=model, objective=objective, steps=4, swap_share=0.5)
         init = str(tmp_path / teachers[system] / "model.safetensors") if system in teachers else None
-        run(config, photos, tmp_path / system, init=init, validation=str(photos))
+        run(config, photos, tmp_path / system, init=init, validation=held_out(photos))
         restorer = checkpoint.load(tmp_path / system / "model.safetensors").restorer
         assert restorer(torch.rand(3, 16, 16)).shape == (3, 16, 16)
     for system, teacher in teachers.items():
@@ -453,9 +499,9 @@ def test_two_processes_learn_what_one_learns(photos: Path, tmp_path: Path) -> No
     pytest.importorskip("accelerate", reason="the extra 'accelerate' is not installed")
     config = replace(TINY, batch_size=4, steps=6)
     (tmp_path / "settings.json").write_text(json.dumps(to_mapping(config)))
-    one = run(config, photos, tmp_path / "one", validation=str(photos), validate_every=6)
+    one = run(config, photos, tmp_path / "one", validation=held_out(photos), validate_every=6)
     arguments = ["train", tmp_path / "settings.json", "--data", photos, "--out", tmp_path / "two"]
-    arguments += ["--validation", photos, "--validate-every", "6", "--report-every", "1", "--device", "cpu"]
+    arguments += ["--validation", held_out(photos), "--validate-every", "6", "--report-every", "1", "--device", "cpu"]
     launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "irsde_cli"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

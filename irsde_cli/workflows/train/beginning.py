@@ -1,6 +1,6 @@
 """What a run begins with: its pictures and its weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from irsde_cli import checkpoint
 from irsde_cli.conversions.official import SUFFIXES, read_state
-from irsde_cli.datasets.pairing import find_pair_folders
+from irsde_cli.datasets.halves import find_pair_folders
 from irsde_cli.degradations import build_degradation
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.training.config import TrainConfig
@@ -27,29 +27,44 @@ def find_source(
     skip_bad: Callable[[str], None] | None,
 ) -> Source:
     """The pictures of a folder: pairs where nothing degrades them, clean ones where something does."""
-    folders = find_pair_folders(folder)
+    scale = config.model.get("scale", 1)
     if paired:
+        folders = find_pair_folders(folder, scale)
         if folders is None:
             raise UsageError(
                 f"'{folder}' has no folders of pairs, and these settings degrade nothing themselves.",
                 hint="Put clean pictures into GT/ and degraded ones into LQ/, or give --degradation a name.",
             )
-        scale = config.model.get("scale", 1)
         return load_pairs(*folders, template=run.pairs, crop=config.crop, scale=scale, device=device, skip_bad=skip_bad)
-    if folders is not None:
-        raise UsageError(
-            f"'{folder}' holds pairs, but these settings degrade clean pictures themselves.",
-            hint=f"Give --degradation none to learn from the pairs, or name '{folders[0]}' instead.",
-        )
     assert config.degradation is not None, "not paired"
     degradation = build_degradation(config.degradation)
-    scale = config.model.get("scale", 1)
     if degradation.scale != scale:
         raise UsageError(
             f"the degradation '{config.degradation.name}' makes pictures {degradation.scale} times smaller, but the "
             f"model enlarges {scale} times."
         )
     return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad)
+
+
+def check_apart(learnt: Sequence[Path], measured: Sequence[Path]) -> None:
+    """Refuse to measure on what is learnt from, by whatever path it is reached; files or folders.
+
+    Raises:
+        UsageError: some are the same.
+    """
+    known = {_identity(path) for path in learnt}
+    both = [path for path in measured if _identity(path) in known]
+    if both:
+        count = f"{len(both)} of its {len(measured)} files are" if both[0].is_file() else "it is"
+        raise UsageError(
+            f"--validation is to measure what was not learnt, but {count} in --data too: '{both[0]}'.",
+            hint="Put some pictures into a folder of their own, apart from those of --data.",
+        )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def begin(trainer: Trainer, run: RunConfig) -> None:

@@ -13,7 +13,7 @@ from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source
 from irsde_cli.training.ranks import Ranks, join
 from irsde_cli.training.trainer import Measured, Trainer
-from irsde_cli.workflows.train.beginning import begin, find_source
+from irsde_cli.workflows.train.beginning import begin, check_apart, find_source
 from irsde_cli.workflows.train.events import Event, Finished, Progress, Returned, Started, Warned
 from irsde_cli.workflows.train.options import RunConfig
 from irsde_cli.workflows.train.states import BEST, NEWEST, States, check_settings, held, write_settings
@@ -66,6 +66,8 @@ def _train(
     trainer = Trainer(config, ranks)
     warnings: list[str] = []
     skip = warnings.append if run.skip_bad else None
+    folders = [Path(place) for place in (run.data, run.validation) if place is not None and Path(place).exists()]
+    check_apart(folders[:1], folders[1:])  # before every picture is read
     source = find_source(Path(run.data), config, run, ranks.device, config.degradation is None, skip)
     measured = None
     if run.validation is not None:
@@ -78,6 +80,7 @@ def _train(
             degraded is None,
             skip,
         )
+        check_apart(source.files, measured.files)
     yield from map(Warned, warnings)
     states = States(folder, run, config, ranks)
     states.tidy()
