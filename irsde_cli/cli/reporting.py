@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 import signal
 import sys
@@ -98,6 +99,15 @@ def _hung_up() -> bool:
     except OSError:
         return True
     return False
+
+
+def log(*, verbose: bool, quiet: bool) -> None:
+    """Warnings on standard error, more or less than these as asked."""
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    if os.environ.get("IRSDE_DEBUG"):
+        level = logging.DEBUG
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("irsde_cli").setLevel(level)
 
 
 class Interruption:

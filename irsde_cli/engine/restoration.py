@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
-from irsde_cli.engine.settings import Settings, Step
+from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
@@ -23,7 +23,6 @@ from irsde_cli.runtime import is_lost_device, is_out_of_memory
 logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
 GPU_LOOK_AHEAD = 16
-SPREAD_GAIN = 8
 
 
 class Subject(Protocol):

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from irsde_cli.option import option, whole_or_auto
 from irsde_cli.samplers.settings import Sampling
+
+SPREAD_GAIN = 8
+MEMORY = "Memory and speed"
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,42 @@ class Settings:
     """
 
     sampling: Sampling = Sampling()
-    seed: int = 0
-    shared_noise: bool = False
-    samples: int = 1
-    estimate: Literal["sample", "mean"] = "sample"
-    spread: bool = False
-    trajectory: int = 0
-    batch_size: int = 0
-    tile: int | Literal["auto"] = "auto"
-    tile_overlap: int | None = None
+    seed: int = option(
+        "pixels", "The same seed, the same image.", default=0, panel="Model", minimum=0, maximum=2**63 - 1
+    )
+    shared_noise: bool = option(
+        "pixels", "The same noise for all pictures: frames do not flicker.", default=False, panel="Model"
+    )
+    samples: int = option("pixels", "Restorations of each picture.", default=1, panel="Model", minimum=1)
+    estimate: Literal["sample", "mean"] = option(
+        "pixels", "Write a sample, or the mean of --samples (8) draws.", default="sample", panel="Model"
+    )
+    spread: bool = option(
+        "pixels",
+        f"Also write how much the draws differ, in each pixel, times {SPREAD_GAIN}.",
+        default=False,
+        panel="Model",
+    )
+    trajectory: int = option(
+        "pixels", "Also write so many states of each picture.", default=0, panel="Output", minimum=0
+    )
+    batch_size: int = option(
+        "machine", "Pictures at once; 0 is what fits.", default=0, panel=MEMORY, short="-b", minimum=0
+    )
+    tile: int | Literal["auto"] = option(
+        "machine",
+        "Side of tiles in pixels, 0 for none, or auto.",
+        default="auto",
+        panel=MEMORY,
+        parse=whole_or_auto("--tile"),
+        text="auto",
+    )
+    tile_overlap: int | None = option(
+        "machine",
+        "Pixels that tiles share, up to half a tile; if not given, by how far the network looks.",
+        panel=MEMORY,
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True)

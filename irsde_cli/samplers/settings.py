@@ -1,8 +1,17 @@
 """How the reverse process is run, as a command line or a checkpoint asks for it. No torch."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+
+from irsde_cli.option import option, whole
+from irsde_cli.samplers import SAMPLERS
 
 FEW = 4
+CHOSEN: tuple[int, ...] = ()
+
+
+def parse_nodes(text: str) -> tuple[int, ...]:
+    """Time indices between commas; `auto` is `CHOSEN`."""
+    return CHOSEN if text == "auto" else tuple(whole("--nodes")(part.strip()) for part in text.split(","))
 
 
 @dataclass(frozen=True)
@@ -12,26 +21,44 @@ class Sampling:
     Attributes:
         sampler: a name of `irsde_cli.samplers.SAMPLERS`.
         steps: network evaluations.
-        nodes: falling time indices at which the network is evaluated; their number is `steps`.
+        nodes: falling time indices at which the network is evaluated; their number is `steps`. `CHOSEN` has a
+            run choose them on its pictures.
         eta: from 0 (the probability-flow ODE) to 1 (the reverse SDE), where the sampler has it.
         noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it
             or are told of it.
         clip: keep each clean estimate within [0, 1].
     """
 
-    sampler: str | None = None
-    steps: int | None = None
-    nodes: tuple[int, ...] | None = None
-    eta: float | None = None
-    noise_level: float | None = None
-    clip: bool | None = None
+    sampler: str | None = option(
+        "pixels",
+        f"How to sample: {', '.join(SAMPLERS)}.",
+        panel="Model",
+        complete=lambda: SAMPLERS,
+    )
+    steps: int | None = option(
+        "pixels",
+        "Network evaluations; up to 4 take the task's -fast weights. Without it, the weights' own number.",
+        panel="Model",
+        minimum=1,
+    )
+    nodes: tuple[int, ...] | None = option(
+        "pixels",
+        "Times to evaluate at, like 100,80,59,30,9; auto: chosen on the pictures.",
+        panel="Model",
+        parse=parse_nodes,
+    )
+    eta: float | None = option("pixels", "From 0, the ODE, to 1, the SDE, for the multistep samplers.", panel="Model")
+    noise_level: float | None = option(
+        "pixels", "Noise to remove, of 255, where weights can be told; else estimated.", panel="Model"
+    )
+    clip: bool | None = option("pixels", shown=False)
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a run chooses the nodes on its pictures."""
+        return self.nodes == CHOSEN
 
     @property
     def is_short(self) -> bool:
         """Whether all that is asked for is few evaluations: what networks with the suffix `-fast` are made for."""
         return self.steps is not None and self.steps <= FEW and replace(self, steps=None) == Sampling()
-
-    def over(self, other: "Sampling") -> "Sampling":
-        """These settings, with `other`'s where these are `None`."""
-        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
-        return replace(other, **given)

@@ -44,10 +44,10 @@ from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.pipeline import run
 from irsde_cli.workflows.restore.plan import Plan, plan
 from irsde_cli.workflows.restore.pool import Pool, Setup
 from irsde_cli.workflows.restore.resume import describe, outstanding
-from irsde_cli.workflows.restore.run import run
 from tests.cli.stub import picture
 
 SIDE = 512

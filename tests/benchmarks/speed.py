@@ -53,8 +53,8 @@ from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.restore.events import Done
 from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.pipeline import run
 from irsde_cli.workflows.restore.plan import plan
-from irsde_cli.workflows.restore.run import run
 from tests.benchmarks.solvers import TESTS
 from tests.benchmarks.speed_reference import reference_restore, reference_sample
 

@@ -101,7 +101,7 @@ def test_the_last_manifest_is_believed(restore: Program, photos: Path, tmp_path:
     restore(photos, tmp_path / "out")
     shard = [photos, tmp_path / "out", "--shard", "1/1", "--seed", 1]
     restore(*shard)
-    assert {event["event"] for event in restore.events(*shard)} == {"planned", "skipped", "summary"}
+    assert {event["event"] for event in restore.events(*shard)} == {"ready", "planned", "skipped", "summary"}
 
 
 def test_extra_files_collide_too(restore: Program, tmp_path: Path) -> None:

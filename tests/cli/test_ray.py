@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from irsde_cli.cli import restore as command
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import MachineError
 from irsde_cli.workflows.restore import cluster
@@ -156,7 +155,7 @@ def test_no_such_cluster(
 
 def test_without_ray(restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence, with the command that helps, before anything is loaded."""
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr("irsde_cli.workflows.restore.run.find_spec", lambda name: None)
     result = restore(photos, tmp_path / "out", "--ray", "auto", code=MachineError.exit_code)
     assert "Error: --ray needs Ray Data, which is not installed." in result.stderr
     assert "pip install 'irsde[ray]'" in result.stderr

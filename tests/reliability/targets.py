@@ -22,7 +22,7 @@ from irsde_cli.systems.latent import LatentConfig
 from irsde_cli.systems.mean_reverting import MeanRevertingConfig
 from irsde_cli.systems.one_pass import OnePassConfig
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.workflows.restore.items import Shard
+from irsde_cli.workflows.restore.shard import Shard
 from irsde_cli.workflows.train.options import RunConfig
 from tests.cli.stub import save_stub
 from tests.images.test_read_picture import DEEP, GREY, RGB, RGBA, SRGB, chunk, exif, keyed_png, png, saved, tiff

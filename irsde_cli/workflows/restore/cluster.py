@@ -33,10 +33,10 @@ from irsde_cli.errors import IrsdeError, MachineError
 from irsde_cli.storage.journal import Journal, WorkerJournal, worker
 from irsde_cli.workflows.restore.events import Done, Event, Failed
 from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.pipeline import restored
 from irsde_cli.workflows.restore.plan import Plan, begun
 from irsde_cli.workflows.restore.pool import POLL, Setup
 from irsde_cli.workflows.restore.resume import Work, outstanding
-from irsde_cli.workflows.restore.run import restored
 
 MOST_TOGETHER = 64
 TRIES_ALONE = 2  # the first may meet an actor that another picture has just killed

@@ -9,6 +9,40 @@ from irsde_cli.engine.settings import Step
 
 
 @dataclass(frozen=True)
+class Ready:
+    """All is checked and loaded: which weights, where, and how they are sampled.
+
+    Attributes:
+        weights: their name.
+        trained_for: the task that they were trained for.
+        training_steps: how many steps that took.
+        places: the device of each process; `ray` is the address of a cluster instead.
+        ray: where it is one.
+        sampler: a row of `irsde_cli.samplers.SAMPLERS`.
+        steps: network evaluations for each picture.
+        nodes: their time indices, where they were chosen.
+        seed: of the noise.
+    """
+
+    weights: str
+    trained_for: str
+    training_steps: int
+    places: tuple[str, ...]
+    ray: str | None
+    sampler: str
+    steps: int
+    nodes: tuple[int, ...] | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The page of the run is written."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class Planned:
     """How many pictures there are before any is opened, and what was left out."""
 
@@ -70,4 +104,4 @@ class Intended:
     reason: str = ""
 
 
-Event = Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
+Event = Ready | Reported | Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended

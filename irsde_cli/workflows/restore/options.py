@@ -1,44 +1,109 @@
 """What a run of `irsde restore` was asked for."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from irsde_cli.engine.settings import Settings
-from irsde_cli.images import Limits, Metadata
-from irsde_cli.workflows.restore.items import Shard
+from irsde_cli.engine.settings import MEMORY, Settings
+from irsde_cli.errors import UsageError
+from irsde_cli.option import option, whole_or_auto
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights import SHIPPED
+from irsde_cli.weights.catalogue import CATALOGUE
+from irsde_cli.workflows.restore.shard import Shard
+
+if TYPE_CHECKING:
+    from irsde_cli.images import Limits
+
+
+def parse_jobs(text: str) -> int | Literal["auto"]:
+    """A number of processes, or `auto`."""
+    jobs = whole_or_auto("--jobs")(text)
+    if jobs == 0:
+        raise UsageError("--jobs counts processes from 1.", hint="auto is one for each GPU.")
+    return jobs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Settings):
     """What `irsde restore` was asked for; the attributes are its options.
 
-    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`; `listed` holds the
-    paths of `--files-from`; `tile` is "auto", 0 for none, or a size, `tile_overlap` `None` for
-    what the network sees; `batch_size` 0 is one that fits.
+    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`. `listed` holds the
+    paths of the file `files_from`. `jobs` `None` is one process, or with `ray` as many as `auto`.
     """
 
-    inputs: str
-    outputs: str | None
-    task: str
-    recursive: bool = False
-    listed: tuple[str, ...] | None = None
-    in_place: bool = False
-    format: str | None = None
-    quality: int = 95
-    depth: int | None = None
-    suffix: str = ""
-    overwrite: bool = False
-    on_collision: Literal["refuse", "rename"] = "refuse"
-    metadata: Metadata = "keep"
-    limits: Limits = Limits()
-    allow_truncated: bool = False
-    strict: bool = False
-    limit: int | None = None
-    fail_fast: bool = False
-    shard: Shard | None = None
-    mask: Path | None = None
-    trajectory_format: Literal["strip", "gif"] = "strip"
+    inputs: str = option("names", "A picture, a folder, or - for a pipe.", default=MISSING, flag="INPUT")
+    outputs: str | None = option("names", "A folder, a file for a single picture, or - for a pipe.", flag="OUTPUT")
+    task: str = option(
+        "pixels",
+        f"What to undo: {', '.join(TASKS)}.",
+        default="",
+        panel="Model",
+        short="-t",
+        complete=lambda: [(name, task.summary) for name, task in TASKS.items()],
+    )
+    model: str | None = option(
+        "pixels",
+        "A name of 'irsde download --list', a .safetensors file, a folder with one, or owner/name on the Hub; the "
+        "task's own network if not given.",
+        panel="Model",
+        short="-n",
+        complete=lambda: (*SHIPPED, *CATALOGUE),
+        recorded="weights",
+    )
+    recursive: bool = option("names", "Read subfolders too and mirror them.", default=False, panel="Input", short="-r")
+    files_from: str | None = option("names", "A list of files in INPUT, by line or NUL; - is a pipe.", panel="Input")
+    listed: tuple[str, ...] | None = option("names", shown=False)
+    mask: Path | None = option(
+        "pixels",
+        "What is known (white), a file or a folder; paired by name.",
+        panel="Input",
+        recorded="of each picture",
+    )
+    max_pixels: int = option(
+        "names", "Refuse larger pictures before decoding them.", default=120_000_000, panel="Input", minimum=1
+    )
+    allow_truncated: bool = option("pixels", "Take what a cut-off file still shows.", default=False, panel="Input")
+    strict: bool = option("machine", "Fail where there would be a warning.", default=False, panel="Input")
+    in_place: bool = option("names", "Replace the inputs themselves; takes no OUTPUT.", default=False, panel="Output")
+    format: str | None = option("pixels", "keep, png, jpeg, webp, tiff or bmp.", panel="Output", short="-f")
+    quality: int = option("pixels", "Of JPEG and WebP.", default=95, panel="Output", minimum=1, maximum=100)
+    depth: int | None = option("pixels", "Bits per sample, 8 or 16; the input's if not given.", panel="Output")
+    suffix: str = option("names", "Put behind the names of results.", default="", panel="Output")
+    metadata: Literal["keep", "strip"] = option("pixels", "Keep or strip EXIF and XMP.", default="keep", panel="Output")
+    overwrite: bool = option("names", "Replace files that no earlier run made.", default=False, panel="Output")
+    on_collision: Literal["refuse", "rename"] = option(
+        "names", "When two results would have one name.", default="refuse", panel="Output"
+    )
+    trajectory_format: Literal["strip", "gif"] = option(
+        "pixels", "Side by side, or animated.", default="strip", panel="Output"
+    )
+    report: Path | None = option("machine", "Also write a page with all pictures into this folder.", panel="Output")
+    device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", panel=MEMORY, short="-d")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "pixels", "Of the network; auto is bf16 on GPUs.", default="auto", panel=MEMORY, recorded="precision"
+    )
+    shard: Shard | None = option(
+        "names", "Part i of n (i/n), for several machines or GPUs.", panel="Batch", parse=Shard.parse
+    )
+    jobs: int | Literal["auto"] | None = option(
+        "machine", "Processes that restore; auto is one for each GPU.", panel="Batch", short="-j", parse=parse_jobs
+    )
+    ray: str | None = option(
+        "machine", "Address of a Ray cluster that restores; auto, or local for a new one.", panel="Batch"
+    )
+    limit: int | None = option("names", "Only the first so many.", panel="Batch", minimum=1)
+    fail_fast: bool = option("machine", "Stop at the first failure.", default=False, panel="Batch")
+    dry_run: bool = option(
+        "machine", "Say what would be done, and do nothing.", default=False, panel="Batch", variable="-"
+    )
+
+    @property
+    def limits(self) -> "Limits":
+        """What a file may cost."""
+        from irsde_cli.images import Limits
+
+        return Limits(max_pixels=self.max_pixels)
 
 
 def companions(options: Options, output: PurePath) -> list[PurePath]:

@@ -5,20 +5,22 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from irsde_cli.engine.memory import TooLargeError
 from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.storage.files import write_whole
-from irsde_cli.storage.journal import Identity, Journal
+from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Seen, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import Loaded, load
-from irsde_cli.workflows.restore.plan import Plan, same_file
-from irsde_cli.workflows.restore.resume import check_free, up_to_date
+from irsde_cli.workflows.restore.plan import Plan, begun, same_file
+from irsde_cli.workflows.restore.resume import check_free, describe, up_to_date
 
 READ_AHEAD = 3
 PIXELS_AHEAD = 64_000_000
@@ -194,3 +196,27 @@ class Pipeline:
 
 def _pixels(loaded: Loaded) -> int:
     return loaded.size[0] * loaded.size[1]
+
+
+def run(restoration: Restoration, plan: Plan) -> Iterator[Event]:
+    """Restore the items of a plan.
+
+    Raises:
+        MachineError: the disk is full, the folder is locked, or not one picture fits into memory.
+    """
+    settings = describe(plan, restoration.checkpoint, restoration.sampling, restoration.dtype)
+    yield from begun(plan)
+    with _journal(plan) as journal:
+        if journal is not None:
+            journal.run(settings)
+        yield from restored(restoration, plan, journal, settings_id(settings))
+
+
+def restored(restoration: Restoration, plan: Plan, journal: Journal | None, settings: str) -> Iterator[Event]:
+    """The same with a journal that is open already, and the short name of the settings."""
+    with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
+        yield from Pipeline(restoration, plan, journal, settings, readers, writers).run()
+
+
+def _journal(plan: Plan) -> Any:
+    return nullcontext() if plan.folder is None else Journal(plan.folder, plan.label)

@@ -29,10 +29,9 @@ from irsde_cli.storage.journal import Journal, WorkerJournal, settings_id, worke
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Skipped
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.options import Options
-from irsde_cli.workflows.restore.pipeline import HOPELESS
+from irsde_cli.workflows.restore.pipeline import HOPELESS, restored
 from irsde_cli.workflows.restore.plan import Plan, begun
 from irsde_cli.workflows.restore.resume import Work, outstanding
-from irsde_cli.workflows.restore.run import restored
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
 POLL = 0.2

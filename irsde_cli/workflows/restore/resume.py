@@ -1,7 +1,7 @@
 """What has been done already: the record of a run, and what it leaves to do."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import torch
 
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.errors import InputError
+from irsde_cli.option import record
 from irsde_cli.randomness import GENERATOR
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.digests import content_of
@@ -25,29 +26,14 @@ from irsde_cli.workflows.restore.plan import Plan
 
 def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
     """All that decides the pixels of an output: what the manifest records and resuming compares."""
-    options = plan.options
-    return {
+    known = record(replace(plan.options, sampling=sampling))
+    if not plan.options.trajectory:
+        del known["trajectory_format"]  # of what is not written
+    return known | {
         "version": __version__,
         "weights": checkpoint.sha256,
-        "task": options.task,
-        "sampler": sampling.sampler,
-        "steps": sampling.steps,
-        "nodes": sampling.nodes,
-        "eta": sampling.eta,
-        "noise_level": sampling.noise_level,
-        "seed": options.seed,
-        "shared_noise": options.shared_noise,
         "generator": GENERATOR,
         "precision": str(dtype or torch.float32).removeprefix("torch."),
-        "format": options.format,
-        "quality": options.quality,
-        "depth": options.depth,
-        "metadata": options.metadata,
-        "allow_truncated": options.allow_truncated,
-        "samples": options.samples,
-        "estimate": options.estimate,
-        "spread": options.spread,
-        "trajectory": [options.trajectory, options.trajectory_format] if options.trajectory else None,
     }
 
 

@@ -1,37 +1,115 @@
-"""Restoring as an iterable of events: read, sample, check, write; one bad picture never stops the rest."""
+"""Restoring as an iterable of events: the call that does what `irsde restore` does. No torch before all is checked."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from irsde_cli.engine.restoration import Restoration
-from irsde_cli.storage.journal import Journal, settings_id
-from irsde_cli.workflows.restore.events import Event
-from irsde_cli.workflows.restore.pipeline import Pipeline
-from irsde_cli.workflows.restore.plan import Plan, begun
-from irsde_cli.workflows.restore.resume import describe
+from irsde_cli.config import read_paths
+from irsde_cli.errors import MachineError, UsageError
+from irsde_cli.samplers import SAMPLERS
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights import find_weights
+from irsde_cli.workflows.restore.options import Options
+
+if TYPE_CHECKING:
+    from irsde_cli.workflows.restore.events import Event
+    from irsde_cli.workflows.restore.job import Job
+
+Pipe = Callable[[], BinaryIO]
 
 
-def run(restoration: Restoration, plan: Plan) -> Iterator[Event]:
-    """Restore the items of a plan.
+def closed() -> BinaryIO:
+    """The pipe of a caller that has none."""
+    raise UsageError("there is no pipe to read from.", hint="Name a file or a folder.")
+
+
+def restore(
+    options: Options, *, stdin: Pipe = closed, stopped: Callable[[], bool] = lambda: False
+) -> "Iterator[Event]":
+    """Restore pictures and write them, as `irsde restore` does; the first event says with what.
+
+    Args:
+        options: what is asked for.
+        stdin: opens what "-" stands for.
+        stopped: asked between steps; what is being restored is dropped, and the same call goes on later.
 
     Raises:
+        UsageError: inputs, outputs or settings cannot be as asked.
+        WeightsError: there are no such weights, or they are damaged.
         MachineError: the disk is full, the folder is locked, or not one picture fits into memory.
     """
-    settings = describe(plan, restoration.checkpoint, restoration.sampling, restoration.dtype)
-    yield from begun(plan)
-    with _journal(plan) as journal:
-        if journal is not None:
-            journal.run(settings)
-        yield from restored(restoration, plan, journal, settings_id(settings))
+    yield from prepare(options, stdin=stdin).run(stopped)
 
 
-def restored(restoration: Restoration, plan: Plan, journal: Journal | None, settings: str) -> Iterator[Event]:
-    """The same with a journal that is open already, and the short name of the settings."""
-    with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
-        yield from Pipeline(restoration, plan, journal, settings, readers, writers).run()
+def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "Job":
+    """A run that is ready to begin: all is checked and the weights are loaded.
+
+    Args:
+        options: what is asked for.
+        stdin: opens what "-" stands for.
+        touch: whether the disk is written to, so that a run that cannot write fails here; nothing stays there.
+
+    Raises:
+        UsageError: inputs, outputs or settings cannot be as asked.
+        WeightsError: there are no such weights, or they are damaged.
+        MachineError: the output folder cannot be written, or a device or a package is missing.
+    """
+    _check(options)
+    if options.ray is not None:  # elsewhere another folder is the current one
+        options = replace(
+            options,
+            inputs=_absolute(options.inputs),
+            outputs=options.outputs and _absolute(options.outputs),
+            mask=options.mask and options.mask.absolute(),
+        )
+    if options.files_from is not None:
+        options = replace(options, listed=_listed(options.files_from, stdin))
+    from irsde_cli.workflows.restore.plan import plan
+
+    limit = options.limits.max_file_bytes
+    planned = plan(options, lambda: _piped(stdin(), limit), touch=touch and not options.dry_run)
+    short = options.sampling.is_short and options.estimate == "sample"
+    weights = find_weights(options.model, options.task, short=short)
+    from irsde_cli.workflows.restore.job import Job
+
+    return Job(planned, weights)
 
 
-def _journal(plan: Plan) -> Any:
-    return nullcontext() if plan.folder is None else Journal(plan.folder, plan.label)
+def _check(options: Options) -> None:
+    """What can be told from the options alone."""
+    if not options.task:
+        raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
+    if options.depth not in (None, 8, 16):
+        raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
+    if options.sampling.sampler is not None:
+        SAMPLERS.check(options.sampling.sampler)
+    if options.report is not None and (options.in_place or "-" in (options.inputs, options.outputs)):
+        raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
+    if options.ray is not None:
+        if find_spec("ray") is None or find_spec("pyarrow") is None:
+            raise MachineError("--ray needs Ray Data, which is not installed.", hint="Run: pip install 'irsde[ray]'.")
+        if options.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"with --ray the cluster chooses its devices, not --device {options.device}.")
+
+
+def _absolute(place: str) -> str:
+    return place if place == "-" else str(Path(place).absolute())
+
+
+def _piped(stream: BinaryIO, limit: int) -> bytes:
+    """A pipe, up to a bit more than the limit; in parts, as a read takes the memory for all it may give."""
+    data = bytearray()
+    while len(data) <= limit and (part := stream.read(1 << 20)):
+        data += part
+    return bytes(data)
+
+
+def _listed(place: str, stdin: Pipe) -> tuple[str, ...]:
+    """The paths of a list."""
+    try:
+        raw = stdin().read() if place == "-" else Path(place).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the list '{place}': {error.strerror}.") from None
+    return read_paths(raw, place)

@@ -1,0 +1,99 @@
+"""A run that is ready to begin: in this process, in several, or on a cluster."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from irsde_cli import checkpoint
+from irsde_cli.engine.restoration import Restoration
+from irsde_cli.runtime import choose_device, choose_precision
+from irsde_cli.storage.journal import settings_id
+from irsde_cli.weights import Weights
+from irsde_cli.workflows.restore.calibrate import calibrated
+from irsde_cli.workflows.restore.cluster import Cluster
+from irsde_cli.workflows.restore.events import Event, Ready
+from irsde_cli.workflows.restore.page import paged
+from irsde_cli.workflows.restore.pipeline import run
+from irsde_cli.workflows.restore.plan import Plan
+from irsde_cli.workflows.restore.pool import Pool, Setup, places
+from irsde_cli.workflows.restore.resume import describe, preview
+
+
+class Job:
+    """A plan with its weights, on the devices that will do it.
+
+    Attributes:
+        plan: what is restored, to where.
+        settings: all that decides the pixels.
+    """
+
+    def __init__(self, plan: Plan, weights: Weights) -> None:
+        options = plan.options
+        self._weights = weights
+        self._jobs = options.jobs or (1 if options.ray is None else "auto")
+        self._device = choose_device(options.device)
+        here = options.ray is None and plan.folder is not None
+        self._devices = places(self._jobs, options.device, self._device, plan.count) if here else [self._device]
+        self._single = options.ray is None and len(self._devices) == 1
+        dtype = choose_precision(options.precision, self._device)
+        loaded = checkpoint.load(weights.path)
+        if options.sampling.is_chosen:
+            plan = calibrated(plan, loaded.restorer, self._device, dtype)
+        self.plan = plan
+        device = self._device if self._single else choose_device("cpu")
+        self._restoration = Restoration(loaded, plan.options, device, dtype)
+        self.settings = describe(plan, loaded, self._restoration.sampling, dtype)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """All options, with what the weights and the machine made of them."""
+        sampling = asdict(self._restoration.sampling)
+        return {**asdict(self.plan.options), "sampling": sampling, "device": str(self._device)}
+
+    @property
+    def ready(self) -> Ready:
+        """What the run says first."""
+        header, sampling = self._restoration.checkpoint.header, self._restoration.sampling
+        assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
+        return Ready(
+            weights=self._weights.name,
+            trained_for=header.task,
+            training_steps=header.step,
+            places=tuple(map(str, self._devices)),
+            ray=self.plan.options.ray,
+            sampler=sampling.sampler,
+            steps=sampling.steps,
+            nodes=sampling.nodes,
+            seed=self.plan.options.seed,
+        )
+
+    def run(self, stopped: Callable[[], bool]) -> Iterator[Event]:
+        """The events of the run; see `irsde_cli.workflows.restore.run.restore`."""
+        options = self.plan.options
+        yield self.ready
+        if options.dry_run:
+            yield from preview(self.plan, settings_id(self.settings))
+            return
+        events = self._here(stopped) if self._single else self._elsewhere(stopped)
+        if options.report is None:
+            yield from events
+            return
+        sampling = self._restoration.sampling
+        caption = f"{self._weights.name}, {sampling.sampler}, {sampling.steps} steps, seed {options.seed}"
+        yield from paged(events, options, options.report, caption)
+
+    def _here(self, stopped: Callable[[], bool]) -> Iterator[Event]:
+        self._restoration.stopped = stopped
+        return run(self._restoration, self.plan)
+
+    def _elsewhere(self, stopped: Callable[[], bool]) -> Iterator[Event]:
+        options = self.plan.options
+        setup = Setup.of(self._restoration, options, self.settings, self._weights.path)
+        others: Pool | Cluster
+        if options.ray is None:
+            others = Pool(setup, self.plan, self.settings, self._devices)
+        else:
+            gpus = options.device != "cpu"
+            others = Cluster(setup, self.plan, self.settings, options.ray, self._jobs, gpus=gpus)
+        others.stopped = stopped
+        return others.run()

@@ -1,0 +1,173 @@
+"""Options: each declared once, and marked with what it decides."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import typer
+
+import irsde_cli
+from irsde_cli.cli.options import Show
+from irsde_cli.cli.program import app
+from irsde_cli.errors import UsageError
+from irsde_cli.option import Declared, declared, flat, option, record
+from irsde_cli.workflows.restore.events import Done, Ready, Skipped
+from irsde_cli.workflows.restore.options import Options
+from tests.cli.stub import Program, picture, save_stub
+
+# What the record has of each picture, and not of the run.
+OF_EACH_PICTURE = "of each picture"
+KEYS_OF_THE_RUN = {"weights", "precision"}
+
+
+def test_every_field_is_marked() -> None:
+    """A field without a mark is no option, and the command cannot be built."""
+
+    @dataclass(frozen=True)
+    class Careless:
+        eta: float = 1.0
+
+    with pytest.raises(TypeError, match=r"Careless.eta is not marked"):
+        declared(Careless)
+
+
+def parameters(command: str) -> Iterator[Any]:
+    group: Any = typer.main.get_command(app)
+    yield from group.commands[command].params
+
+
+def test_every_option_of_restore_is_a_marked_field() -> None:
+    """The command line has nothing that is declared elsewhere."""
+    marked = {one.name for cls in (Options, Show) for one in declared(cls) if one.option.shown}
+    assert {parameter.name for parameter in parameters("restore")} == marked
+
+
+def other(one: Declared, value: Any) -> Any:
+    """Another value of the type of an option."""
+    kinds = [kind for kind in get_args(one.type) or (one.type,) if kind is not type(None)]
+    kind = kinds[0]
+    if get_origin(one.type) is Literal:
+        return next(choice for choice in kinds if choice != value)
+    if kind is bool:
+        return not value
+    if kind in (int, float):
+        return kind((value if isinstance(value, int | float) else 0) + 1)
+    return {str: "other", Path: Path("other")}.get(kind, (2, 1))
+
+
+def changed(settings: Any, name: str, value: Any) -> Any:
+    """The settings with another value of one option, wherever it lies."""
+    fields = {field.name for field in dataclasses.fields(settings)}
+    if name in fields:
+        return replace(settings, **{name: value})
+    part = next(
+        field.name
+        for field in dataclasses.fields(settings)
+        if dataclasses.is_dataclass(inner := getattr(settings, field.name))
+        and name in {field.name for field in dataclasses.fields(inner)}
+    )
+    return replace(settings, **{part: changed(getattr(settings, part), name, value)})
+
+
+@pytest.mark.parametrize("one", declared(Options), ids=lambda one: one.name)
+def test_what_decides_pixels_is_in_the_record(one: Declared) -> None:
+    """Two runs that differ in one option have the same record only if it decides no pixels."""
+    options = Options(inputs="in", outputs="out")
+    value = {found.name: given for found, given in flat(options)}[one.name]
+    same = record(options) == record(changed(options, one.name, other(one, value)))
+    if one.option.recorded:
+        assert one.option.decides == "pixels"
+        assert one.option.recorded in KEYS_OF_THE_RUN | {OF_EACH_PICTURE}
+    else:
+        assert same == (one.option.decides != "pixels")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (["--sampler", "sde-2", "--eta", "0.1"], ["--sampler", "sde-2", "--eta", "0.9"]),
+        ([], ["--seed", "1"]),
+        ([], ["--sampler", "ode-1"]),
+        ([], ["--precision", "bf16"]),
+        ([], ["--nodes", "90,40"]),
+        ([], ["--trajectory", "2"]),
+        (["--trajectory", "2"], ["--trajectory", "2", "--trajectory-format", "gif"]),
+        (["--format", "jpeg"], ["--format", "jpeg", "--quality", "50"]),
+    ],
+    ids=lambda words: "-".join(words).replace("--", "") or "plain",
+)
+def test_another_setting_restores_again(first: list[str], then: list[str], restore: Program, tmp_path: Path) -> None:
+    """What was made with other settings is not up to date; with the same ones it is."""
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    words = [source, tmp_path / "out", "--device", "cpu"]
+    assert "1 done, 0 failed, 0 up to date" in restore(*words, *first).stderr
+    assert "0 done, 0 failed, 1 up to date" in restore(*words, *first).stderr
+    assert "1 done, 0 failed, 0 up to date" in restore(*words, *then).stderr
+
+
+def test_other_weights_restore_again(restore: Program, tmp_path: Path) -> None:
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    restore(source, tmp_path / "out")
+    more = Program(save_stub(tmp_path / "more.safetensors", eps=0.02))
+    assert "1 done" in more(source, tmp_path / "out").stderr
+
+
+@pytest.mark.parametrize("words", [["--tile", "16"], ["--batch-size", "2"], ["--strict"], ["--jobs", "1"]])
+def test_what_decides_the_machine_alone_restores_nothing_again(
+    words: list[str], restore: Program, tmp_path: Path
+) -> None:
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    restore(source, tmp_path / "out")
+    assert "0 done, 0 failed, 1 up to date" in restore(source, tmp_path / "out", *words).stderr
+
+
+def test_a_format_of_states_that_nobody_asked_for_changes_nothing(restore: Program, tmp_path: Path) -> None:
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    restore(source, tmp_path / "out")
+    assert "1 up to date" in restore(source, tmp_path / "out", "--trajectory-format", "gif").stderr
+
+
+def test_a_call_does_what_the_command_does(stub: Path, restore: Program, tmp_path: Path) -> None:
+    """The same files, and for the command they are up to date."""
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    options: dict[str, Any] = {"task": "denoise", "model": str(stub), "steps": 2}
+    events = list(irsde_cli.restore(source, tmp_path / "out", **options))
+    ready = next(event for event in events if isinstance(event, Ready))
+    assert (ready.weights, ready.steps, ready.seed) == ("stub.safetensors", 2, 0)
+    done = next(event for event in events if isinstance(event, Done))
+    assert done.output == tmp_path / "out" / "a.png"
+    assert "1 up to date" in restore(source, tmp_path / "out").stderr
+    again = list(irsde_cli.restore(source, tmp_path / "out", **options))
+    assert any(isinstance(event, Skipped) for event in again)
+    restore(source, tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "a.png").read_bytes() == done.output.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"taks": "denoise"}, "unknown option 'taks'. Did you mean 'task'?"),
+        ({}, "--task is missing"),
+        ({"task": "denoise", "estimate": "median"}, "'estimate' is 'median'; it can be 'sample', 'mean'"),
+        ({"task": "denoise", "shard": "5"}, "'5' is no shard"),
+        ({"task": "denoise", "files_from": "-"}, "no pipe to read from"),
+    ],
+)
+def test_a_call_that_cannot_be(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    source = picture(tmp_path / "in" / "a.png", 8, 8).parent
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
+        list(irsde_cli.restore(source, tmp_path / "out", **options))
+
+
+def test_what_has_no_default_is_asked_for() -> None:
+    @dataclass(frozen=True)
+    class Needy:
+        place: str = option("names", default=MISSING)
+
+    from irsde_cli.option import asked
+
+    with pytest.raises(UsageError, match="'place' is missing"):
+        asked(Needy, {})
