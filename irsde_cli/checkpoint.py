@@ -4,7 +4,7 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -22,9 +22,10 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage import digests, weight_files
 from irsde_cli.systems import SYSTEMS, build_restorer, current
+from irsde_cli.systems.upgrades import with_process
 from irsde_cli.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 KEY = "irsde"
 # So that a file that lacks some tensors is still told which, and one that asks for a billion ends early.
 SPARE_TENSORS = 1000
@@ -73,6 +74,15 @@ class Checkpoint:
     def sha256(self) -> str:
         """Of the file; it takes longer than loading it, so it waits until somebody asks."""
         return digests.sha256(self.path)
+
+
+def _one_to_two(header: dict[str, Any]) -> dict[str, Any]:
+    """Format 2: the process is a table of its own in the system's configuration."""
+    config = with_process(header.get("system"), header.get("config"))
+    return {**header, "config": config, "format": 2}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _one_to_two}
 
 
 def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, **fields: Any) -> None:
@@ -197,8 +207,14 @@ def _header(path: Path, metadata: dict[str, str] | None) -> Header:
             raise ValueError("not a table")
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"the header of '{path}' is not JSON: {error}.") from None
-    if isinstance(values.get("format"), int) and values["format"] > FORMAT:
-        raise WeightsError(f"'{path}' was written by a newer irsde (format {values['format']}).", hint="Update irsde.")
+    written = values.get("format", FORMAT)
+    if isinstance(written, int):
+        if written > FORMAT:
+            raise WeightsError(f"'{path}' was written by a newer irsde (format {written}).", hint="Update irsde.")
+        for number in range(written, FORMAT):
+            if number not in UPGRADES:
+                raise WeightsError(f"the header of '{path}' has a format {written}, which there never was.")
+            values = UPGRADES[number](values)
     try:
         header = from_mapping(Header, values, f"the header of '{path}'")
     except UsageError as error:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Network
 from irsde_cli.networks.tiling import Evaluate, whole
@@ -24,12 +25,18 @@ class Restorer(nn.Module, ABC):
         ragged: whether images of unequal size but equal padded size may share a batch through
             `irsde_cli.networks.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
+        draws: whether two seeds give two results.
+        follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
+        pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
         max_batch: how many images one call of `steps` takes.
     """
 
     config: Any
     ragged: bool = False
     whole_bytes: int = 0
+    draws: bool = False
+    follows_paths: bool = False
+    pure_start: bool = False
     max_batch: int | None = None
 
     @property
@@ -84,6 +91,33 @@ class Restorer(nn.Module, ABC):
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """What the network is taught from, given clean images (B, 3, H * scale, W * scale) and what is seen of them."""
         return clean, observation.image
+
+    @property
+    def last_taught(self) -> int:
+        """The largest time index of a training sample; 1 for systems without time."""
+        return 1
+
+    def time_at(self, place: float, spacing: str) -> int:
+        """The time index of a training sample at `place` in [0, 1), `spacing` as in `TrainConfig.timesteps`."""
+        return 1
+
+    def signal_to_noise(self, t: Tensor) -> Tensor:
+        """The ratio at time indices t (B,), on the CPU; 0 for systems without noise."""
+        return torch.zeros(len(t))
+
+    def probe(self, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor | None:
+        """One evaluation as in training, to count what it costs; `None` where the objective itself says it."""
+        return None
+
+    def jump_costs(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate, walk: int
+    ) -> tuple[tuple[int, ...], Tensor]:
+        """Time indices of a walk of at most so many steps, and what each jump between two of them misses on images.
+
+        Raises:
+            UsageError: the system evaluates its network once.
+        """
+        raise UsageError("these weights restore in one pass; they take no --nodes.")
 
     def forward(
         self, image: Tensor, *, known: Tensor | None = None, seed: int = 0, sampling: Sampling | None = None

@@ -130,7 +130,9 @@ def test_misfits_are_named(saved: Path) -> None:
             {"config": {"network": {"name": "pocket-unet", "options": {"widths": [-3], "blocks": [1]}}}},
             "cannot be built",
         ),
-        ({"config": {"network": {"name": "pocket-unet"}, "stationary_std": -1.0}}, "stationary_std"),
+        ({"config": {"network": {"name": "pocket-unet"}, "process": {"options": {"eps": -1.0}}}}, "eps must lie"),
+        ({"config": {"network": {"name": "pocket-unet"}, "process": {"name": "gobu"}}}, "Did you mean 'goub'"),
+        ({"format": 0}, "which there never was"),
     ],
 )
 def test_headers_are_checked(saved: Path, change: dict[str, Any], words: str) -> None:

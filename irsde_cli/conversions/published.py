@@ -16,12 +16,12 @@ from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.restorer import Restorer
 from irsde_cli.storage import digests
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.weights.catalogue import File, Published
 
 PARTS = {"latent-unet": "autoencoder", "daclip": "clip"}
 TWIN = "visual."  # of "clip.visual.": DA-CLIP's files hold the picture tower under both names
-PROCESS = {"prediction": "noise", "centre": "degraded"}  # what the reference's code takes for granted
+PUBLISHED = {"prediction": "noise", "centre": "degraded", "process": "mean-reverting"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,11 @@ def export(restorer: Restorer, paths: Sequence[Path]) -> None:
     Raises:
         WeightsError: the reference knows no such process, or the number of paths is not that of the parts.
     """
-    for key, published in PROCESS.items():
-        if (value := getattr(restorer.config, key, published)) != published:
+    process = getattr(restorer.config, "process", ProcessConfig())
+    said = {"centre": getattr(restorer.config, "centre", "degraded"), "prediction": process.prediction}
+    said["process"] = process.name.replace("denoising", "mean-reverting")  # of which the reference knows both
+    for key, value in said.items():
+        if value != (published := PUBLISHED[key]):
             raise WeightsError(
                 f"the reference knows {key} '{published}' only, and restores wrongly with weights of '{value}'.",
                 hint="Their own file works wherever irsde does.",
@@ -168,10 +171,16 @@ def _config(name: str, row: Published, networks: Mapping[str, NetworkConfig], de
     parts = {part: {"name": network.name, "options": network.options} for part, network in networks.items()}
     return {
         **parts,
-        "stationary_std": max_sigma / 255,
-        "num_timesteps": num_timesteps,
-        "schedule": row.schedule,
-        "eps": row.eps,
+        "process": {
+            "name": row.process,
+            "options": {
+                "stationary_std": max_sigma / 255,
+                "num_timesteps": num_timesteps,
+                "schedule": row.schedule,
+                "eps": row.eps,
+                **row.process_options,
+            },
+        },
         "sampling": {"sampler": row.sampler, "steps": num_timesteps, "clip": False},
         **({"scale": row.scale, "upsampling": upsampling} if row.system == "mean-reverting" else {}),
         **row.settings,

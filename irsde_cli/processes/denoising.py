@@ -5,19 +5,18 @@ level.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.processes.path import Path
-from irsde_cli.processes.schedules import ScheduleName
 
 
 @dataclass(frozen=True, eq=False)
-class DenoisingSDE:
-    """Closed forms of the Denoising-SDE.
+class DenoisingSDE(MeanRevertingSDE):
+    """The closed forms are those of the mean-reverting SDE around the clean image; a sampler sees `path` alone.
 
     Args:
         stationary_std: lambda, for images in [0, 1]: the largest noise that it can remove.
@@ -29,15 +28,8 @@ class DenoisingSDE:
         ValueError: a value is out of range.
     """
 
-    stationary_std: float
-    num_timesteps: int = 100
-    schedule: ScheduleName = "cosine"
+    stationary_std: float = 75 / 255
     eps: float = 0.04
-    clock: MeanRevertingSDE = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        clock = MeanRevertingSDE(self.stationary_std, self.num_timesteps, self.schedule, self.eps)
-        object.__setattr__(self, "clock", clock)
 
     def timestep_for(self, noise_std: float) -> int:
         """The index whose std is nearest to `noise_std` (for a [0, 1] image) on the scale of theta_bar, in 1..T.
@@ -51,21 +43,21 @@ class DenoisingSDE:
                 f"({self.stationary_std * 255:.4g})"
             )
         target = -math.log(1 - noise_std**2 / self.stationary_std**2 + 1e-6) / 2
-        return max(int(torch.argmin((self.clock.theta_bar - target).abs())), 1)
+        return max(int(torch.argmin((self.theta_bar - target).abs())), 1)
 
-    def path(self, like: Tensor) -> Path:
+    def path(self, mu: Tensor) -> Path:
         """The process as samplers see it; nothing pulls, so the centre is zero.
 
         The published reverse SDE adds the noise of the SDE around x_0, which is more than its marginals need.
         """
-        theta_bar, step = self.clock.theta_bar.double(), self.clock.theta_step.double()
+        theta_bar, step = self.theta_bar.double(), self.theta_step.double()
         alpha = torch.exp(-theta_bar)
         rate = 2 * self.stationary_std**2 * step
         rate[0] = 0
         return Path(
             m=torch.ones_like(theta_bar),
-            s=self.clock.std_table.double(),
-            centre=torch.zeros_like(like[:1, :1, :1, :1]),
+            s=self.std_table.double(),
+            centre=torch.zeros_like(mu[:1, :1, :1, :1]),
             pull=torch.zeros_like(theta_bar),
             diffusion=torch.cumsum(rate * alpha**2, dim=0),
             injected=torch.cumsum(rate, dim=0),

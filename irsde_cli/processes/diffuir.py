@@ -48,7 +48,7 @@ class SelectiveHourglass(Process):
             m=1 - with_zero(1 - kept.sqrt()), s=0.5 * with_zero((1 - kept).sqrt()), shift=with_zero(shift.clamp_max(1))
         )
 
-    def seen(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+    def seen(self, x: Tensor, mu: Tensor, t: Tensor | int) -> Tensor:
         """See `Process.seen`: the paper's own state."""
         return x - self.shift.to(x)[t].reshape(-1, 1, 1, 1) * mu
 

@@ -9,10 +9,12 @@ lies.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
+import torch
 from torch import Tensor
 
+NOTHING = 1e-12
 Prediction = Literal["noise", "clean", "velocity", "flow"]
 
 
@@ -41,30 +43,53 @@ class Parameterisation:
             return x - (1 - m) * centre
         if self.prediction != "clean":
             return x
-        return centre + (x - centre) / self._total_std(m, s)
+        return centre + (x - centre) / _positive(self._total_std(m, s))
 
     def clean(self, output: Tensor, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
         """The estimate of x_0 from the output at state `x`; `m`, `s` are scalars or (B, 1, 1, 1)."""
         y = x - centre
         if self.prediction == "noise":
-            return centre + (y - s * output) / m
+            if not isinstance(m, Tensor):
+                return centre + (y - s * output) / m if m > 0 else centre + 0 * y
+            return centre + torch.where(m > 0, (y - s * output) / _positive(m), 0)
         if self.prediction == "velocity":
             return centre + m * y - s * output  # v / lambda, for the variance-preserving m and s
         if self.prediction == "flow":
             return (self.network_input(x, centre, m, s) - s * output) / (m + s)
-        skip = m * self.residual_std**2 / self._total_std(m, s) ** 2
+        skip = m * self.residual_std**2 / _positive(self._total_std(m, s)) ** 2
         return centre + skip * y + self.open_std(m, s) * output
 
     def noise(self, output: Tensor, x: Tensor, centre: Tensor, m: Tensor | float, s: Tensor | float) -> Tensor:
         """The estimate of the noise in `x`."""
         if self.prediction == "noise":
             return output
-        return (x - centre - m * (self.clean(output, x, centre, m, s) - centre)) / s
+        return (x - centre - m * (self.clean(output, x, centre, m, s) - centre)) / _positive(s)
 
     def open_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
         """Standard deviation of x_0 that a state leaves open, by `residual_std`: the unit of its error."""
-        return s * self.residual_std / self._total_std(m, s)
+        total = self._total_std(m, s)
+        if isinstance(total, Tensor):
+            return torch.where(total > 0, s * self.residual_std / _positive(total), self.residual_std)
+        return s * self.residual_std / total if total > 0 else self.residual_std
+
+    @property
+    def knows_the_start(self) -> bool:
+        """Whether the first estimate of a run, where nothing of the clean image is left, is one: noise says nothing."""
+        return self.prediction in ("clean", "flow")
 
     def _total_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
         variance = (m * self.residual_std) ** 2 + s**2
         return math.sqrt(variance) if isinstance(variance, float) else variance.sqrt()
+
+
+@overload
+def _positive(value: Tensor) -> Tensor: ...
+
+
+@overload
+def _positive(value: float) -> float: ...
+
+
+def _positive(value: Tensor | float) -> Tensor | float:
+    """The value, or next to nothing where it is 0: at the pinned end of a bridge, where so is what it divides."""
+    return value.clamp_min(NOTHING) if isinstance(value, Tensor) else max(value, NOTHING)

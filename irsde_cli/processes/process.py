@@ -48,7 +48,7 @@ class Process:
         """The time that the network is told at indices t (B,): the index itself, unless the paper's differs."""
         return t
 
-    def seen(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+    def seen(self, x: Tensor, mu: Tensor, t: Tensor | int) -> Tensor:
         """States (B, C, H, W) at indices t (B,) as the paper has them, where its state is moved by a share of `mu`."""
         return x
 

@@ -48,7 +48,7 @@ class RectifiedFlow(Process):
 
     def asked(self, t: Tensor) -> Tensor:
         """See `Process.asked`: the flow's own time."""
-        return self.time.to(t.device)[t]
+        return self.time.to(t.device)[t].float()
 
     def half_log_snr(self) -> Tensor:
         """ln((1 - t) / t) at t = 1..T, (T,) float64, falling."""

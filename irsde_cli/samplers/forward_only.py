@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irsde_cli.processes.fod import ForwardPath
 from irsde_cli.randomness import RandnLike
-from irsde_cli.samplers.sampler import CleanPredictor, transitions
+from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
 
 
 def mc(
@@ -21,7 +21,8 @@ def mc(
         clean = predict_clean(x, t)
         mean = float(path.log_mean[s] - path.log_mean[t])
         std = float(path.log_variance[s] - path.log_variance[t]) ** 0.5
-        x = clean + (x - clean) * torch.exp(mean + std * randn_like(x))
+        x = in_bands(_drawn, x, clean, x, randn_like(x), mean, std, into=clean)
+        del clean
         yield x
 
 
@@ -34,8 +35,9 @@ def nmc(
     """
     for t, s in transitions(times):
         clean = predict_clean(x, t)
-        exponent = float(path.log_mean[s]) + float(path.log_variance[s]) ** 0.5 * randn_like(x)
-        x = clean + (path.centre - clean) * torch.exp(exponent)
+        mean, std = float(path.log_mean[s]), float(path.log_variance[s]) ** 0.5
+        x = in_bands(_drawn, x, clean, path.centre, randn_like(x), mean, std, into=clean)
+        del clean
         yield x
 
 
@@ -46,5 +48,15 @@ def euler_forward(
     for t, s in transitions(times):
         clean = predict_clean(x, t)
         rate, spread = float(path.rate[s + 1]), float(path.spread[s + 1]) ** 0.5
-        x = x + rate * (clean - x) + spread * (x - clean) * randn_like(x)
+        x = in_bands(_stepped, x, clean, randn_like(x), rate, spread, into=clean)
+        del clean
         yield x
+
+
+def _drawn(x: Tensor, clean: Tensor, missing: Tensor, noise: Tensor, mean: float, std: float) -> Tensor:
+    """The clean estimate and what is left of its difference to `missing`."""
+    return clean + (missing - clean) * torch.exp(mean + std * noise)
+
+
+def _stepped(x: Tensor, clean: Tensor, noise: Tensor, rate: float, spread: float) -> Tensor:
+    return x + rate * (clean - x) + spread * (x - clean) * noise

@@ -1,5 +1,6 @@
 """At which time indices the network is evaluated."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -48,7 +49,7 @@ def choose_nodes(path: Path, steps: int, start: int, *, fast: bool) -> tuple[int
 
 def _rule(path: Path, steps: int, start: int) -> tuple[int, ...] | None:
     """The rule's nodes, or `None` where the grid is too coarse for that many."""
-    ell = torch.log(path.m[1 : start + 1] / path.s[1 : start + 1])
+    ell = torch.log(path.m[1 : start + 1] / path.s[1 : start + 1]).nan_to_num(-math.inf, math.inf, -math.inf)
     targets = torch.linspace(RULE_FROM, RULE_TO, 2, dtype=torch.float64).log().neg()
     wanted = torch.linspace(float(targets[0]), float(targets[1]), steps - 1, dtype=torch.float64)
     rest = [int(torch.argmin((ell - value).abs())) + 1 for value in wanted]

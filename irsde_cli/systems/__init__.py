@@ -23,7 +23,8 @@ SYSTEMS = Registry(
     "system",
     {
         "mean-reverting": Entry(
-            "irsde_cli.systems.mean_reverting:MeanReverting", example={"network": POCKET, "prediction": "clean"}
+            "irsde_cli.systems.mean_reverting:MeanReverting",
+            example={"network": POCKET, "process": {"prediction": "clean"}},
         ),
         "denoising": Entry(
             "irsde_cli.systems.denoising:Denoising",

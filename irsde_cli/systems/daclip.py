@@ -12,18 +12,19 @@ from irsde_cli.networks.daclip import DaClip
 from irsde_cli.networks.daclip_unet import DaClipUNet, Told
 from irsde_cli.networks.tiling import Evaluate
 from irsde_cli.observation import Observation
-from irsde_cli.processes.mean_reverting import MeanRevertingSDE
-from irsde_cli.processes.parameterisation import Parameterisation, Prediction
-from irsde_cli.processes.schedules import ScheduleName
+from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NOWHERE,
     NetworkConfig,
+    ProcessConfig,
     PublishedSampling,
     Reverse,
     build_network,
+    build_process,
     clean_predictor,
     resolve_sampling,
 )
@@ -45,6 +46,8 @@ WORDS = {
     "uncompleted": (49406, 569, 5976, 49407),
 }
 
+UNIVERSAL = ProcessConfig(options={"stationary_std": 50 / 255}, residual_std=0.15)
+
 
 @dataclass(frozen=True)
 class DaClipConfig:
@@ -54,24 +57,14 @@ class DaClipConfig:
         network: a `daclip-unet`.
         clip: a `daclip`.
         names_damage: whether its embedding of damage can be compared with `WORDS`.
-        stationary_std: lambda for [0, 1] images.
-        num_timesteps: T.
-        schedule: shape of theta_t.
-        eps: alpha_T.
-        prediction: what the network predicts.
-        residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
+        process: what lies between the degraded and the clean image.
         sampling: the sampler that goes with the weights.
     """
 
     network: NetworkConfig
     clip: NetworkConfig
     names_damage: bool = True
-    stationary_std: float = 50 / 255
-    num_timesteps: int = 100
-    schedule: ScheduleName = "cosine"
-    eps: float = 0.005
-    prediction: Prediction = "noise"
-    residual_std: float = 0.15
+    process: ProcessConfig = UNIVERSAL
     sampling: PublishedSampling = PublishedSampling()
 
 
@@ -87,18 +80,13 @@ class DaClipRestorer(Diffusion):
         self.config = config
         self.network: DaClipUNet = build_network(config.network)
         self.clip: DaClip = build_network(config.clip)
-        self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
-        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.process = build_process(config.process, Process)
+        self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
 
     @property
     def learnt(self) -> nn.Module:
         """See `Restorer.learnt`; DA-CLIP was trained before and stays as it is."""
         return self.network
-
-    @property
-    def clock(self) -> MeanRevertingSDE:
-        """See `Diffusion.clock`."""
-        return self.sde
 
     def conditioned(self, mu: Tensor) -> Told:
         """See `Diffusion.conditioned`."""
@@ -108,23 +96,29 @@ class DaClipRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
+        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
     ) -> Reverse:
         """See `Diffusion.reverse`."""
         degraded = observation.painted()
-        path = self.sde.path(degraded)
+        path = self.process.path(degraded)
 
         predict_clean = clean_predictor(
-            self.conditioned(degraded), self.parameterisation, path, degraded, evaluate, clip=bool(sampling.clip)
+            self.conditioned(degraded),
+            self.parameterisation,
+            self.process,
+            path,
+            degraded,
+            evaluate,
+            clip=bool(sampling.clip),
         )
 
         def start(t: int) -> Tensor:
-            return self.sde.start(degraded, t, randn_like)
+            return self.process.start(degraded, t, randn_like)
 
-        return Reverse(predict_clean, start, path, self.config.num_timesteps)
+        return Reverse(predict_clean, start, path, self.first(sampling))
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """See `Restorer.seen`: the words of `WORDS` by their likeness to the embedding of the damage."""

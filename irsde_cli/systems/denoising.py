@@ -13,21 +13,23 @@ from irsde_cli.errors import UsageError
 from irsde_cli.networks.tiling import Evaluate
 from irsde_cli.observation import Observation
 from irsde_cli.processes.denoising import DenoisingSDE
-from irsde_cli.processes.mean_reverting import MeanRevertingSDE
-from irsde_cli.processes.parameterisation import Parameterisation, Prediction
-from irsde_cli.processes.schedules import ScheduleName
+from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NOWHERE,
     NetworkConfig,
+    ProcessConfig,
     PublishedSampling,
     Reverse,
     build_network,
+    build_process,
     clean_predictor,
     resolve_sampling,
 )
+
+NOISY = ProcessConfig("denoising", residual_std=0.25)
 
 
 @dataclass(frozen=True)
@@ -36,46 +38,28 @@ class DenoisingConfig:
 
     Attributes:
         network: the backbone, without the degraded image as input.
-        stationary_std: lambda for [0, 1] images, the strongest noise that can be removed.
-        num_timesteps: T.
-        schedule: shape of theta_t.
-        eps: alpha_T.
-        prediction: what the network predicts; `noise` as published, or `clean`.
-        residual_std: standard deviation of the images, for the prediction `clean`.
+        process: what lies between the degraded and the clean image.
         sampling: the sampler that goes with the weights.
     """
 
     network: NetworkConfig
-    stationary_std: float = 75 / 255
-    num_timesteps: int = 100
-    schedule: ScheduleName = "cosine"
-    eps: float = 0.04
-    prediction: Prediction = "noise"
-    residual_std: float = 0.25
+    process: ProcessConfig = NOISY
     sampling: PublishedSampling = PublishedSampling(sampler="euler-ode")
-
-    def __post_init__(self) -> None:
-        if self.prediction == "velocity":
-            raise ValueError("the Denoising-SDE keeps all of the image, so it has no velocity to predict")
 
 
 class Denoising(Diffusion):
     """Removes white Gaussian noise of a known or estimated level; each image has its own start, so no batches."""
 
     config: DenoisingConfig
+    process: DenoisingSDE
     max_batch = 1
 
     def __init__(self, config: DenoisingConfig) -> None:
         super().__init__()
         self.config = config
         self.network = build_network(config.network)
-        self.sde = DenoisingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
-        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
-
-    @property
-    def clock(self) -> MeanRevertingSDE:
-        """See `Diffusion.clock`: the mean-reverting SDE whose mean is the clean image."""
-        return self.sde.clock
+        self.process = build_process(config.process, DenoisingSDE)
+        self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
 
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the process makes its own noise, so the degraded image has no say."""
@@ -83,7 +67,7 @@ class Denoising(Diffusion):
 
     def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """See `Diffusion.clean_and_noise`; the network sees the state alone."""
-        s, centre = self.clock.std(t, x), torch.zeros_like(x)
+        s, centre = self.process.std(t, x), torch.zeros_like(x)
         m = torch.ones_like(s)
         output = self.network(self.parameterisation.network_input(x, centre, m, s), x, t).to(x.dtype)
         parameterisation = self.parameterisation
@@ -91,31 +75,31 @@ class Denoising(Diffusion):
 
     def open_std(self, x: Tensor, t: Tensor) -> Tensor:
         """See `Diffusion.open_std`."""
-        s = self.clock.std(t, x)
+        s = self.process.std(t, x)
         unit = self.parameterisation.open_std(torch.ones_like(s), s)
         assert isinstance(unit, Tensor)
         return unit
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Diffusion.reverse_mean`, around the predicted clean image."""
-        return self.clock.reverse_mean(x, noise, x - self.clock.std(t, x) * noise, t)
+        return self.process.reverse_mean(x, noise, x - self.process.std(t, x) * noise, t)
 
     def noise_gain(self, x: Tensor, t: Tensor) -> Tensor:
         """See `Diffusion.noise_gain`; the mean follows the prediction too, which takes a part back."""
-        return self.clock.reverse_gain(t, x) * (1 + self.clock.alpha(t, x) ** 2) / 2
+        return self.process.reverse_gain(t, x) * (1 + self.process.alpha(t, x) ** 2) / 2
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; a given noise level already limits the steps."""
-        sampling = resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
+        sampling = resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
         level = asked.noise_level
         if level is None:
             return sampling
-        if not 0 < level <= self.config.stationary_std * 255:
+        if not 0 < level <= self.process.stationary_std * 255:
             raise UsageError(
                 f"a noise level of {level:g} is not what these weights remove.",
-                hint=f"Give --noise-level a number above 0 and up to {self.config.stationary_std * 255:g}.",
+                hint=f"Give --noise-level a number above 0 and up to {self.process.stationary_std * 255:g}.",
             )
-        first = self.sde.timestep_for(level / 255)
+        first = self.process.timestep_for(level / 255)
         if sampling.nodes is not None and sampling.nodes[0] > first:
             raise UsageError(f"noise of level {level:g} starts at t = {first}; the nodes start at {sampling.nodes[0]}.")
         return sampling if sampling.nodes is not None else replace(sampling, steps=min(sampling.steps or first, first))
@@ -127,13 +111,13 @@ class Denoising(Diffusion):
         degraded = observation.painted()
         if len(degraded) != 1:
             raise ValueError(f"one image at a time, not {len(degraded)}")
-        path = self.sde.path(degraded)
+        path = self.process.path(degraded)
 
         predict_clean = clean_predictor(
-            self.network, self.parameterisation, path, degraded, evaluate, clip=bool(sampling.clip)
+            self.network, self.parameterisation, self.process, path, degraded, evaluate, clip=bool(sampling.clip)
         )
         level = estimate_noise(degraded) if sampling.noise_level is None else sampling.noise_level / 255
-        first = self.sde.timestep_for(min(level, self.config.stationary_std))
+        first = self.process.timestep_for(min(level, self.process.stationary_std))
         return Reverse(predict_clean, lambda _: degraded, path, first)
 
 

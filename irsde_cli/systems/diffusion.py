@@ -11,10 +11,11 @@ from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.processes.parameterisation import Parameterisation
-from irsde_cli.processes.parts import Gaussian
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.costs import jump_costs
+from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import Reverse
 
@@ -25,14 +26,13 @@ class Diffusion(Restorer):
     Attributes:
         network: the backbone, a `Predictor`.
         parameterisation: what its output means.
-        follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         bounded: whether clean ends lie in [0, 1], as pixels do and latents do not.
-        pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
+        process: between the ends.
     """
 
-    follows_paths: bool = False
     bounded: bool = True
-    pure_start: bool = False
+    draws = True
+    process: Process
     network: Predictor
     parameterisation: Parameterisation
 
@@ -60,18 +60,51 @@ class Diffusion(Restorer):
         del observation  # where it has a centre of its own and nobody else needs it
         yield from map(reverse.decode, reverse.solve(sampling, randn_like))
 
-    @property
-    @abstractmethod
-    def clock(self) -> Process:
-        """The process of the training states."""
+    def first(self, sampling: Sampling) -> int:
+        """The index that a run starts from: T, unless the network knows nothing there and no Euler step begins so."""
+        euler = (sampling.sampler or "").startswith("euler")
+        return self.process.num_timesteps if euler else self.last_taught
 
-    def marginal(self, x0: Tensor, mu: Tensor, t: Tensor) -> Gaussian:
-        """The training states at indices t (B,) between the ends x0 and mu (B, C, H, W)."""
-        x = self.clock.marginal(x0, mu, t)
+    @property
+    def last_taught(self) -> int:
+        """See `Restorer.last_taught`: T, or T - 1 of a bridge if noise is predicted, of which its end has none."""
+        known = self.parameterisation.knows_the_start
+        return self.process.num_timesteps if known else self.process.last_taught
+
+    def time_at(self, place: float, spacing: str) -> int:
+        """See `Restorer.time_at`."""
+        table = self.process.half_log_snr()
+        if spacing == "uniform":
+            return 1 + int(place * len(table))
+        wanted = table[0] + place * (table[-1] - table[0])
+        return 1 + int((table - wanted).abs().argmin())
+
+    def signal_to_noise(self, t: Tensor) -> Tensor:
+        """See `Restorer.signal_to_noise`."""
+        table = self.process.half_log_snr()
+        return torch.exp(2 * table[(t.cpu() - 1).clamp_max(len(table) - 1)])
+
+    def jump_costs(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate, walk: int
+    ) -> tuple[tuple[int, ...], Tensor]:
+        """See `Restorer.jump_costs`."""
+        reverse = self.reverse(observation, randn_like, sampling, evaluate)
+        nodes = even_nodes(reverse.first, min(walk, reverse.first))
+        start = reverse.start(reverse.first)
+        return nodes, jump_costs(reverse.predict_clean, start, reverse.path, times_from(nodes))
+
+    def probe(self, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor | None:
+        """See `Restorer.probe`."""
+        output: Tensor = self.network(x0, mu, t)
+        return output
+
+    def state(self, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The training states at indices t (B,) between the ends x0 and mu, with that noise, (B, C, H, W)."""
+        x = self.process.state(x0, mu, t, noise)
         if not self.pure_start:
             return x
-        ends = (t == self.clock.num_timesteps).to(x0.device)[:, None, None, None]
-        return Gaussian(torch.where(ends, mu, x.mean), x.std)
+        ends = (t == self.process.num_timesteps).to(x0.device)[:, None, None, None]
+        return torch.where(ends, mu + self.process.std(t, x0) * noise, x)
 
     def picture(self, x0: Tensor) -> Tensor:
         """Clean ends (B, C, H, W) as pictures (B, 3, H, W) in [0, 1]: what a reward compares."""
@@ -83,21 +116,22 @@ class Diffusion(Restorer):
 
     def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""
-        m, s = self.clock.alpha(t, x), self.clock.std(t, x)
-        output = self.conditioned(mu)(self.parameterisation.network_input(x, mu, m, s), mu, t).to(x.dtype)
+        m, s = self.process.alpha(t, x), self.process.std(t, x)
+        seen = self.process.seen(self.parameterisation.network_input(x, mu, m, s), mu, t)
+        output = self.conditioned(mu)(seen, mu, self.process.asked(t)).to(x.dtype)
         parameterisation = self.parameterisation
         return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)
 
     def open_std(self, x: Tensor, t: Tensor) -> Tensor:
         """The unit of the clean estimate's error at indices t (B,), shaped to divide `x`."""
-        unit = self.parameterisation.open_std(self.clock.alpha(t, x), self.clock.std(t, x))
+        unit = self.parameterisation.open_std(self.process.alpha(t, x), self.process.std(t, x))
         assert isinstance(unit, Tensor)
         return unit
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE, with the predicted noise."""
-        return self.clock.reverse_mean(x, noise, mu, t)
+        return self.process.reverse_mean(x, noise, mu, t)
 
     def noise_gain(self, x: Tensor, t: Tensor) -> Tensor:
         """How far a unit of predicted noise moves `reverse_mean`, shaped to divide `x`."""
-        return self.clock.reverse_gain(t, x)
+        return self.process.reverse_gain(t, x)

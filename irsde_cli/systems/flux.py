@@ -25,12 +25,16 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NOWHERE,
     NetworkConfig,
+    ProcessConfig,
     PublishedSampling,
     Reverse,
     build_network,
+    build_process,
     clean_predictor,
     resolve_sampling,
 )
+
+FLOW = ProcessConfig("rectified-flow", {"shift": 1.596}, "flow", 0.5)
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,7 @@ class FluxConfig:
     Attributes:
         network: a `flux`.
         autoencoder: a `kl-autoencoder`.
-        num_timesteps: T.
-        shift: of the flow's times; as published exp(0.4675), whatever the size of the image.
-        start_at: the largest time before the shift; as published the second of 22.
-        residual_std: typical standard deviation of clean minus degraded latents.
+        process: a `rectified-flow`; as published shifted by exp(0.4675), whatever the size of the image.
         true_guidance: how far estimates are driven away from those of the empty prompt, at a second evaluation; 1 for
             none. Training does without.
         guided_from: the largest index at which that is done.
@@ -52,10 +53,7 @@ class FluxConfig:
 
     network: NetworkConfig
     autoencoder: NetworkConfig
-    num_timesteps: int = 100
-    shift: float = 1.596
-    start_at: float = 20 / 21
-    residual_std: float = 0.5
+    process: ProcessConfig = FLOW
     true_guidance: float = 1.0
     guided_from: int = 75
     sampling: PublishedSampling = PublishedSampling(sampler="ddim", steps=20)
@@ -68,6 +66,7 @@ class FluxRestorer(Diffusion):
     """
 
     config: FluxConfig
+    process: RectifiedFlow
     network: Flux
     follows_paths = True
     bounded = False
@@ -78,8 +77,8 @@ class FluxRestorer(Diffusion):
         self.config = config
         self.autoencoder: KlAutoencoder = build_network(config.autoencoder)
         self.network = build_network(config.network)
-        self.flow = RectifiedFlow(config.num_timesteps, config.shift, config.start_at)
-        self.parameterisation = Parameterisation("flow", config.residual_std)
+        self.process = build_process(config.process, RectifiedFlow)
+        self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
         self.whole_bytes = self.autoencoder.facts.working_bytes
 
     @property
@@ -99,19 +98,10 @@ class FluxRestorer(Diffusion):
         return twin
 
     @property
-    def clock(self) -> RectifiedFlow:
-        """See `Diffusion.clock`."""
-        return self.flow
-
-    @property
     def learnt(self) -> nn.Module:
         """See `Restorer.learnt`; transformer and autoencoder were trained before and stay as they are."""
         controlnet: nn.Module = self.network.controlnet
         return controlnet
-
-    def conditioned(self, mu: Tensor) -> Predictor:
-        """See `Diffusion.conditioned`: the network by index instead of time."""
-        return _Timed(self.network, self.flow.time)
 
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: both latents, of the first encoder.
@@ -128,7 +118,7 @@ class FluxRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.flow.path(NOWHERE), clip=False)
+        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=False)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
@@ -137,12 +127,13 @@ class FluxRestorer(Diffusion):
         degraded = observation.painted()
         control = self.autoencoder.encode(degraded, multiple=PATCH)
         centre = self.autoencoder.encode(degraded, degraded=True, multiple=PATCH)
-        path = self.flow.path(centre)
-        config, size = self.config, (degraded.shape[-2], degraded.shape[-1])
+        path = self.process.path(centre)
+        config, last, size = self.config, self.process.num_timesteps, (degraded.shape[-2], degraded.shape[-1])
 
         predict_clean = clean_predictor(
-            _Timed(self.network, self.flow.time, config.true_guidance, config.guided_from),
+            _Guided(self.network, config.true_guidance, float(self.process.time[min(config.guided_from, last)])),
             self.parameterisation,
+            self.process,
             path,
             control,
             shrunk(evaluate, self.autoencoder.factor),
@@ -150,30 +141,28 @@ class FluxRestorer(Diffusion):
         )
 
         def start(t: int) -> Tensor:
-            return self.flow.start(centre, t, randn_like)
+            return self.process.start(centre, t, randn_like)
 
         def decode(z: Tensor) -> Tensor:
             return self.autoencoder.decode(z, size)
 
-        return Reverse(predict_clean, start, path, config.num_timesteps, decode, even=True)
+        return Reverse(predict_clean, start, path, self.process.num_timesteps, decode, even=True)
 
 
-class _Timed(Predictor):
-    """FLUX by the flow's time index, guided where asked."""
+class _Guided(Predictor):
+    """FLUX, driven away from the empty prompt up to a time of the flow."""
 
-    def __init__(self, network: Flux, time: Tensor, guidance: float = 1.0, guided_from: int = 0) -> None:
+    def __init__(self, network: Flux, guidance: float, until: float) -> None:
         super().__init__()
         self.network = network
-        self.time = time
         self.guidance = guidance
-        self.guided_from = guided_from
+        self.until = until
         self.facts = network.facts
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`, in the flow's own coordinates."""
-        time = self.time.to(device=x.device, dtype=x.dtype)[t.to(x.device)]
-        velocity: Tensor = self.network(x, mu, time)
-        if self.guidance == 1 or int(t.max()) > self.guided_from:
+        velocity: Tensor = self.network(x, mu, t)
+        if self.guidance == 1 or float(t.max()) > self.until + 1e-6:
             return velocity
-        empty: Tensor = self.network(x, mu, time, "negative_")
+        empty: Tensor = self.network(x, mu, t, "negative_")
         return empty + self.guidance * (velocity - empty)

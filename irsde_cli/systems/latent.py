@@ -12,21 +12,24 @@ from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.latent_unet import LatentUNet
 from irsde_cli.networks.tiling import Evaluate, shrunk
 from irsde_cli.observation import Observation
-from irsde_cli.processes.mean_reverting import MeanRevertingSDE
-from irsde_cli.processes.parameterisation import Parameterisation, Prediction
-from irsde_cli.processes.schedules import ScheduleName
+from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NOWHERE,
     NetworkConfig,
+    ProcessConfig,
     PublishedSampling,
     Reverse,
     build_network,
+    build_process,
     clean_predictor,
     resolve_sampling,
 )
+
+LATENT = ProcessConfig(options={"stationary_std": 50 / 255}, residual_std=0.25)
 
 
 @dataclass(frozen=True)
@@ -36,23 +39,13 @@ class LatentConfig:
     Attributes:
         autoencoder: a `latent-unet`.
         network: the backbone that works on latents.
-        stationary_std: lambda, in units of the latent.
-        num_timesteps: T.
-        schedule: shape of theta_t.
-        eps: alpha_T.
-        prediction: what the network predicts.
-        residual_std: typical standard deviation of clean minus degraded latents, for the prediction `clean`.
+        process: what lies between the degraded and the clean image.
         sampling: the sampler that goes with the weights.
     """
 
     autoencoder: NetworkConfig
     network: NetworkConfig
-    stationary_std: float = 50 / 255
-    num_timesteps: int = 100
-    schedule: ScheduleName = "cosine"
-    eps: float = 0.005
-    prediction: Prediction = "noise"
-    residual_std: float = 0.25
+    process: ProcessConfig = LATENT
     sampling: PublishedSampling = PublishedSampling(sampler="euler-maruyama")
 
 
@@ -69,8 +62,8 @@ class Latent(Diffusion):
         self.config = config
         self.autoencoder: LatentUNet = build_network(config.autoencoder)
         self.network = build_network(config.network)
-        self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
-        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.process = build_process(config.process, Process)
+        self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
         self.max_batch = 1
         self.whole_bytes = self.autoencoder.facts.working_bytes
 
@@ -79,11 +72,6 @@ class Latent(Diffusion):
         """See `Restorer.facts`: encoder and decoder look at all of the image."""
         return behind(self.network.facts, self.autoencoder.factor)
 
-    @property
-    def clock(self) -> MeanRevertingSDE:
-        """See `Diffusion.clock`; the autoencoder was trained before and stays as it is."""
-        return self.sde
-
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: both latents."""
         with torch.no_grad():
@@ -91,7 +79,7 @@ class Latent(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=False)
+        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=False)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate
@@ -99,17 +87,23 @@ class Latent(Diffusion):
         """See `Diffusion.reverse`; the states are latents."""
         degraded = observation.painted()
         mu, skips = self.autoencoder.encode(degraded)
-        path = self.sde.path(mu)
+        path = self.process.path(mu)
         size = (degraded.shape[-2], degraded.shape[-1])
 
         predict_clean = clean_predictor(
-            self.network, self.parameterisation, path, mu, shrunk(evaluate, self.autoencoder.factor), clip=False
+            self.network,
+            self.parameterisation,
+            self.process,
+            path,
+            mu,
+            shrunk(evaluate, self.autoencoder.factor),
+            clip=False,
         )
 
         def start(t: int) -> Tensor:
-            return self.sde.start(mu, t, randn_like)
+            return self.process.start(mu, t, randn_like)
 
         def decode(z: Tensor) -> Tensor:
             return self.autoencoder.decode(z, skips, size)
 
-        return Reverse(predict_clean, start, path, self.config.num_timesteps, decode)
+        return Reverse(predict_clean, start, path, self.first(sampling), decode)

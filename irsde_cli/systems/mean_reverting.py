@@ -11,22 +11,25 @@ from irsde_cli.centres.centre import Centre, Upsampling, centre
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.tiling import Evaluate
 from irsde_cli.observation import Observation
-from irsde_cli.processes.mean_reverting import MeanRevertingSDE
-from irsde_cli.processes.parameterisation import Parameterisation, Prediction
-from irsde_cli.processes.schedules import ScheduleName
+from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
     NOWHERE,
     NetworkConfig,
+    ProcessConfig,
     PublishedSampling,
     Reverse,
     build_network,
+    build_process,
     check_scale,
     clean_predictor,
     resolve_sampling,
 )
+
+PUBLISHED = ProcessConfig()
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,7 @@ class MeanRevertingConfig:
 
     Attributes:
         network: the backbone.
-        stationary_std: lambda for [0, 1] images; the published configurations say `max_sigma`, 255 times as much.
-        num_timesteps: T.
-        schedule: shape of theta_t.
-        eps: alpha_T.
-        prediction: what the network predicts.
-        residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
+        process: what lies between the degraded and the clean image.
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
         centre: what the process reverts to: the degraded image as it is, as published; with a smooth surface in each
@@ -49,12 +47,7 @@ class MeanRevertingConfig:
     """
 
     network: NetworkConfig
-    stationary_std: float = 10 / 255
-    num_timesteps: int = 100
-    schedule: ScheduleName = "cosine"
-    eps: float = 0.005
-    prediction: Prediction = "noise"
-    residual_std: float = 0.08
+    process: ProcessConfig = PUBLISHED
     scale: int = 1
     upsampling: Upsampling = "bicubic"
     centre: Centre = "degraded"
@@ -71,8 +64,8 @@ class MeanReverting(Diffusion):
         super().__init__()
         self.config = config
         self.network = build_network(config.network)
-        self.sde = MeanRevertingSDE(config.stationary_std, config.num_timesteps, config.schedule, config.eps)
-        self.parameterisation = Parameterisation(config.prediction, config.residual_std)
+        self.process = build_process(config.process, Process)
+        self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
         self.ragged = check_scale(config.scale) == 1 and config.centre == "degraded"
 
     @property
@@ -80,14 +73,9 @@ class MeanReverting(Diffusion):
         """See `Restorer.facts`."""
         return self.network.facts.outside(self.config.scale)
 
-    @property
-    def clock(self) -> MeanRevertingSDE:
-        """See `Diffusion.clock`."""
-        return self.sde
-
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.sde.path(NOWHERE), clip=True)
+        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
 
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""
@@ -101,13 +89,13 @@ class MeanReverting(Diffusion):
     ) -> Reverse:
         """See `Diffusion.reverse`."""
         mu = self._centre(observation)
-        path = self.sde.path(mu)
+        path = self.process.path(mu)
 
         predict_clean = clean_predictor(
-            self.network, self.parameterisation, path, mu, evaluate, clip=bool(sampling.clip)
+            self.network, self.parameterisation, self.process, path, mu, evaluate, clip=bool(sampling.clip)
         )
 
         def start(t: int) -> Tensor:
-            return self.sde.start(mu, t, randn_like)
+            return self.process.start(mu, t, randn_like)
 
-        return Reverse(predict_clean, start, path, self.config.num_timesteps)
+        return Reverse(predict_clean, start, path, self.first(sampling))

@@ -5,19 +5,22 @@ import logging
 import math
 import reprlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from irsde_cli.config import from_mapping
 from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluable, Evaluate
-from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes import PROCESSES
+from irsde_cli.processes.parameterisation import Parameterisation, Prediction
 from irsde_cli.processes.path import Path
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
@@ -38,6 +41,47 @@ class NetworkConfig:
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """A row of `irsde_cli.processes.PROCESSES` with its settings, and what the network says of its states.
+
+    Attributes:
+        name: of the row.
+        options: the settings; those left out are filled in, so that a checkpoint holds all of them.
+        prediction: what the network predicts.
+        residual_std: typical standard deviation of clean minus degraded, for the prediction `clean`.
+    """
+
+    name: str = "mean-reverting"
+    options: dict[str, Any] = field(default_factory=dict)
+    prediction: Prediction = "noise"
+    residual_std: float = 0.08
+
+    def __post_init__(self) -> None:
+        if self.prediction == "velocity" and self.name != "mean-reverting":
+            raise ValueError(f"a velocity is that of the mean-reverting SDE; '{self.name}' has none")
+        process = build_process(self, Process)
+        complete = {f.name: getattr(process, f.name) for f in fields(cast(Any, process)) if f.init}
+        object.__setattr__(self, "options", complete)
+
+
+P = TypeVar("P", bound=Process)
+
+
+def build_process(config: ProcessConfig, kind: type[P]) -> P:
+    """The process.
+
+    Raises:
+        UsageError: its name or a setting is unknown or impossible.
+        ValueError: it is not of the kind that the system needs.
+    """
+    process = from_mapping(PROCESSES.load(config.name), config.options, f"process '{config.name}'")
+    if not isinstance(process, kind):
+        fit = [name for name in PROCESSES if issubclass(PROCESSES.load(name), kind)]
+        raise ValueError(f"the system cannot run on the process '{config.name}', but on {', '.join(fit)}")
+    return process
 
 
 def build_network(config: NetworkConfig) -> Any:
@@ -188,19 +232,26 @@ class Reverse:
 
 
 def clean_predictor(
-    network: Predictor, parameterisation: Parameterisation, path: Path, mu: Tensor, evaluate: Evaluate, *, clip: bool
+    network: Predictor,
+    parameterisation: Parameterisation,
+    process: Process,
+    path: Path,
+    mu: Tensor,
+    evaluate: Evaluate,
+    *,
+    clip: bool,
 ) -> CleanPredictor:
     """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
 
     def predict_clean(x: Tensor, t: int) -> Tensor:
         m, s = path.at(t)
-        index = torch.full((len(x),), t, device=x.device)
+        time = process.asked(torch.full((len(x),), t, device=x.device))
         if path.centre is mu or path.centre.shape[-2:] == (1, 1):
             centre = None if path.centre is mu else path.centre
-            clean = evaluate(_CleanEstimate(network, parameterisation, m, s, centre), x, mu, index)
+            clean = evaluate(_CleanEstimate(network, parameterisation, process, t, (m, s), centre), x, mu, time)
         else:
             seen = parameterisation.network_input(x, path.centre, m, s)
-            clean = parameterisation.clean(evaluate(network, seen, mu, index), x, path.centre, m, s)
+            clean = parameterisation.clean(evaluate(network, seen, mu, time), x, path.centre, m, s)
         return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
 
     return predict_clean
@@ -212,24 +263,32 @@ class _CleanEstimate:
     Args:
         network: what predicts.
         parameterisation: what it predicts.
-        m: how much of the clean image is left.
-        s: standard deviation of the noise.
+        process: whose states it sees.
+        index: of the state.
+        at: how much of the clean image is left there, and the standard deviation of the noise.
         centre: of the process, the same for all pixels, where that is not `mu`.
     """
 
     def __init__(
-        self, network: Evaluable, parameterisation: Parameterisation, m: float, s: float, centre: Tensor | None
+        self,
+        network: Evaluable,
+        parameterisation: Parameterisation,
+        process: Process,
+        index: int,
+        at: tuple[float, float],
+        centre: Tensor | None,
     ) -> None:
         self.network = network
         self.facts = network.facts
         self.parameterisation = parameterisation
-        self.m = m
-        self.s = s
+        self.process = process
+        self.index = index
+        self.m, self.s = at
         self.centre = centre
 
     def __call__(self, /, *inputs: Tensor) -> Tensor:
         x, mu, t = inputs
         centre = mu if self.centre is None else self.centre
-        seen = self.parameterisation.network_input(x, centre, self.m, self.s)
+        seen = self.process.seen(self.parameterisation.network_input(x, centre, self.m, self.s), mu, self.index)
         output: Tensor = self.network(seen, mu, t)
         return self.parameterisation.clean(output.to(x.dtype), x, centre, self.m, self.s)

@@ -10,6 +10,5 @@ from irsde_cli.systems.diffusion import Diffusion
 
 def clean_matching(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean squared error, each timestep weighted alike; its minimum is the conditional mean."""
-    x = system.marginal(x0, mu, t)
-    estimate, _ = system.clean_and_noise(x.mean + x.std * noise, mu, t)
+    estimate, _ = system.clean_and_noise(system.state(x0, mu, t, noise), mu, t)
     return ((estimate - x0) / system.open_std(x0, t)).square().flatten(1).mean(1)

@@ -42,7 +42,7 @@ class Consistency(Strategy):
     def __init__(self, system: Diffusion, config: ConsistencyConfig) -> None:
         super().__init__(system)
         self.config = config
-        self.nodes = even_nodes(system.clock.num_timesteps, config.steps)
+        self.nodes = even_nodes(system.process.num_timesteps, config.steps)
         self.averaged = Follower(system)
 
     def losses(
@@ -53,9 +53,8 @@ class Consistency(Strategy):
         index = int(torch.randint(len(self.nodes), (), generator=generators[0]))
         here, there = (*self.nodes, 0)[index : index + 2]
         at = torch.full((len(x0),), here, device=x0.device)
-        marginal = system.marginal(x0, mu, at)
-        state = marginal.mean + marginal.std * noise
-        path = system.clock.path(mu)
+        state = system.state(x0, mu, at, noise)
+        path = system.process.path(mu)
         with torch.no_grad():
             walk = multistep(
                 predictor(self.reference.system, mu), state, path, times_from((here, there) if there else (here,)),

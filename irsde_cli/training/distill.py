@@ -65,7 +65,7 @@ class Distill(Strategy):
         self.config = config
         sampling: PublishedSampling = system.config.sampling
         known = (*sampling.schedules, *([sampling.nodes] if sampling.nodes else []))
-        self.students = {len(nodes): falling(nodes, system.clock.num_timesteps) for nodes in known}
+        self.students = {len(nodes): falling(nodes, system.process.num_timesteps) for nodes in known}
         self._published = sampling
 
     @property
@@ -80,9 +80,9 @@ class Distill(Strategy):
         missing = [count for count in self.config.steps if count not in self.students]
         if not missing:
             return
-        path, last = system.clock.path(mu), system.clock.num_timesteps
+        path, last = system.process.path(mu), system.process.num_timesteps
         times = times_from(even_nodes(last, min(PRICED, last)))
-        start = system.clock.start(mu, last, lambda x: noise)
+        start = system.process.start(mu, last, lambda x: noise)
         with torch.no_grad():
             costs = mean(jump_costs(predictor(system, mu), start, path, times, normalised=self.config.normalised))
         self.students.update((count, cheapest(costs, times, count)) for count in missing)
@@ -99,10 +99,10 @@ class Distill(Strategy):
         self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
     ) -> Tensor:
         """See `Strategy.losses`."""
-        config, path = self.config, system.clock.path(mu)
+        config, path = self.config, system.process.path(mu)
         place = int(torch.randint(len(config.steps), (), generator=generators[0]))
         nodes = self.students[config.steps[place]]
-        start = system.clock.start(mu, nodes[0], lambda x: noise)
+        start = system.process.start(mu, nodes[0], lambda x: noise)
         with torch.no_grad():
             taught = self.teach(start, mu, nodes)
         estimates: list[tuple[int, Tensor]] = []
@@ -129,7 +129,7 @@ class Distill(Strategy):
         """The teacher's states by index, those of the student's nodes among them, from 0 up to its second."""
         walked = sorted({*even_nodes(nodes[0], min(self.config.teacher_steps, nodes[0])), *nodes}, reverse=True)
         teacher = self.reference.system
-        path = teacher.clock.path(mu)
+        path = teacher.process.path(mu)
         states = multistep(predictor(teacher, mu), start, path, times_from(tuple(walked)), torch.randn_like)
         return dict(zip((*walked[1:], 0), states, strict=True))
 

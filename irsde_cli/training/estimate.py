@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from irsde_cli.observation import Observation
 from irsde_cli.systems import build_restorer
-from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
 
@@ -56,8 +55,9 @@ def estimate(config: TrainConfig, device: torch.device) -> Estimate:
         with counter:
             x0, mu = system.endpoints(clean, Observation(degraded))
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                if isinstance(system, Diffusion):
-                    loss = system.network(x0, mu, t).mean()
+                output = system.probe(x0, mu, t)
+                if output is not None:
+                    loss = output.mean()
                 else:
                     loss = OBJECTIVES.load(config.objective)(system, x0, mu, t, x0).mean()
     weights = sum(parameter.numel() for parameter in system.parameters())

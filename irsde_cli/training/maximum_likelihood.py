@@ -23,8 +23,7 @@ def normalised_maximum_likelihood(system: Diffusion, x0: Tensor, mu: Tensor, t: 
 
 
 def _difference(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    x = system.marginal(x0, mu, t)
-    state = x.mean + x.std * noise
+    state = system.state(x0, mu, t, noise)
     _, predicted_noise = system.clean_and_noise(state, mu, t)
     predicted = system.reverse_mean(state, predicted_noise, mu, t)
-    return (predicted - system.clock.posterior(state, x0, mu, t).mean).abs()
+    return (predicted - system.process.posterior(state, x0, mu, t).mean).abs()

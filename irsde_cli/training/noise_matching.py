@@ -10,6 +10,5 @@ from irsde_cli.systems.diffusion import Diffusion
 
 def noise_matching(system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean absolute difference, each timestep weighted alike."""
-    x = system.marginal(x0, mu, t)
-    _, predicted = system.clean_and_noise(x.mean + x.std * noise, mu, t)
+    _, predicted = system.clean_and_noise(system.state(x0, mu, t, noise), mu, t)
     return (predicted - noise).abs().flatten(1).mean(1)

@@ -86,7 +86,7 @@ class Reinforce(Strategy):
     def __init__(self, system: Diffusion, config: ReinforceConfig) -> None:
         super().__init__(system)
         self.config = config
-        last = system.clock.num_timesteps
+        last = system.process.num_timesteps
         self.nodes = falling(config.nodes or even_nodes(last, config.steps), last)
         self.average = Follower(system)
         self._lpips = LpipsAlex.load(Path(config.lpips)) if config.perceptual_weight else None
@@ -139,13 +139,13 @@ class Reinforce(Strategy):
         self, system: Diffusion, x0: Tensor, mu: Tensor, noise: Tensor, generators: list[torch.Generator]
     ) -> Tensor:
         """One step of the ODE against the best of several random ones from the same state."""
-        config, path = self.config, system.clock.path(mu)
+        config, path = self.config, system.process.path(mu)
         explore = predictor(self.reference.system, mu)
         index = int(torch.randint(1, len(self.nodes) - 1, (), generator=generators[0]))
         times = times_from(self.nodes[index:])
         draw = ImageNoise(generators)
         with torch.no_grad():
-            states = self._ode(explore, system.clock.start(mu, self.nodes[0], lambda x: noise), path)
+            states = self._ode(explore, system.process.start(mu, self.nodes[0], lambda x: noise), path)
             here = states[index - 1]
             zeros: list[float | Tensor] = [0.0] * (len(times) - 2)
             etas = ([self._strength(here, generators), *zeros] for _ in range(config.paths))
@@ -163,8 +163,8 @@ class Reinforce(Strategy):
         self, system: Diffusion, x0: Tensor, mu: Tensor, noise: Tensor, generators: list[torch.Generator]
     ) -> Tensor:
         """The whole ODE against a state of the best of several paths that are random at every step, and the truth."""
-        config, path = self.config, system.clock.path(mu)
-        start = system.clock.start(mu, self.nodes[0], lambda x: noise)
+        config, path = self.config, system.process.path(mu)
+        start = system.process.start(mu, self.nodes[0], lambda x: noise)
         index = int(torch.randint(1, len(self.nodes), (), generator=generators[0]))
         times, draw = times_from(self.nodes), ImageNoise(generators)
         explore = predictor(self.reference.system, mu)

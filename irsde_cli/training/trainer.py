@@ -19,7 +19,6 @@ from irsde_cli.randomness import ImageNoise, generator_for, generator_from
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import build_restorer
-from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Batch, Source, batches
@@ -101,8 +100,7 @@ class Trainer:
         self.system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.crop % self.system.scale:
             raise UsageError(f"a crop of {config.crop} pixels is no multiple of the scale {self.system.scale}.")
-        if isinstance(self.system, Diffusion):
-            self.system.pure_start = config.pure_start
+        self.system.pure_start = config.pure_start
         self.system.requires_grad_(False)
         self.system.learnt.requires_grad_(True)
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))
@@ -193,7 +191,7 @@ class Trainer:
     def validate(self, source: Source, *, crop: int) -> Iterator[Measured]:
         """Restore this process's share of the validation pictures with the averaged weights."""
         sampling = Sampling()
-        if isinstance(self.kept, Diffusion):
+        if self.kept.draws:
             wanted = self.config.validation_sampling
             sampling = Sampling(sampler=wanted.sampler, steps=wanted.steps)
         sampling = self.kept.resolve(sampling)
@@ -256,22 +254,15 @@ class Trainer:
         return x0, mu, t.to(x0.device), noise.to(x0)
 
     def _timestep(self, generator: torch.Generator) -> int:
-        system = self.system
-        if not isinstance(system, Diffusion):
-            return 1
-        table = system.clock.half_log_snr()
         terminal, place = torch.rand(2, generator=generator).tolist()
         if terminal < self.config.terminal_share:
-            return len(table)
-        if self.config.timesteps == "uniform":
-            return 1 + int(place * len(table))
-        wanted = table[0] + place * (table[-1] - table[0])
-        return 1 + int((table - wanted).abs().argmin())
+            return self.system.last_taught
+        return self.system.time_at(place, self.config.timesteps)
 
     def _weights(self, t: Tensor) -> Tensor:
-        if self.config.weighting == "uniform" or not isinstance(self.system, Diffusion):
+        if self.config.weighting == "uniform":
             return torch.ones(len(t))
-        ratio = torch.exp(2 * self.system.clock.half_log_snr()[t.cpu() - 1])
+        ratio = self.system.signal_to_noise(t)
         return (MIN_SNR / ratio).clamp_max(1).float()
 
 
@@ -293,7 +284,7 @@ def _objective(config: TrainConfig, system: Restorer) -> Any:
         if config.objective_options:
             raise UsageError(f"the objective '{config.objective}' has no settings, but 'objective_options' holds some.")
         return loaded
-    if not isinstance(system, Diffusion) or not system.follows_paths:
+    if not system.follows_paths:
         raise UsageError(
             f"the objective '{config.objective}' needs a system that samples as it learns, not '{config.system}'."
         )

@@ -49,6 +49,8 @@ class Published:
         data: what it was trained on.
         certainty: how lambda, T and the network are known.
         system: a row of `irsde_cli.systems.SYSTEMS`.
+        process: a row of `irsde_cli.processes.PROCESSES`.
+        process_options: its settings besides those below.
         network: a row of `irsde_cli.networks.NETWORKS`.
         options: the network's hyper-parameters; the tensors are asked, and must agree.
         max_sigma: lambda, of 255.
@@ -72,6 +74,8 @@ class Published:
     data: str
     certainty: str
     system: str = "mean-reverting"
+    process: str = "mean-reverting"
+    process_options: dict[str, Any] = field(default_factory=dict)
     network: str = "unet"
     options: dict[str, Any] = field(default_factory=dict)
     max_sigma: float | None = 10
@@ -145,6 +149,7 @@ CATALOGUE = {
         "DIV2K, Flickr2K, BSD500, Waterloo",
         f"{CODE}: lambda 75 and T 100, though the published training says 70 and 1000",
         system="denoising",
+        process="denoising",
         options={**UNET_64, "conditional": False, "full_attention": True},
         max_sigma=75,
         eps=0.04,
@@ -196,6 +201,7 @@ CATALOGUE = {
         "DIV2K, Flickr2K, BSD500, Waterloo",
         "both settings files, which agree; the file by its name",
         system="denoising",
+        process="denoising",
         network="nafnet",
         options={**NAF, "conditional": False},
         max_sigma=70,

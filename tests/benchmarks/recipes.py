@@ -19,7 +19,7 @@ LICENCE = "BSDS500: non-commercial research and education"
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
-DARK = "--set model.centre=degraded --set model.residual_std=0.35"
+DARK = "--set model.centre=degraded --set model.process.residual_std=0.35"
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 RECIPES: dict[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ from torch import Tensor
 from irsde_cli.centres.centre import centre
 from irsde_cli.images import encode_picture, read_picture, to_tensor, with_restored
 from irsde_cli.observation import Observation
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.samplers.nodes import choose_nodes
 from irsde_cli.systems.mean_reverting import MeanReverting
@@ -23,7 +24,8 @@ def reference_sample(system: MeanReverting, degraded: Tensor, name: bytes, steps
     """All states of one picture (1, 3, H, W), the last one restored; seed 0."""
     device = degraded.device
     noise_like = ImageNoise([generator_for(0, name)])
-    sde, parameterisation = system.sde, system.parameterisation
+    sde, parameterisation = system.process, system.parameterisation
+    assert isinstance(sde, MeanRevertingSDE)
     mu = centre(Observation(degraded), system.scale, system.config.upsampling)
     bar, std = sde.theta_bar.to(device), sde.std_table.to(device)
     nodes = choose_nodes(sde.path(mu), steps, sde.num_timesteps, fast=False)

@@ -84,7 +84,7 @@ def rows(label: str, restorer: Diffusion, pairs: Pairs, lpips: LpipsAlex) -> Ite
         asked = (restorer.resolve(Sampling(sampler=sampler, steps=count)) for count in COUNTS)
         yield [f"{label}, {sampler}", *(figures(restorer, pairs, one, lpips) for one in asked)]
     table = costs(restorer, pairs)
-    times = times_from(even_nodes(restorer.clock.num_timesteps, WALK))
+    times = times_from(even_nodes(restorer.process.num_timesteps, WALK))
     cells = []
     for count in COUNTS:
         nodes = cheapest(table, times, count) if count <= WALK else None

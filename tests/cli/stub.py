@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 
 NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
 
@@ -24,7 +24,7 @@ batch_size = 2
 warm_up = 2
 steps = {steps}
 [model]
-prediction = "clean"
+process.prediction = "clean"
 [model.network]
 name = "pocket-unet"
 options = {{ widths = [8, 8], blocks = [1, 1], time_dim = 8 }}
@@ -38,7 +38,7 @@ save_every = {save_every}
 
 def save_stub(path: Path, **settings: Any) -> Path:
     torch.manual_seed(0)
-    restorer = MeanReverting(MeanRevertingConfig(NETWORK, prediction="clean", **settings))
+    restorer = MeanReverting(MeanRevertingConfig(NETWORK, ProcessConfig(prediction="clean"), **settings))
     for parameter in restorer.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     checkpoint.save(path, restorer, task="denoise")

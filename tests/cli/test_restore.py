@@ -578,7 +578,7 @@ def test_train_shows_examples_and_trains(photos: Path, tmp_path: Path) -> None:
     settings = tmp_path / "mine.toml"
     settings.write_text(
         'task = "denoise"\nsteps = 3\ncrop = 8\nbatch_size = 2\nobjective = "clean-matching"\n'
-        '[model]\nprediction = "clean"\n[model.network]\nname = "pocket-unet"\n'
+        '[model]\nprocess = { prediction = "clean" }\n[model.network]\nname = "pocket-unet"\n'
         "options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }\n"
         '[degradation]\nname = "gaussian-noise"\n'
     )

@@ -27,7 +27,7 @@ from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights.catalogue import CATALOGUE, File, Published
 from tests.golden import Golden, load_golden
@@ -66,11 +66,18 @@ def small(name: str, **changes: Any) -> Published:
     return replace(CATALOGUE[name], **changes)
 
 
-@pytest.mark.parametrize("process", [{"prediction": "clean"}, {"centre": "filled"}])
-def test_what_the_reference_would_misread_is_not_exported(tmp_path: Path, process: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("what", "process"),
+    [
+        ("prediction", {"process": ProcessConfig(prediction="clean")}),
+        ("process", {"process": ProcessConfig("goub")}),
+        ("centre", {"centre": "filled"}),
+    ],
+)
+def test_what_the_reference_would_misread_is_not_exported(tmp_path: Path, what: str, process: dict[str, Any]) -> None:
     """Its code predicts noise around the degraded image; weights of another process would be silently wrong there."""
     unet = NetworkConfig("unet", {"nf": 8, "depth": 2})
-    with pytest.raises(WeightsError, match=f"the reference knows {next(iter(process))}"):
+    with pytest.raises(WeightsError, match=f"the reference knows {what}"):
         export(MeanReverting(MeanRevertingConfig(unet, **process)), [tmp_path / "net.pth"])
     assert list(tmp_path.iterdir()) == []
 
@@ -315,7 +322,11 @@ def test_doubt_ends_with_the_option_that_decides(unet: tuple[Published, dict[str
         assert option in error.value.hint
     decided = converted(other, state, tmp_path, max_sigma=30, num_timesteps=50, upsampling="nearest").restorer
     config = to_mapping(decided.config)
-    assert (config["stationary_std"], config["num_timesteps"], config["upsampling"]) == (30 / 255, 50, "nearest")
+    assert (
+        config["process"]["options"]["stationary_std"],
+        config["process"]["options"]["num_timesteps"],
+        config["upsampling"],
+    ) == (30 / 255, 50, "nearest")
     assert config["sampling"]["steps"] == 50
 
 

@@ -31,16 +31,15 @@ def test_tables_equal_the_reference(golden: Golden, name: str) -> None:
     config = json.loads(golden.metadata["configs"])[name]
     build = DenoisingSDE if name.startswith("denoising") else MeanRevertingSDE
     sde = build(scaled(config["max_sigma"]), config["T"], config["schedule"], config["eps"])
-    clock = sde.clock if isinstance(sde, DenoisingSDE) else sde
     theta = thetas(config["schedule"], config["T"])
     expected = {key: golden[f"{name}.{key}"] for key in ("thetas", "sigmas", "thetas_cumsum", "sigma_bars", "dt")}
     delta = expected["dt"]
     ours = {
         "thetas": theta,
-        "sigmas": torch.sqrt(clock.stationary_std**2 * 2 * theta),
-        "thetas_cumsum": clock.theta_bar / delta,
-        "sigma_bars": clock.std_table,
-        "dt": (clock.theta_step[1:] / theta[1:]).mean()[None],
+        "sigmas": torch.sqrt(sde.stationary_std**2 * 2 * theta),
+        "thetas_cumsum": sde.theta_bar / delta,
+        "sigma_bars": sde.std_table,
+        "dt": (sde.theta_step[1:] / theta[1:]).mean()[None],
     }
     for key, table in expected.items():
         torch.testing.assert_close(ours[key], table, rtol=1e-6, atol=0)

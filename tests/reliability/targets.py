@@ -138,8 +138,8 @@ learning_rate = 1e-4
 objective = "clean-matching"
 schedule = "cosine"
 [model]
-prediction = "clean"
-stationary_std = 0.1
+process.prediction = "clean"
+process.options.stationary_std = 0.1
 [model.network]
 name = "pocket-unet"
 options = { widths = [8, 8], blocks = [1, 1], time_dim = 8 }

@@ -176,6 +176,10 @@ def _config(**values: Any) -> Callable[[dict[str, torch.Tensor], dict[str, Any]]
     return lambda _, header: header["config"].update(values)
 
 
+def _process(**values: Any) -> Callable[[dict[str, torch.Tensor], dict[str, Any]], None]:
+    return lambda _, header: header["config"]["process"]["options"].update(values)
+
+
 def _tensor(change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[..., None]:
     def changed(found: dict[str, torch.Tensor], _: dict[str, Any]) -> None:
         name = "network.intro.weight"
@@ -203,14 +207,14 @@ MISFITS: dict[str, tuple[Callable[..., None], str]] = {
     "negative-network": (_network(widths=[-8, 8]), ""),
     "empty-network": (_network(widths=[], blocks=[]), ""),
     "other-kinds": (_network(widths="eight"), ""),
-    "many-times": (_config(num_timesteps=10**13), ""),
-    "no-times": (_config(num_timesteps=0), ""),
-    "no-number": (_config(stationary_std=float("nan")), ""),
+    "many-times": (_process(num_timesteps=10**13), ""),
+    "no-times": (_process(num_timesteps=0), ""),
+    "no-number": (_process(stationary_std=float("nan")), ""),
     "large-scale": (_config(scale=10**6), ""),
     "code-as-sampler": (_config(sampling={"sampler": "os:system"}), "os:system"),
     "too-many-steps": (_config(sampling={"steps": 10**9}), "1000000000 steps"),
     "nodes-that-rise": (_config(sampling={"nodes": [1, 2, 3]}), "nodes must fall"),
-    "newer-format": (lambda _, header: header.update(format=2), "newer irsde"),
+    "newer-format": (lambda _, header: header.update(format=99), "newer irsde"),
     "a-key-too-many": (lambda _, header: header.update(surprise=1), "unknown key 'surprise'"),
 }
 

@@ -12,13 +12,14 @@ from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Tiles
 from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.process import Process
 from irsde_cli.randomness import ImageNoise, Prefetched, add_noise, generator_for
 from irsde_cli.restorer import last
 from irsde_cli.samplers import SAMPLERS, sampler
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
-from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig, PublishedSampling, build_process
 from tests.accounting import peak_bytes
 
 
@@ -48,6 +49,10 @@ def test_noise_in_pieces_is_the_noise(size: tuple[int, int], count: int) -> None
             assert torch.equal(add_noise(x.clone(), 0.3, ahead), expected)
 
 
+# The samplers that are not for every process.
+OWN = {"fod-mc": "fod", "fod-nmc": "fod", "fod-euler": "fod", "noiseless": "goub"}
+
+
 def predict(x: Tensor, t: int) -> Tensor:
     """Something that depends on the state and on time."""
     return (0.3 + 0.5 * x.sin() + 0.001 * t).clamp(0, 1)
@@ -57,13 +62,14 @@ def predict(x: Tensor, t: int) -> Tensor:
 def test_bands_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every state of a picture that goes through a solver in bands is the state of one that goes through whole."""
     mu = torch.rand(2, 3, 24, 17)
-    path = MeanRevertingSDE(10 / 255).path(mu)
+    process = build_process(ProcessConfig(OWN.get(name, "mean-reverting")), Process)
+    path = process.path(mu)
     times = times_from(even_nodes(100, 6))
 
     def states() -> list[Tensor]:
         noise = source(2)
         with torch.inference_mode():
-            start = MeanRevertingSDE(10 / 255).start(mu, 100, noise)
+            start = process.start(mu, 100, noise)
             return [x.clone() for x in SAMPLERS.load(name)(predict, start, path, times, noise)]
 
     whole = states()
@@ -102,7 +108,11 @@ def test_a_picture_is_held_three_times(name: str, steps: int, monkeypatch: pytes
     monkeypatch.setattr(randomness, "PIECE", 1 << 16)
     monkeypatch.setattr(sampler, "BAND_ELEMENTS", 1 << 16)
     pocket = NetworkConfig("pocket-unet", {"widths": (8,), "blocks": (1,), "time_dim": 8})
-    config = MeanRevertingConfig(pocket, prediction="clean", sampling=PublishedSampling(name, steps))
+    config = MeanRevertingConfig(
+        pocket,
+        ProcessConfig(OWN.get(name, "mean-reverting"), prediction="clean"),
+        sampling=PublishedSampling(name, steps),
+    )
     restorer = MeanReverting(config)
     monkeypatch.setattr(restorer, "network", Shallow())
     degraded = torch.rand(1, 3, 512, 768)

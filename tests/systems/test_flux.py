@@ -76,7 +76,7 @@ def test_any_number_of_steps_is_evenly_spread() -> None:
 
     system.network.forward = listening  # type: ignore[method-assign]
     run(system, torch.rand(1, 3, 8, 8), noise(), sampler="ode-2", steps=5)
-    assert asked == pytest.approx([float(system.flow.time[t]) for t in (100, 80, 60, 40, 20)])
+    assert asked == pytest.approx([float(system.process.time[t]) for t in (100, 80, 60, 40, 20)])
 
 
 def test_tokens_are_squares_of_the_latent() -> None:

@@ -27,7 +27,7 @@ from irsde_cli.systems.denoising import estimate_noise
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
-from irsde_cli.systems.parts import NetworkConfig, PublishedSampling, build_network
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig, PublishedSampling, build_network
 from tests.extras import rows
 
 OF_OTHER_PROCESSES = ("fod-mc", "fod-nmc", "fod-euler", "noiseless")
@@ -336,11 +336,12 @@ def test_upscaling_comes_from_the_checkpoint() -> None:
 @pytest.mark.parametrize("prediction", ["noise", "clean", "velocity", "flow"])
 def test_a_perfect_network_is_perfect_in_any_parameterisation(prediction: str) -> None:
     """The output that stands for the true clean image gives that image and the true noise, at every t."""
-    restorer = build("mean-reverting", prediction=prediction, stationary_std=30 / 255)
+    process = ProcessConfig(options={"stationary_std": 30 / 255}, prediction=prediction)  # type: ignore[arg-type]
+    restorer = build("mean-reverting", process=process)
     assert isinstance(restorer, MeanReverting)
     parameterisation = restorer.parameterisation
     x0, mu, eps = (torch.rand(1, 3, 4, 4, dtype=torch.float64) for _ in range(3))
-    path = restorer.sde.path(mu)
+    path = restorer.process.path(mu)
     for t in (1, 30, 100):
         m, s = path.at(t)
         x = mu + m * (x0 - mu) + s * eps

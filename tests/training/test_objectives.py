@@ -18,7 +18,7 @@ from irsde_cli.systems.flux import FluxConfig, FluxRestorer
 from irsde_cli.systems.latent import Latent, LatentConfig
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.direct_regression import direct_regression
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
@@ -34,7 +34,7 @@ def system(shared: object) -> MeanReverting:
     golden = load_golden(shared, "irsde_trajectories")
     network = json.loads(golden.metadata["network"])
     del network["kind"]
-    config = MeanRevertingConfig(NetworkConfig("unet", network), stationary_std=10 / 255, num_timesteps=20)
+    config = MeanRevertingConfig(NetworkConfig("unet", network), ProcessConfig(options={"num_timesteps": 20}))
     system = MeanReverting(config)
     system.network.load_state_dict(golden.parameters(), strict=True)
     return system
@@ -58,14 +58,14 @@ def test_states_of_the_recorded_step(shared: object, system: MeanReverting) -> N
     """The noised image, the predicted mean and the optimum are the recorded ones."""
     golden = load_golden(shared, "irsde_loss")
     x0, mu, t = golden["x0"], golden["mu"], golden["t"]
-    marginal = system.sde.marginal(x0, mu, t)
+    marginal = system.process.marginal(x0, mu, t)
     state = marginal.mean + marginal.std * golden["noise"]
     torch.testing.assert_close(state, golden["xt"], atol=1e-6, rtol=0)
     with torch.no_grad():
         noise = system.clean_and_noise(state, mu, t)[1]
     torch.testing.assert_close(F.l1_loss(noise, golden["noise"])[None], golden["noise_l1.loss"], rtol=1e-5, atol=0)
-    torch.testing.assert_close(system.sde.reverse_mean(state, noise, mu, t), golden["ml_l1.predicted_mean"])
-    torch.testing.assert_close(system.sde.posterior(state, x0, mu, t).mean, golden["ml_l1.optimum"])
+    torch.testing.assert_close(system.process.reverse_mean(state, noise, mu, t), golden["ml_l1.predicted_mean"])
+    torch.testing.assert_close(system.process.posterior(state, x0, mu, t).mean, golden["ml_l1.optimum"])
 
 
 def test_noise_matching_equals_the_reference(shared: object, system: MeanReverting) -> None:
@@ -80,10 +80,16 @@ POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time
 UNET = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False})
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 LATENT_NET = NetworkConfig("nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,)})
+
+
+def sde(max_sigma: float, prediction: Any) -> ProcessConfig:
+    return ProcessConfig(options={"stationary_std": max_sigma / 255}, prediction=prediction)
+
+
 SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
-    "mean-reverting": lambda p: MeanReverting(MeanRevertingConfig(POCKET, stationary_std=30 / 255, prediction=p)),
-    "denoising": lambda p: Denoising(DenoisingConfig(UNET, prediction=p)),
-    "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, prediction=p)),
+    "mean-reverting": lambda p: MeanReverting(MeanRevertingConfig(POCKET, sde(30, p))),
+    "denoising": lambda p: Denoising(DenoisingConfig(UNET, ProcessConfig("denoising", prediction=p))),
+    "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, sde(50, p))),
     "flux-ir": lambda p: FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER)),
     "one-pass": lambda p: OnePass(OnePassConfig(POCKET)),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
@@ -164,11 +170,11 @@ def test_normalised_likelihood_weighs_noise_alike(name: str) -> None:
 
 def test_the_denoising_process_is_the_published_one(shared: Path) -> None:
     """Its Euler mean in terms of the mean-reverting clock is that of the reference's Denoising-SDE."""
-    system = Denoising(DenoisingConfig(UNET, stationary_std=75 / 255))
+    system = Denoising(DenoisingConfig(UNET))
     t = torch.tensor([21])
     x, x0, noise = (torch.full((1, 1, 1, 1), value) for value in (0.6, 0.55, 0.7))
     assert system.reverse_mean(x, noise, x0, t).item() == pytest.approx(0.5915255, abs=1e-6)
-    assert system.clock.posterior(x, x0, x0, t).mean.item() == pytest.approx(0.59390581, abs=1e-6)
+    assert system.process.posterior(x, x0, x0, t).mean.item() == pytest.approx(0.59390581, abs=1e-6)
 
 
 def test_reconstruction_is_the_published_sum() -> None:

@@ -20,7 +20,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.flux import FluxRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
-from irsde_cli.systems.parts import NetworkConfig, PublishedSampling
+from irsde_cli.systems.parts import NetworkConfig, ProcessConfig, PublishedSampling
 from irsde_cli.training.clean_matching import clean_matching
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.consistency import Consistency, ConsistencyConfig
@@ -38,7 +38,7 @@ NETWORK = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "tim
 
 def tiny(**settings: Any) -> MeanReverting:
     torch.manual_seed(0)
-    system = MeanReverting(MeanRevertingConfig(NETWORK, 10 / 255, prediction="clean", **settings))
+    system = MeanReverting(MeanRevertingConfig(NETWORK, ProcessConfig(prediction="clean"), **settings))
     for parameter in system.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     return system
@@ -92,10 +92,10 @@ def test_the_reward_is_that_of_the_sampler() -> None:
     x0, mu, t, noise = batch()
     strategy = Reinforce(system, ReinforceConfig(nodes=(100, 60, 30), paths=1))
     strategy(system, x0, mu, t, noise, SEEDS)
-    start = mu + system.config.stationary_std * noise
+    start = mu + 10 / 255 * noise
     with torch.no_grad():
         *_, end = multistep(
-            predictor(system, mu), start, system.sde.path(mu), times_from((100, 60, 30)), torch.randn_like, order=1
+            predictor(system, mu), start, system.process.path(mu), times_from((100, 60, 30)), torch.randn_like, order=1
         )
     error = (end.clamp(0, 1) - x0).square().flatten(1).mean(1)
     assert strategy.facts["reward"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-5)
@@ -140,8 +140,8 @@ def test_a_student_begins_on_its_teacher_s_path() -> None:
     strategy.set_extra_state([list(nodes)])
     x0, mu, t, noise = batch()
     strategy(system, x0, mu, t, noise, SEEDS)
-    start = system.sde.start(mu, 100, lambda x: noise)
-    path = system.sde.path(mu)
+    start = system.process.start(mu, 100, lambda x: noise)
+    path = system.process.path(mu)
     with torch.no_grad():
         first = list(multistep(predictor(system, mu), start, path, times_from(nodes), torch.randn_like, order=1))
         teacher = predictor(strategy.reference.system, mu)
@@ -177,7 +177,9 @@ def test_the_student_s_nodes_come_from_the_model_or_are_the_cheapest() -> None:
     strategy = Distill(system, DistillConfig(steps=(1, 2, 4)))
     strategy.prepare(system, mu, noise, lambda values: values)
     times = times_from(even_nodes(100, 25))
-    costs = jump_costs(predictor(system, mu), system.sde.start(mu, 100, lambda x: noise), system.sde.path(mu), times)
+    costs = jump_costs(
+        predictor(system, mu), system.process.start(mu, 100, lambda x: noise), system.process.path(mu), times
+    )
     cheap = cheapest(costs, times, 4)
     assert strategy.students == {2: (100, 30), 1: (100,), 4: cheap}
     assert strategy.sampling == PublishedSampling("ode-1", 2, (100, 30), ((100,), cheap))
@@ -196,11 +198,11 @@ def test_a_student_may_begin_late() -> None:
     strategy = student(system, nodes)
     x0, mu, t, noise = batch()
     strategy(system, x0, mu, t, noise, SEEDS)
-    start = system.sde.start(mu, 60, lambda x: noise)
+    start = system.process.start(mu, 60, lambda x: noise)
     with torch.no_grad():
         taught = strategy.teach(start, mu, nodes)
         walk = multistep(
-            predictor(system, mu), start, system.sde.path(mu), times_from(nodes), torch.randn_like, order=1
+            predictor(system, mu), start, system.process.path(mu), times_from(nodes), torch.randn_like, order=1
         )
         *_, end = walk
     assert max(taught) < 60 and 30 in taught
@@ -267,7 +269,7 @@ class Photos:
 
 
 def config(objective: str, **options: Any) -> TrainConfig:
-    model = {"network": {"name": "pocket-unet", "options": dict(NETWORK.options)}, "prediction": "clean"}
+    model = {"network": {"name": "pocket-unet", "options": dict(NETWORK.options)}, "process": {"prediction": "clean"}}
     return TrainConfig(
         task="denoise", model=model, degradation=DegradationConfig("gaussian-noise"), objective=objective,
         objective_options=options, steps=4, crop=16, batch_size=2, warm_up=1, accumulate=2,
@@ -350,13 +352,13 @@ def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy
     moved = [not torch.equal(p, old) for p, old in zip(system.learnt.parameters(), before, strict=True)]
     assert sum(moved) > 0.8 * len(moved)  # what the last block says of the text goes nowhere
     if figure == "reward":
-        start = system.clock.start(mu, 100, lambda x: noise)
+        start = system.process.start(mu, 100, lambda x: noise)
         nodes = Reinforce(system, ReinforceConfig(steps=3, paths=0)).nodes
         with torch.no_grad():
             teaches(system, x0, mu, t, noise, SEEDS)
             explorer = teaches.reference.system
             *_, end = multistep(
-                predictor(explorer, mu), start, system.flow.path(mu), times_from(nodes), torch.randn_like, order=1
+                predictor(explorer, mu), start, system.process.path(mu), times_from(nodes), torch.randn_like, order=1
             )
             error = (explorer.picture(end) - explorer.picture(x0)).square().flatten(1).mean(1)
         assert teaches.facts["reward"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-4)

@@ -23,6 +23,7 @@ from irsde_cli import checkpoint, presets
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.errors import DivergedError, InputError, MachineError, UsageError, WeightsError
+from irsde_cli.processes.mean_reverting import MeanRevertingSDE
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.diffusion import Diffusion
@@ -41,7 +42,7 @@ from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
 POCKET = {"name": "pocket-unet", "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8}}
 TINY = TrainConfig(
     task="denoise",
-    model={"network": POCKET, "prediction": "clean"},
+    model={"network": POCKET, "process": {"prediction": "clean"}},
     degradation=DegradationConfig("gaussian-noise", {"sigma_min": 25, "sigma_max": 25}),
     objective="clean-matching",
     steps=12,
@@ -423,7 +424,8 @@ def test_times_and_weights() -> None:
         times = torch.tensor([trainer._timestep(generator) for _ in range(4000)])
         assert times.min() >= 1 and times.max() <= 100
         assert isinstance(trainer.system, MeanReverting)
-        alpha = torch.exp(-trainer.system.sde.theta_bar.double())[times]
+        assert isinstance(trainer.system.process, MeanRevertingSDE)
+        alpha = torch.exp(-trainer.system.process.theta_bar.double())[times]
         place = times / 100 if spacing == "uniform" else torch.log(alpha / (1 - alpha**2).sqrt())
         place = (place - place.min()) / (place.max() - place.min())
         assert torch.histc(place.float(), 5).min() > 600
@@ -562,7 +564,10 @@ def test_what_is_not_built_says_so(name: str) -> None:
         ({"steps": "many"}, "'steps' must be int"),
         ({"steps": 0}, "'steps' must be positive"),
         ({"precision": "fp8"}, "'fp32', 'bf16'"),
-        ({"model": {"network": {"name": "pocket-unet"}, "predction": "clean"}}, "Did you mean 'prediction'"),
+        (
+            {"model": {"network": {"name": "pocket-unet"}, "process": {"predction": 1}}},
+            "Did you mean 'prediction'",
+        ),
         ({"system": "mean-revertin"}, "Did you mean 'mean-reverting'"),
         ({"accumulate": 3}, "cannot be cut into 3"),
         ({"betas": [0.9]}, "two numbers"),
@@ -597,8 +602,8 @@ def test_a_pure_start_shows_what_the_sampler_shows(photos: Path, tmp_path: Path)
     assert isinstance(system, Diffusion)
     x0, mu = torch.rand(2, 1, 3, 8, 8).expand(2, 2, 3, 8, 8)
     t = torch.tensor([100, 99])
-    states = system.marginal(x0, mu, t).mean
-    published = system.clock.marginal(x0, mu, t).mean
+    silence = torch.zeros_like(x0)
+    states, published = system.state(x0, mu, t, silence), system.process.state(x0, mu, t, silence)
     assert torch.equal(states[0], mu[0]) and not torch.equal(published[0], mu[0])
     assert torch.equal(states[1], published[1])
     assert losses(run(replace(TINY, pure_start=True), photos, tmp_path / "run"))

@@ -15,7 +15,6 @@ from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.observation import Observation
-from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate.options import Contender
 from irsde_cli.workflows.evaluate.pairs import Loaded, shown_of, sizes
@@ -67,7 +66,7 @@ class Restored:
             return
         weights = find_weights(contender.model, task)
         loaded = checkpoint.load(weights.path)
-        if not isinstance(loaded.restorer, Diffusion):  # ways of sampling say nothing to one pass
+        if not loaded.restorer.draws:  # ways of sampling say nothing to one pass
             self.contender = contender = Contender(contender.name, model=contender.model)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         settings = Settings(contender.sampling, seed, samples=contender.draws, estimate=estimate)

@@ -11,9 +11,8 @@ from irsde_cli.networks.tiling import Evaluate, Reduced, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer
-from irsde_cli.samplers.costs import cheapest, jump_costs, mean_costs
-from irsde_cli.samplers.nodes import even_nodes, times_from
-from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.samplers.costs import cheapest, mean_costs
+from irsde_cli.samplers.nodes import times_from
 from irsde_cli.workflows.restore.loading import loaded_images
 from irsde_cli.workflows.restore.plan import Plan
 
@@ -32,8 +31,6 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
             picture can be read.
     """
     options = plan.options
-    if not isinstance(restorer, Diffusion):
-        raise UsageError("these weights restore in one pass; they take no --nodes.")
     if options.shard is not None:
         raise UsageError(
             "shards would choose different --nodes.",
@@ -50,11 +47,10 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
         known = None if loaded.known is None else _middle(loaded.known)[None, None].to(device)
         with torch.inference_mode():
             seen = Observation(_middle(loaded.degraded())[None].to(device), known)
-            reverse = restorer.reverse(seen, noise, sampling, one)
-            nodes = even_nodes(reverse.first, min(max(WALK, 2 * sampling.steps), reverse.first))
+            walk = max(WALK, 2 * sampling.steps)
+            nodes, costs = restorer.jump_costs(seen, noise, sampling, one, walk)
             walked.add(nodes)
-            times = times_from(nodes)
-            tables.append(jump_costs(reverse.predict_clean, reverse.start(reverse.first), reverse.path, times))
+            tables.append(costs)
     if not tables:
         raise InputError("no picture can be read to choose --nodes on.")
     if len(walked) > 1:

@@ -21,6 +21,7 @@ from irsde_cli.errors import MachineError, UsageError, WeightsError
 from irsde_cli.images import Picture, encode_picture, with_restored
 from irsde_cli.storage import weight_files
 from irsde_cli.storage.files import make_folder, rename, sync_file, sync_folder
+from irsde_cli.systems.upgrades import with_process
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Measured, Trainer
@@ -249,7 +250,9 @@ def check_settings(folder: Path, config: TrainConfig) -> None:
     path = folder / SETTINGS
     if not path.exists():
         return
-    before = from_mapping(TrainConfig, read_json(path), f"'{path}'")
+    values = read_json(path)
+    values["model"] = with_process(values.get("system"), values.get("model"))
+    before = from_mapping(TrainConfig, values, f"'{path}'")
     for name, value in to_mapping(config).items():
         earlier = to_mapping(before)[name]
         if name != "steps" and earlier != value:

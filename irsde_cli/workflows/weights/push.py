@@ -100,9 +100,9 @@ def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
         if part in config:
             yield part, f"`{config[part]['name']}` {config[part].get('options', {})}"
     yield "parameters", f"{sum(tensor.numel() for tensor in loaded.restorer.state_dict().values()):,}"
-    if "stationary_std" in config:
-        yield "lambda, of 255", f"{config['stationary_std'] * 255:g}"
-        yield "T, schedule", f"{config['num_timesteps']}, {config['schedule']}"
+    if "process" in config:
+        process = config["process"]
+        yield "process", f"`{process['name']}` {process['options']}, predicts `{process['prediction']}`"
         yield "sampler", f"`{config['sampling']['sampler']}`, {config['sampling']['steps']} steps"
     yield "trained on", header.data or "not stated"
     yield "terms of that data", header.licence or "not stated"
