@@ -10,9 +10,10 @@ import typer
 
 from irsde_cli.cli.reporting import printable
 from irsde_cli.engine.settings import Step
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Planned, Skipped
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Planned, Skipped
 
 SECONDS_BETWEEN_LINES = 10.0
+NAMED = 3
 
 
 class Counter:
@@ -21,6 +22,7 @@ class Counter:
     def __init__(self) -> None:
         self.count = self.done = self.failed = self.skipped = 0
         self.work = 0.0
+        self._lost: dict[str, tuple[int, list[str]]] = {}
         self.since = time.monotonic()
 
     def __enter__(self) -> "Counter":
@@ -44,8 +46,22 @@ class Counter:
                 self.failed += 1
             case Skipped():
                 self.skipped += 1
+            case Lost():
+                for title in event.titles:
+                    count, names = self._lost.get(title, (0, []))
+                    self._lost[title] = count + 1, [*names, event.name] if count < NAMED else names
             case _:
                 pass
+
+    @property
+    def losses(self) -> list[str]:
+        """A line for each thing that results lack: in how many, and the first of them by name."""
+        lines = []
+        for title, (count, names) in self._lost.items():
+            more = f" and {count - NAMED} more (--verbose names all)" if count > NAMED else ""
+            files = f"{count} files" if count > 1 else "1 file"
+            lines.append(printable(f"not kept: {title}, of {files}: {', '.join(names)}{more}"))
+        return lines
 
     def note(self, text: str) -> None:
         """A line beside the display."""

@@ -60,7 +60,7 @@ def run(options: Options, show: Show) -> None:
         counts = {"done": shown.done, "failed": shown.failed, "skipped": shown.skipped}
         data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
     if not show.quiet and not options.dry_run:
-        typer.echo(f"{shown.tally}.", err=True)
+        typer.echo("\n".join((*shown.losses, f"{shown.tally}.")), err=True)
     if page is not None:
         typer.echo(f"the page is {printable(page)}", err=True)
     for failed in failures:
@@ -80,7 +80,7 @@ restore = command(run)
 
 def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None:
     """An event for people, and results for who reads them."""
-    from irsde_cli.workflows.restore.events import Done, Intended, Planned, Ready, Seen, Skipped, Warned
+    from irsde_cli.workflows.restore.events import Done, Intended, Lost, Planned, Ready, Seen, Skipped, Warned
 
     match event:
         case Ready() if not show.quiet:
@@ -102,6 +102,8 @@ def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None
             shown.note(f"{printable(event.name)}: {', '.join(likely)}")
         case Skipped() if show.verbose:
             shown.note(f"up to date: {printable(event.name)}")
+        case Lost() if show.verbose:
+            shown.note(printable(f"{event.name}: not kept: {', '.join(event.details)}"))
         case Warned() if not show.quiet:
             shown.note(f"{printable(event.name)}: {printable(event.message)}")
         case Intended() if not show.json:

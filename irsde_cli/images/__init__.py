@@ -1,5 +1,6 @@
 """Pictures: one reader, one writer, and the way between pixels and tensors."""
 
+from irsde_cli.images.parts import KINDS, Metadata, Part
 from irsde_cli.images.picture import (
     SUFFIXES,
     Limits,
@@ -10,15 +11,18 @@ from irsde_cli.images.picture import (
     with_restored,
 )
 from irsde_cli.images.reading import read_picture
-from irsde_cli.images.writing import Metadata, encode_picture, output_format
+from irsde_cli.images.writing import encode_picture, losses, output_format
 
 __all__ = [
+    "KINDS",
     "SUFFIXES",
     "Limits",
     "Metadata",
+    "Part",
     "Picture",
     "encode_picture",
     "looks_like_picture",
+    "losses",
     "output_format",
     "read_picture",
     "suffix_for",

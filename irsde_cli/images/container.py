@@ -3,10 +3,10 @@
 import zlib
 from dataclasses import dataclass
 
+from irsde_cli.images.parts import Part
 from irsde_cli.images.tiff import Tiff
 
 MAX_METADATA_BYTES = 16 << 20
-SEVERAL = "it holds several pictures; the first is taken"
 
 
 class TruncatedError(Exception):
@@ -14,7 +14,11 @@ class TruncatedError(Exception):
 
 
 class DamagedError(Exception):
-    """The file cannot hold a picture; the message completes "'x.png' "."""
+    """The file cannot hold a picture; the message completes "'x.png' ", and `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Container:
         tiff: the directory of a TIFF file.
         icc, exif, xmp, dpi: as in `Picture`, but for the orientation that EXIF still holds.
         orientation: 1 to 8, as EXIF numbers them.
-        notes: what could not be read and will be lost.
+        parts: what else the file holds.
     """
 
     format: str
@@ -48,18 +52,18 @@ class Container:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     orientation: int = 1
-    notes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
-def inflated(stream: bytes) -> bytes:
+def inflated(stream: bytes, most: int = MAX_METADATA_BYTES) -> bytes:
     """What a zlib stream holds.
 
     Raises:
-        ValueError: it is cut off or holds more than `MAX_METADATA_BYTES`.
+        ValueError: it is cut off or holds more than `most` bytes.
         zlib.error: it is not a zlib stream.
     """
     inflater = zlib.decompressobj()
-    result = inflater.decompress(stream, MAX_METADATA_BYTES)
+    result = inflater.decompress(stream, max(most, 1))
     if not inflater.eof:
         raise ValueError("cut off or too large")
     return result

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from irsde_cli.images import geography
+from irsde_cli.images.parts import Part
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,8 +61,6 @@ class Limits:
 class Picture:
     """Upright pixels and what belongs to them.
 
-    Comments in text (PNG tEXt, JPEG COM) are not part of a picture.
-
     Attributes:
         pixels: (H, W, 3) RGB or (H, W, 1) grey, uint8 or uint16.
         alpha: (H, W) of the same dtype, not premultiplied; `None` is opaque.
@@ -68,7 +69,8 @@ class Picture:
         exif: a TIFF structure without the `Exif` prefix; its orientation is 1.
         xmp: a packet in UTF-8.
         dpi: pixels an inch, horizontally and vertically.
-        warnings: what was changed or dropped in reading, one sentence each.
+        parts: what else its file holds; a writer takes those that its format keeps.
+        warnings: what was changed in reading, one sentence each.
         name: what messages call the picture.
     """
 
@@ -79,6 +81,7 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    parts: tuple[Part, ...] = ()
     warnings: tuple[str, ...] = ()
     name: str = "picture"
 
@@ -149,8 +152,8 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
 
     A grey picture stays grey: the mean of the three channels, the least-squares estimate of what they were copied from.
     Alpha is carried, and resized with a Lanczos filter where the size has changed; colours that it hides entirely are
-    those of `picture`. `depth` overrides the bits per
-    sample; the metadata stay.
+    those of `picture`. `depth` overrides the bits per sample; the metadata stay, and what says where pixels lie on the
+    ground follows the size.
     """
     depth = depth or picture.depth
     maximum = 2**depth - 1
@@ -164,7 +167,18 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
     alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
     if alpha is not None:
         _copy_hidden(_to_depth(picture.pixels, depth), pixels, alpha == 0)
-    return replace(picture, pixels=pixels, alpha=alpha)
+    return replace(picture, pixels=pixels, alpha=alpha, parts=_parts(picture, (height, width)))
+
+
+def _parts(picture: Picture, size: tuple[int, int]) -> tuple[Part, ...]:
+    """The parts of a picture for another size."""
+    down, across = size[0] / picture.size[0], size[1] / picture.size[1]
+    if down == across == 1:
+        return picture.parts
+    return tuple(
+        replace(part, data=geography.resized(part.data, down, across)) if part.kind == "geo" and part.data else part
+        for part in picture.parts
+    )
 
 
 def _copy_hidden(source: Pixels, into: Pixels, hidden: NDArray[np.bool_]) -> None:

@@ -17,6 +17,7 @@ from irsde_cli.images import formats, tiff
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
 from irsde_cli.images.formats import png
 from irsde_cli.images.hdr import openimageio
+from irsde_cli.images.parts import Part
 from irsde_cli.images.picture import BAND, Limits, Picture, Pixels
 
 DECODERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -58,7 +59,6 @@ def read_picture(
     *,
     limits: Limits = Limits(),  # noqa: B008
     allow_truncated: bool = False,
-    strict: bool = False,
     depth: int | None = None,
 ) -> Picture:
     """Read a picture by its content, upright, from a regular file or from bytes.
@@ -70,7 +70,6 @@ def read_picture(
         name: what messages call it.
         limits: what it may cost.
         allow_truncated: take what a file that is cut off still shows. Not possible for WebP.
-        strict: fail where there would be a warning.
         depth: bits per sample of the result, 8 or 16; `None` keeps the file's.
 
     Raises:
@@ -78,7 +77,7 @@ def read_picture(
     """
     try:
         data = source if isinstance(source, bytes) else _contents(source, name, limits)
-        return _read(data, name, limits, allow_truncated, strict, depth)
+        return _read(data, name, limits, allow_truncated, depth)
     except InputError:
         raise
     except MemoryError:
@@ -110,27 +109,29 @@ def _contents(path: Path, name: str, limits: Limits) -> bytes:
     return data
 
 
-def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, strict: bool, depth: int | None) -> Picture:
+def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: int | None) -> Picture:
     container = _inspected(data, name)
     _check(container, name, limits, depth)
-    notes = list(container.notes)
+    notes, parts = [], list(container.parts)
     if not container.complete:
         container = _completed(container, name, allow_truncated)
         notes.append("it is truncated; what is missing is black or grey")
-    pixels, alpha, icc = _decoded(container, notes)
+    pixels, alpha, icc = _decoded(container, parts)
     if container.tiff and 0 in container.tiff.numbers(tiff.EXTRA_SAMPLES):
-        notes.append("a channel of unstated meaning is not kept")
-    if strict and notes:
-        raise InputError(f"'{name}': {notes[0]}.", hint="Without --strict this is a warning.")
-    exif, xmp = container.exif, container.xmp
+        parts.append(Part("channel"))
+    exif, packet = container.exif, container.xmp
     if container.orientation > 1:
         pixels = _upright(pixels, container.orientation)
         alpha = None if alpha is None else _upright(alpha, container.orientation)
         exif = tiff.upright(exif) if exif else None
-        xmp = XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
+        packet = XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
+        # Turned pixels lie elsewhere on the ground than the tags say.
+        parts = [replace(part, data=b"") if part.kind == "geo" else part for part in parts]
     if depth == 8 and pixels.dtype == np.uint16:
         notes.append("it is reduced from 16 to 8 bits")
-    picture = Picture(pixels, alpha, container.format, icc, exif, xmp, container.dpi, tuple(notes), name)
+    picture = Picture(
+        pixels, alpha, container.format, icc, exif, packet, container.dpi, tuple(parts), tuple(notes), name
+    )
     return picture if depth is None else picture.to_depth(depth)
 
 
@@ -142,7 +143,7 @@ def _inspected(data: bytes, name: str) -> Container:
     except TruncatedError:
         raise InputError(f"'{name}' is truncated.", hint="Nothing of it can be shown: find another copy.") from None
     except DamagedError as error:
-        raise InputError(f"'{name}' {error}.") from None
+        raise InputError(f"'{name}' {error}.", hint=error.hint) from None
     if container is None:
         kind = kind_of(data)
         reason = "" if kind is None else f": it is {kind.name}"
@@ -198,8 +199,8 @@ def _check_tiff(page: tiff.Tiff, name: str, depth: int | None) -> None:
         )
 
 
-def _decoded(container: Container, notes: list[str]) -> tuple[Pixels, Pixels | None, bytes | None]:
-    """Pixels (H, W, C), alpha and colour profile, as stored."""
+def _decoded(container: Container, parts: list[Part]) -> tuple[Pixels, Pixels | None, bytes | None]:
+    """Pixels (H, W, C), alpha and colour profile, as stored; what is converted is added to `parts`."""
     page, icc = container.tiff, container.icc
     if page and container.depth == 16 and page.number(tiff.PHOTOMETRIC) in EXACT_PHOTOMETRIC:
         pixels, alpha = _sixteen_bit_tiff(container.essence, page)
@@ -212,7 +213,7 @@ def _decoded(container: Container, notes: list[str]) -> tuple[Pixels, Pixels | N
             if mode is None:
                 raise ValueError(f"pixels of mode {image.mode}")
             if image.mode in ("CMYK", "LAB"):
-                pixels, alpha = _apart(np.asarray(_as_srgb(image, icc, notes)))
+                pixels, alpha = _apart(np.asarray(_as_srgb(image, icc, parts)))
                 icc = None
             else:
                 upright = image if image.mode == mode else image.convert(mode)
@@ -258,10 +259,10 @@ def _apart(samples: Pixels) -> tuple[Pixels, Pixels | None]:
     return samples, None
 
 
-def _as_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+def _as_srgb(image: Image.Image, icc: bytes | None, parts: list[Part]) -> Image.Image:
     srgb = ImageCms.createProfile("sRGB")
     if image.mode == "LAB":
-        notes.append("it is converted from CIELAB to sRGB")
+        parts.append(Part("lab", "converted to sRGB"))
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), srgb, "LAB", "RGB")
         return ImageCms.applyTransform(image, transform) or image
     if icc:
@@ -274,11 +275,11 @@ def _as_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.I
                 outputMode="RGB",
                 flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
-            notes.append("it is converted from CMYK to sRGB by its colour profile")
+            parts.append(Part("cmyk", "converted to sRGB by its colour profile"))
             return converted or image
         except (ImageCms.PyCMSError, OSError):
-            notes.append("its CMYK colour profile is unusable")
-    notes.append("it is converted from CMYK to RGB without a colour profile; colours are approximate")
+            parts.append(Part("unreadable", "its CMYK colour profile is unusable"))
+    parts.append(Part("cmyk", "converted to RGB without a colour profile: colours are approximate"))
     return image.convert("RGB")
 
 

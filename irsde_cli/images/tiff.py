@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,9 +18,11 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, PREDICTOR = 274, 282, 283, 284, 296, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+DESCRIPTION, SUB_IFDS = 270, 330
 XMP, IPTC, PHOTOSHOP, ICC, EXIF_IFD, GPS_IFD, INTEROP_IFD = 700, 33723, 34377, 34675, 34665, 34853, 40965
 
 CHILDREN = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+MAX_PAGES = 65536
 MAX_TILE_PIXELS = 2048 * 2048
 # What a decoder needs: the tags of baseline TIFF that describe samples, fax options, colour map, JPEG and YCbCr.
 DECODING = frozenset(
@@ -27,8 +30,10 @@ DECODING = frozenset(
     | {PLANAR, 292, 293, PREDICTOR, 320, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA_SAMPLES}
     | {SAMPLE_FORMAT, 347, *range(512, 522), 529, 530, 531, 532}
 )
-# What EXIF has beside its own directories: names, dates, makers, copyright, and the Windows titles.
-DESCRIBING = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095})
+# What EXIF has beside its own directories: names, dates, makers, copyright, ratings, and the Windows titles.
+DESCRIBING = frozenset(
+    {269, DESCRIPTION, 271, 272, 285, 305, 306, 315, 316, 33432, 18246, 18249, 40091, 40092, 40093, 40094, 40095}
+)
 # Byte streams that libtiff gives back as they were, whatever the samples in them mean.
 LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}
 
@@ -46,11 +51,11 @@ Directory: TypeAlias = dict[int, "Value | Directory"]
 
 @dataclass(frozen=True)
 class Tiff:
-    """The first directory of a file; `order` is `<` or `>`, `more` whether another page follows."""
+    """A directory of a file; `order` is `<` or `>`, `inner` whether another one holds it."""
 
     order: str
     tags: Directory
-    more: bool
+    inner: bool = False
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The integers of a tag; `default` where it is absent or not of integers."""
@@ -96,16 +101,53 @@ def parse(data: bytes) -> Tiff:
         ValueError: there is no such directory.
         EOFError: it lies beyond the end.
     """
+    order, start, big = _header(data)
+    return Tiff(order, _directory(memoryview(data), order, start, big, CHILDREN)[0])
+
+
+def pages(data: bytes) -> list[Tiff]:
+    """All directories of a file: the first, those that follow it, and behind each its inner ones.
+
+    Another one that cannot be read is one without tags.
+
+    Raises:
+        ValueError: there is no first directory.
+        EOFError: it lies beyond the end.
+    """
+    order, start, big = _header(data)
+    found: list[Tiff] = []
+    seen: set[int] = set()
+    waiting = deque([(start, False)])
+    while waiting and len(found) < MAX_PAGES:
+        place, inner = waiting.popleft()
+        if place in seen:
+            continue
+        seen.add(place)
+        try:
+            tags, following = _directory(memoryview(data), order, place, big, CHILDREN)
+        except (ValueError, EOFError):
+            if not found:
+                raise
+            tags, following = {}, 0
+        page = Tiff(order, tags, inner)
+        found.append(page)
+        if following:
+            waiting.append((following, inner))
+        waiting.extendleft((place, True) for place in reversed(page.numbers(SUB_IFDS)))
+    return found
+
+
+def _header(data: bytes) -> tuple[str, int, bool]:
+    """Byte order, place of the first directory, and whether it is BigTIFF's."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 8:
         raise ValueError("no TIFF header")
     version, start = struct.unpack_from(order + "HI", data, 2)
     if version == 43 and len(data) >= 16:
-        start = struct.unpack_from(order + "Q", data, 8)[0]
-    elif version != 42:
+        return order, struct.unpack_from(order + "Q", data, 8)[0], True
+    if version != 42:
         raise ValueError("no TIFF header")
-    tags, following = _directory(memoryview(data), order, start, version == 43, CHILDREN)
-    return Tiff(order, tags, following != 0)
+    return order, start, False
 
 
 def _directory(data: memoryview, order: str, start: int, big: bool, children: tuple[int, ...]) -> tuple[Directory, int]:
@@ -185,7 +227,7 @@ def with_directory(data: bytes, tags: Mapping[int, "Value | Directory"], order: 
 
 
 def decoding_only(data: bytes, tiff: Tiff) -> bytes:
-    """The first page of a file with the tags that a decoder needs, and no others."""
+    """A page of a file with the tags that a decoder needs, and no others."""
     tags: Directory = {}
     for tag in DECODING & tiff.tags.keys():
         value = tiff.tags[tag]
@@ -201,21 +243,22 @@ def exif_of(tiff: Tiff, max_bytes: int) -> bytes | None:
         ValueError: it would be larger than `max_bytes`.
     """
     wanted = DESCRIBING | {EXIF_IFD, GPS_IFD}
-    tags = {tag: value for tag, value in tiff.tags.items() if tag in wanted and _is_classic(value)}
+    tags = {tag: value for tag, value in tiff.tags.items() if tag in wanted and is_classic(value)}
     if weight(tags) > max_bytes:
         raise ValueError("too large")
     return with_directory(bytes(8), tags, tiff.order) if tags else None
 
 
-def with_exif(data: bytes, exif: bytes) -> bytes:
-    """A TIFF file of ours with the tags of an EXIF block of the same byte order; those of the file come first."""
-    own, other = parse(data), parse(exif)
+def with_tags(data: bytes, block: bytes) -> bytes:
+    """A TIFF file of ours with the tags of a block of the same byte order; those of the file come first."""
+    own, other = parse(data), parse(block)
     assert own.order == other.order
-    kept = {tag: value for tag, value in other.tags.items() if tag not in DECODING and tag != 330}
+    kept = {tag: value for tag, value in other.tags.items() if tag not in DECODING and tag != SUB_IFDS}
     return with_directory(data, kept | own.tags, own.order)
 
 
-def _is_classic(value: "Value | Directory") -> bool:
+def is_classic(value: "Value | Directory") -> bool:
+    """Whether a value has a place in a file that is not BigTIFF."""
     return isinstance(value, dict) or value.type < 16
 
 
@@ -241,6 +284,50 @@ def upright(exif: bytes) -> bytes:
         if struct.unpack_from(order + "H", exif, at)[0] == ORIENTATION:
             struct.pack_into(order + "HIHH", patched, at + 2, 3, 1, 1, 0)
     return bytes(patched)
+
+
+def settled(exif: bytes, size: tuple[int, int]) -> bytes:
+    """The block without a thumbnail and with the picture's (H, W) where it names one; every other byte as it was."""
+    order, first, _ = _header(exif)
+    patched = bytearray(exif)
+    height, width = size
+    named = {
+        0: {WIDTH: width, HEIGHT: height},
+        EXIF_IFD: {40962: width, 40963: height},
+        INTEROP_IFD: {4097: width, 4098: height},
+    }
+    waiting, seen = [(0, first)], set()
+    while waiting:
+        parent, start = waiting.pop()
+        if start in seen:
+            continue
+        seen.add(start)
+        for at, tag, value in _entries(exif, order, start):
+            if tag in (EXIF_IFD, INTEROP_IFD) and tag != parent:
+                waiting.append((tag, value))
+            elif tag in named[parent]:
+                struct.pack_into(order + "HII", patched, at + 2, 4, 1, named[parent][tag])
+    link = first + 2 + 12 * len(list(_entries(exif, order, first)))
+    if link + 4 > len(exif) or not any(exif[link : link + 4]):
+        return bytes(patched)
+    thumbnail = {tag: value for _, tag, value in _entries(exif, order, struct.unpack_from(order + "I", exif, link)[0])}
+    patched[link : link + 4] = bytes(4)
+    start = thumbnail.get(513, thumbnail.get(STRIP_OFFSETS, 0))
+    end = min(start + thumbnail.get(514, thumbnail.get(STRIP_BYTES, 0)), len(exif))
+    if start < 8 or end <= start or (start < link + 4 and first < end):
+        return bytes(patched)
+    patched[start:end] = bytes(end - start)
+    return bytes(patched[:start] if end >= len(exif) - 1 else patched)
+
+
+def _entries(exif: bytes, order: str, start: int) -> Iterator[tuple[int, int, int]]:
+    """Offset, tag and value or its place for each entry of a directory that is there."""
+    if start + 2 > len(exif):
+        return
+    count = struct.unpack_from(order + "H", exif, start)[0]
+    for at in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHII", exif, at)
+        yield at, tag, value if kind != 3 else struct.unpack_from(order + "H", exif, at + 8)[0]
 
 
 def resolution(tiff: Tiff) -> tuple[float, float] | None:

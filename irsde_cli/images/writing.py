@@ -4,17 +4,16 @@ import io
 import struct
 import zlib
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import hdr, tiff
+from irsde_cli.images import hdr, tiff, xmp
 from irsde_cli.images.formats import jpeg, png
+from irsde_cli.images.parts import KINDS, Metadata, Part, lost
 from irsde_cli.images.picture import SUFFIXES, Picture, Pixels
-
-Metadata = Literal["keep", "strip"]
 
 MAX_SIDE = {"jpeg": 65500, "webp": 16383}
 # A JPEG segment holds 65533 bytes, less the label of each kind; a profile may take 255 segments.
@@ -61,6 +60,13 @@ def output_format(
     return format
 
 
+def losses(
+    picture: Picture, asked: str | None = None, *, metadata: Metadata = "keep", depth: int | None = None
+) -> tuple[Part, ...]:
+    """The parts that `encode_picture`, given the same, will leave out without having been told to."""
+    return lost(picture.parts, output_format(picture, asked, metadata=metadata, depth=depth), metadata)
+
+
 def _check_block(picture: Picture, format: str, kind: str, block: bytes) -> None:
     limit = {"bmp": 0, "jpeg": MAX_JPEG_BYTES[kind]}.get(format, len(block))
     if len(block) > limit:
@@ -83,14 +89,14 @@ def encode_picture(
     metadata: Metadata = "keep",
     depth: int | None = None,
 ) -> bytes:
-    """The bytes of a picture file.
+    """The bytes of a picture file; parts that its format has no place for are left out, and `losses` names them.
 
     Args:
         picture: what is to be written.
         format: as `output_format` takes it.
         quality: 1 to 100, of JPEG and WebP; JPEG keeps colour at full resolution from 90 on, WebP is lossless at 100.
-        metadata: `keep`, or `strip` EXIF, XMP and the resolution. A colour profile other than sRGB then stays: without
-            it the same pixels would have other colours.
+        metadata: `keep`, or `strip` EXIF, XMP, comments and the resolution. A colour profile other than sRGB then
+            stays: without it the same pixels would have other colours.
         depth: bits per sample, 8 or 16; `None` is the picture's.
 
     Raises:
@@ -98,10 +104,15 @@ def encode_picture(
         InputError: the format cannot keep something of this picture, or its encoder fails.
     """
     chosen = output_format(picture, format, metadata=metadata, depth=depth)
+    keep = metadata == "keep"
+    blocks = _metadata(picture, metadata)
+    blocks["exif"] = tiff.settled(blocks["exif"], picture.size) if blocks["exif"] else None
+    blocks["xmp"] = xmp.settled(blocks["xmp"], picture.size) if blocks["xmp"] else None
     stripped = replace(
         picture if depth is None else picture.to_depth(depth),
-        dpi=picture.dpi if metadata == "keep" else None,
-        **_metadata(picture, metadata),
+        dpi=picture.dpi if keep else None,
+        parts=tuple(part for part in picture.parts if keep or not KINDS[part.kind].describes),
+        **blocks,
     )
     try:
         if chosen == "png":
@@ -151,7 +162,7 @@ def _by_pillow(picture: Picture, format: str, quality: int) -> bytes:
         options |= {"quality": quality, "lossless": quality == 100, "exact": True}
     buffer = io.BytesIO()
     Image.fromarray(_samples(picture)).save(buffer, format, **options)
-    return buffer.getvalue()
+    return jpeg.with_segments(buffer.getvalue(), picture.parts) if format == "jpeg" else buffer.getvalue()
 
 
 def _png(picture: Picture) -> bytes:
@@ -162,7 +173,7 @@ def _png(picture: Picture) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(samples).save(buffer, "png", compress_level=1)
         plain = buffer.getvalue()
-    added = []
+    added = png.added(picture.parts, picture.depth, grey=picture.grey)
     if picture.icc:
         added.append(png.chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc)))
     if picture.dpi:
@@ -180,18 +191,24 @@ def _png(picture: Picture) -> bytes:
 def _tiff(picture: Picture) -> bytes:
     import tifffile
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"extratags": []}
     if picture.alpha is not None:
         options["extrasamples"] = ["unassalpha"]
     if picture.xmp:
-        options["extratags"] = [(tiff.XMP, 1, len(picture.xmp), picture.xmp, True)]
+        options["extratags"].append((tiff.XMP, 1, len(picture.xmp), picture.xmp, True))
     if picture.dpi:
         options |= {"resolution": picture.dpi, "resolutionunit": 2}
+    blocks = [picture.exif] if picture.exif else []
+    for part in picture.parts:
+        if part.kind == "iptc" and part.data:
+            options["extratags"].append((tiff.IPTC, 7, len(part.data), part.data, True))
+        elif part.fits("tiff"):
+            blocks.append(part.data)
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
         _samples(picture),
-        byteorder=">" if picture.exif and picture.exif.startswith(b"MM") else "<",
+        byteorder=">" if any(block.startswith(b"MM") for block in blocks) else "<",
         photometric="minisblack" if picture.grey else "rgb",
         planarconfig="contig",
         compression="zlib",
@@ -202,4 +219,7 @@ def _tiff(picture: Picture) -> bytes:
         software=False,
         **options,
     )
-    return tiff.with_exif(buffer.getvalue(), picture.exif) if picture.exif else buffer.getvalue()
+    data = buffer.getvalue()
+    for block in blocks:
+        data = tiff.with_tags(data, block)
+    return data

@@ -6,9 +6,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from irsde_cli.errors import InputError, IrsdeError, MachineError
+from irsde_cli.storage import outside
 
 STALE_SECONDS = 86400.0
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -24,8 +26,26 @@ def temporary_owner(path: Path) -> str:
     return path.name.removeprefix(".irsde-").rpartition("-")[0]
 
 
-def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os.stat_result], None]) -> os.stat_result:
+def write_whole(
+    path: Path,
+    data: bytes,
+    owner: str,
+    before_rename: Callable[[os.stat_result], None],
+    *,
+    modified_ns: int | None = None,
+    backup: bool = False,
+) -> os.stat_result:
     """Write `data` aside, force it to the disk, call `before_rename` with its status, and give it its name.
+
+    A file that is replaced hands on its rights, owner and attributes, and until then nobody else can read the new one.
+
+    Args:
+        path: the name.
+        data: what it will hold.
+        owner: whose temporary files may be swept.
+        before_rename: called with the status that the file will have.
+        modified_ns: its date; `None` is now.
+        backup: whether the file that is replaced stays as `outside.backup_of`.
 
     Raises:
         InputError: this one name cannot be written.
@@ -36,19 +56,52 @@ def write_whole(path: Path, data: bytes, owner: str, before_rename: Callable[[os
     try:
         with _refused(path):
             make_folder(path.parent)
-            with aside.open("xb") as stream:
+            replaces = path.is_file() and not path.is_symlink()
+            rights = partial(os.open, mode=0o600 if replaces else 0o666)
+            stream = open(aside, "xb", opener=rights)  # noqa: SIM115 - open while it may look old
+        with stream:
+            with _refused(path):
+                _hold(stream.fileno())
                 stream.write(data)
                 stream.flush()
+                if replaces:
+                    outside.put_on(aside, path, modified_ns)
+                elif modified_ns is not None:
+                    os.utime(aside, ns=(time.time_ns(), modified_ns))
                 os.fsync(stream.fileno())
-        with _refused(path):
-            status = aside.stat()
-        before_rename(status)
-        with _refused(path):
-            rename(aside, path)
-            return path.stat()
+                status = aside.stat()
+            if os.name != "posix":
+                stream.close()
+            before_rename(status)
+            with _refused(path):
+                if backup and replaces:
+                    outside.keep_original(path, aside.with_suffix(".orig.part"))
+                rename(aside, path)
+                return path.stat()
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def _hold(handle: int) -> None:
+    """Keep other runs from sweeping a file whose date is already that of an older one."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        import fcntl
+
+        with path.open("rb") as stream:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def rename(aside: Path, path: Path) -> None:
@@ -119,7 +172,8 @@ def sweep(folder: Path, owner: str) -> None:
     """Remove what an interrupted run of the same owner left, and what any run left more than a day ago."""
     for path in folder.glob(".irsde-*.part"):
         with contextlib.suppress(OSError):
-            if path.name.startswith(temporary_prefix(owner)) or time.time() - path.stat().st_mtime > STALE_SECONDS:
+            mine = path.name.startswith(temporary_prefix(owner))
+            if mine or (time.time() - path.stat().st_mtime > STALE_SECONDS and not _is_held(path)):
                 path.unlink()
 
 

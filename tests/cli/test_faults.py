@@ -208,7 +208,7 @@ def test_failures_are_named_when_the_disk_is_full(
     import irsde_cli.workflows.restore.pipeline as workflow
     from irsde_cli.storage.files import refusal
 
-    def full(path: Path, *_: Any) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> None:
         raise refusal(OSError(errno.ENOSPC, "No space left on device"), path)
 
     monkeypatch.setattr(workflow, "write_whole", full)

@@ -28,7 +28,9 @@ from tests.images.test_read_picture import (
     tiff_of,
     webp_header,
 )
+from tests.reliability.holdings import HEIGHT, WIDTH, holdings, raws
 
+UNREADABLE = ("metadata that cannot be read",)
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
@@ -47,12 +49,16 @@ class Kept:
 
 @dataclass(frozen=True, eq=False)
 class Odd:
-    """A file, and what becomes of it: what is kept, or why it fails; with neither, one or the other."""
+    """A file, and what becomes of it: what is kept, or why it fails; with neither, one or the other.
+
+    `lost` are the titles of what its result lacks.
+    """
 
     name: str
     data: bytes
     kept: Kept | None = None
     reason: str = ""
+    lost: tuple[str, ...] = ()
 
 
 def corpus() -> list[Odd]:
@@ -63,10 +69,10 @@ def corpus() -> list[Odd]:
         *_turned(),
         *_named(),
         *_profiles(),
-        *_several(),
         *_truncated(),
         *_flipped(),
         *_bombs(),
+        *_holding(),
     ]
     found += [*_no_pictures(), *_odd_names()]
     assert len({odd.name for odd in found}) == len(found) >= 400
@@ -104,6 +110,7 @@ def _modes() -> Iterator[Odd]:
                     f"mode-{form}-{mode}-{height}x{width}{SUFFIXES[form]}",
                     saved(image, form, **options),
                     Kept((height, width), channels, alpha=carried),
+                    lost=("CMYK colours",) if mode == "CMYK" else (),
                 )
         for height, width in ((1, 20000), (20000, 1)):
             if form != "webp":
@@ -155,11 +162,13 @@ def _profiles() -> Iterator[Odd]:
     yield Odd("profile-large.jpg", saved(_image("RGB", 9, 14), "jpeg", icc_profile=large), Kept((9, 14), icc=large))
 
 
-def _several() -> Iterator[Odd]:
-    frames = [_image("RGB", 9, 14), _image("RGB", 9, 14).rotate(180)]
-    for form, suffix in (("png", ".png"), ("tiff", ".tif"), ("mpo", ".jpg"), ("webp", ".webp")):
-        data = saved(frames[0], form, save_all=True, append_images=frames[1:])
-        yield Odd(f"several-{form}{suffix}", data, Kept((9, 14)))
+def _holding() -> Iterator[Odd]:
+    for holding in holdings():
+        size = (WIDTH, HEIGHT) if holding.turned else (HEIGHT, WIDTH)
+        kept = Kept(size, holding.channels, holding.bits)
+        yield Odd(f"holding-{holding.name}", holding.data, kept, lost=holding.lost)
+    for name, data in raws().items():
+        yield Odd(f"raw-{name}.tif", data, reason="is a raw photograph")
 
 
 def _noise(form: str) -> bytes:
@@ -221,7 +230,8 @@ def _bombs() -> Iterator[Odd]:
         ("no-exif", chunk(b"eXIf", b"not exif at all")),
         ("many-texts", b"".join(chunk(b"tEXt", b"Comment\0" + bytes([65 + n % 26])) for n in range(5000))),
     ):
-        yield Odd(f"metadata-{name}.png", png(rgb, 2, extra), Kept((6, 9)))
+        lost = UNREADABLE if name != "many-texts" else ()
+        yield Odd(f"metadata-{name}.png", png(rgb, 2, extra), Kept((6, 9)), lost=lost)
     header = struct.pack(">IIBBBBB", 50000, 50000, 1, 0, 0, 0, 0)
     body = (chunk(b"IHDR", header), chunk(b"IDAT", bomb(300)), chunk(b"IEND", b""))
     yield Odd("bomb-real.png", b"\x89PNG\r\n\x1a\n" + b"".join(body), reason="the limit is")

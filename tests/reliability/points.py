@@ -1,7 +1,7 @@
 """The operations by which a process changes a folder, with something done before, within and after each.
 
 Python's own calls are watched (files opened for writing, `write`, `sendfile`, `fsync`, `replace`, `rename`, `unlink`,
-`remove`, `rmdir`, `mkdir`, `symlink`), and the two writers of weights that are not Python.
+`remove`, `rmdir`, `mkdir`, `link`, `symlink`, `utime`), and the two writers of weights that are not Python.
 """
 
 import base64
@@ -24,13 +24,13 @@ class Point:
     """A moment of an operation.
 
     Attributes:
-        kind: `write` (to the end of the file), `fsync`, `rename`, `unlink`, `rmdir`, `mkdir`, `symlink` or `create`
-            (empty).
+        kind: `write` (to the end of the file), `fsync`, `rename`, `unlink`, `rmdir`, `mkdir`, `link`, `symlink`, `date`
+            or `create` (empty).
         moment: half of what is written has been written `within` a write.
         path: the file or folder.
         data: what is written.
         target: the new name, or what a link leads to.
-        time: of the file's last change, in nanoseconds, `after` a write.
+        time: of the file's last change, in nanoseconds, `after` a write or a date.
     """
 
     kind: str
@@ -105,10 +105,11 @@ def watch(folder: Path, act: Act) -> None:
             where = inside(path, more.get("dir_fd"))
             if not where:
                 return call(path, *rest, **more)
-            target = inside(rest[0]) if kind == "rename" else ""
+            target = inside(rest[0]) if kind in ("rename", "link") else ""
             act(Point(kind, "before", where, target=target))
             result = call(path, *rest, **more)
-            act(Point(kind, "after", where, target=target))
+            time = os.stat(path).st_mtime_ns if kind == "date" else 0  # noqa: PTH116 - paths may be numbers
+            act(Point(kind, "after", where, target=target, time=time))
             return result
 
         return watched
@@ -122,6 +123,8 @@ def watch(folder: Path, act: Act) -> None:
         ("unlink", "remove"),
         ("rmdir", "rmdir"),
         ("mkdir", "mkdir"),
+        ("link", "link"),
+        ("date", "utime"),
     ):
         setattr(os, name, around(kind, getattr(os, name)))
 

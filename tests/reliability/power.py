@@ -74,14 +74,18 @@ class Disk:
             assert node is not None, point
             node.data += point.data
             node.time = point.time
+        elif point.kind == "date":
+            assert node is not None, point
+            node.time = point.time
         elif point.kind == "symlink":
             above.entries[path.name] = Node(link=point.target)
         elif point.kind in ("unlink", "rmdir"):
             above.entries.pop(path.name, None)
-        elif point.kind == "rename":
+        elif point.kind in ("rename", "link"):
             target = self._find(str(PurePath(point.target).parent))
             assert target is not None and target.entries is not None and node is not None, point
-            del above.entries[path.name]
+            if point.kind == "rename":
+                del above.entries[path.name]
             target.entries[PurePath(point.target).name] = node
 
     def lose_power(self, place: Path, ordering: Ordering) -> None:

@@ -62,6 +62,7 @@ def test_one_run_over_all_of_them(tmp_path: Path, stub: Path) -> None:
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     failed = {line["name"]: line["reason"] for line in lines if line["event"] == "failed"}
     done = {line["name"] for line in lines if line["event"] == "done"}
+    lost = {line["name"]: set(line["titles"]) for line in lines if line["event"] == "lost"}
     deep_png = importlib.util.find_spec("OpenImageIO") is not None
     assert done | set(failed) == {odd.name for odd in odds} and not done & set(failed)
     for odd in odds:
@@ -72,6 +73,7 @@ def test_one_run_over_all_of_them(tmp_path: Path, stub: Path) -> None:
             assert read_picture(tmp_path / "out" / odd.name, odd.name).size
         else:
             assert odd.name in done, f"{odd.name}: {failed.get(odd.name)}"
+            assert lost.get(odd.name, set()) == set(odd.lost), odd.name
             path = tmp_path / "out" / odd.name
             check(odd, odd.kept, read_picture(path, odd.name))
             if odd.kept.bits == 8 or deep_png:

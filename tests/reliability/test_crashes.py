@@ -77,6 +77,10 @@ def _in_place(place: Path, stub: Path) -> list[object]:
     return _restore(place, stub, "--in-place")
 
 
+def _backup(place: Path, stub: Path) -> list[object]:
+    return _restore(place, stub, "--in-place", "--backup")
+
+
 def _restored(folder: Path) -> Files:
     return {name: data for name, data in tree(folder).items() if not name.endswith(".part")}
 
@@ -87,6 +91,11 @@ def _new(name: str, before: Files, after: Files) -> set[bytes]:
 
 def _old_or_new(name: str, before: Files, after: Files) -> set[bytes]:
     return {before[name], after[name]}
+
+
+def _original_or_new(name: str, before: Files, after: Files) -> set[bytes]:
+    """Names are those of originals or of results; a backup holds the original."""
+    return {before[name.removesuffix(".orig")]} if name.endswith(".orig") else {before[name], after[name]}
 
 
 def _photos_and_settings(place: Path) -> None:
@@ -192,6 +201,7 @@ COMMANDS = {
     "restore": Command(_photos, _restore, "out", _restored, _restored, _new),
     "draws": Command(_photos, _draws, "out", _restored, _restored, _new),
     "in-place": Command(_photos, _in_place, "in", _restored, _restored, _old_or_new),
+    "backup": Command(_photos, _backup, "in", _restored, _restored, _original_or_new),
     "train": Command(_photos_and_settings, _train, "run", _checkpoints, _trained, _steps),
     "fetch": Command(_older, _fetch, "home", _weights, _fetched, _older_or_new),
     "convert": Command(_official, _convert, "home", _weights, _fetched, _older_or_new),
@@ -286,7 +296,7 @@ def loop(request: pytest.FixtureRequest, tmp_path: Path, stub: Path) -> Iterator
 
 @pytest.mark.parametrize(
     ("loop", "kills"),
-    [("restore", 12), ("draws", 3), ("in-place", 6), ("train", 7), ("fetch", 9), ("convert", 5)],
+    [("restore", 12), ("draws", 3), ("in-place", 6), ("backup", 6), ("train", 7), ("fetch", 9), ("convert", 5)],
     indirect=["loop"],
 )
 def test_killed_at_points(loop: Loop, kills: int) -> None:
@@ -328,7 +338,7 @@ def test_killed_at_every_point(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("ordering", ["names first", "names late"])
-@pytest.mark.parametrize("loop", ["restore", "in-place", "train", "fetch", "convert"], indirect=True)
+@pytest.mark.parametrize("loop", ["restore", "in-place", "backup", "train", "fetch", "convert"], indirect=True)
 def test_power_fails(loop: Loop, ordering: Ordering, request: pytest.FixtureRequest) -> None:
     """Of what was not forced to the disk half the data are there, or none of the names; the rest is enough to go on.
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from irsde_cli.images import tiff
+from irsde_cli.images import tiff, xmp
 from irsde_cli.images.container import MAX_METADATA_BYTES, Container, TruncatedError
 from irsde_cli.images.formats import bmp, jpeg, png, tiff_file, webp
+from irsde_cli.images.parts import Part
 
 
 def inspect(data: bytes) -> Container | None:
@@ -46,7 +47,7 @@ def mended(container: Container) -> bytes:
 
 def _with_sane_metadata(container: Container) -> Container:
     blocks: dict[str, bytes | None] = {"icc": container.icc, "exif": container.exif, "xmp": container.xmp}
-    notes = list(container.notes)
+    parts = list(container.parts)
     exif = blocks["exif"]
     if exif and exif.startswith(b"Exif\0\0"):
         blocks["exif"] = exif = exif[6:]
@@ -54,14 +55,20 @@ def _with_sane_metadata(container: Container) -> Container:
     for name, title in (("icc", "colour profile"), ("exif", "EXIF"), ("xmp", "XMP")):
         if len(blocks[name] or b"") > MAX_METADATA_BYTES:
             blocks[name] = None
-            notes.append(f"its {title} is larger than {MAX_METADATA_BYTES >> 20} MiB and is dropped")
+            parts.append(Part("unreadable", f"its {title} is larger than {MAX_METADATA_BYTES >> 20} MiB"))
     if blocks["exif"]:
         try:
             orientation = tiff.orientation(blocks["exif"])
             dpi = dpi or tiff.resolution(tiff.parse(blocks["exif"]))
         except (ValueError, EOFError):
             blocks["exif"] = None
-            notes.append("its EXIF is unreadable and is dropped")
+            parts.append(Part("unreadable", "its EXIF is damaged"))
+    if blocks["xmp"]:
+        try:
+            blocks["xmp"] = xmp.honest(blocks["xmp"])
+        except ValueError:
+            blocks["xmp"] = None
+            parts.append(Part("unreadable", "its XMP is damaged"))
     if container.tiff:
         orientation = container.tiff.number(tiff.ORIENTATION, 1)
     return replace(
@@ -71,7 +78,7 @@ def _with_sane_metadata(container: Container) -> Container:
         xmp=blocks["xmp"] or None,
         dpi=dpi,
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        notes=tuple(dict.fromkeys(notes)),
+        parts=tuple(dict.fromkeys(parts)),
     )
 
 

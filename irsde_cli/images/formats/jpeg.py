@@ -1,30 +1,40 @@
-"""JPEG files: segments, and what stands in them."""
+"""JPEG files: segments, what stands in them, and what stands behind the picture."""
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from irsde_cli.images import tiff
-from irsde_cli.images.container import SEVERAL, Container, DamagedError, TruncatedError, dpi_of
+from irsde_cli.images import photoshop, tiff
+from irsde_cli.images.container import Container, DamagedError, TruncatedError, dpi_of
+from irsde_cli.images.parts import GAIN_MAP, Part, behind
 
 MAX_SEGMENTS = 4096
+MOST_BYTES = 65533
 MARKER = re.compile(rb"\xff([^\xff])")
 SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")
+# Within and behind a scan: what ends it, a table, a comment, or the next scan.
+IN_SCAN = re.compile(rb"\xff([\xc4\xcc\xd9\xda\xdb\xdc\xdd\xe0-\xef\xfe])")
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+PROFILE, INDEX = b"ICC_PROFILE\0", b"MPF\0"
+# Of the decoder, a thumbnail, or what an encoder was told.
+IMPLIED = (b"JFIF\0", b"JFXX\0", b"Adobe", b"Ducky")
 
 
 def read(data: bytes) -> Container:
     """The container of a JPEG file; raises as `formats.inspect` does."""
     kept: list[bytes] = [b"\xff\xd8"]
-    notes: list[str] = []
+    parts: list[Part] = []
     profile: dict[int, bytes] = {}
-    size, channels, parts = (0, 0), 0, 0
+    size, channels, count = (0, 0), 0, 0
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    resources, index, end = b"", (0, b""), 0
     for marker, start, segment in _segments(data):
         if marker == 0xDA:
-            kept.append(data[start:])
+            end = _end(data, start)
+            kept.append(data[start : end or len(data)])
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             precision, height, width, channels = struct.unpack_from(">BHHB", segment)
@@ -36,35 +46,51 @@ def read(data: bytes) -> Container:
         if marker == 0xE0 and segment.startswith(b"JFIF\0") and len(segment) >= 12:
             unit, across, down = struct.unpack_from(">BHH", segment, 7)
             dpi = dpi_of(across, down, {1: 1.0, 2: 2.54}.get(unit))
-        elif marker == 0xE1 and segment.startswith(b"Exif\0"):
-            exif = segment[6:] if exif is None else exif
-        elif marker == 0xE1 and segment.startswith(XMP):
+        elif marker == 0xE1 and segment.startswith(b"Exif\0") and exif is None:
+            exif = segment[6:]
+        elif marker == 0xE1 and segment.startswith(XMP) and xmp is None:
             xmp = segment[len(XMP) :]
-        elif marker == 0xE1 and segment.startswith(b"http://ns.adobe.com/xmp/extension/"):
-            notes.append("its extended XMP is not kept")
-        elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0") and len(segment) >= 14:
+        elif marker == 0xE1 and segment.startswith(EXTENDED_XMP):
+            parts.append(Part("xmp"))
+        elif marker == 0xE2 and segment.startswith(PROFILE) and len(segment) >= 14:
             profile[segment[12]] = segment[14:]
-            parts = segment[13]
-        elif marker == 0xE2 and segment.startswith(b"MPF\0") and _has_further_pictures(segment[4:]):
-            notes.append(SEVERAL)
-        elif marker == 0xED and segment.startswith(b"Photoshop 3.0\0"):
-            notes.append("its IPTC and Photoshop block is not kept")
+            count = segment[13]
+        elif marker == 0xE2 and segment.startswith(INDEX):
+            index = start + 8, segment[4:]
+        elif marker == 0xED and segment.startswith(photoshop.PREFIX):
+            resources += segment[len(photoshop.PREFIX) :]
+        elif marker == 0xFE and segment:
+            parts.append(Part("jpeg-comment", data=segment))
+        elif 0xE0 <= marker <= 0xEF and not segment.startswith(IMPLIED):
+            parts.append(_foreign(marker, segment))
     icc = b"".join(profile[number] for number in sorted(profile)) or None
-    if profile and sorted(profile) != list(range(1, parts + 1)):
+    if profile and sorted(profile) != list(range(1, count + 1)):
         icc = None
-        notes.append("its colour profile is incomplete and is dropped")
+        parts.append(Part("unreadable", "its colour profile is incomplete"))
+    parts += photoshop.parts_of(resources)
+    parts += _behind(data, end, *index) if end else []
     return Container(
         "jpeg",
         size,
         b"".join(kept),
-        complete=kept[-1].find(b"\xff\xd9") >= 0,
+        complete=end > 0,
         channels=channels,
         icc=icc,
         exif=exif,
         xmp=xmp,
         dpi=dpi,
-        notes=tuple(notes),
+        parts=tuple(parts),
     )
+
+
+def _foreign(marker: int, segment: bytes) -> Part:
+    """An application's segment that is not kept."""
+    if GAIN_MAP.match(segment):
+        return Part("gain-map")
+    if marker == 0xEB and b"c2pa" in segment:
+        return Part("credentials")
+    name = re.match(rb"[\x20-\x7e]{0,40}", segment)
+    return Part("foreign", f"APP{marker - 0xE0} {name[0].decode() if name else ''}".rstrip())
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -99,12 +125,59 @@ def mended(essence: bytes) -> bytes:
     return essence.rstrip(b"\xff") + b"\xff\xd9"
 
 
-def _has_further_pictures(index: bytes) -> bool:
-    """Whether a multi-picture index names more than one picture and its thumbnails."""
+def _end(data: bytes, start: int) -> int:
+    """Where the picture ends whose first scan starts there; 0 where it does not.
+
+    An end that stands in a table between two scans is none. Where tables do not lead to one, as in a damaged file, the
+    first is taken that is there.
+    """
+    position = start
+    while found := IN_SCAN.search(data, position):
+        if found[1] == b"\xd9":
+            return found.end()
+        position = found.end() + max(int.from_bytes(data[found.end() : found.end() + 2], "big"), 2)
+    end = data.find(b"\xff\xd9", start)
+    return end + 2 if end >= 0 else 0
+
+
+def _behind(data: bytes, end: int, origin: int, index: bytes) -> Iterator[Part]:
+    """What stands behind the picture: what a multi-picture index names, but for thumbnails, and the rest."""
+    rest = bytearray(data[end:])
+    further = 0
+    for kind, start, size in _entries(index):
+        start += origin
+        if start < end:  # the picture itself
+            continue
+        if GAIN_MAP.search(data, start, min(start + size, start + MOST_BYTES)):
+            yield Part("gain-map")
+        elif kind >> 16 != 1:
+            further += 1
+        rest[start - end : start - end + size] = bytes(len(rest[start - end : start - end + size]))
+    if further:
+        yield Part("pictures", str(further))
+    yield from behind(bytes(rest))
+
+
+def _entries(index: bytes) -> list[tuple[int, int, int]]:
+    """Kind, offset from the index and size of each picture that a multi-picture index names."""
     try:
         entries = tiff.parse(index).raw(0xB002) or b""
-        order = "<" if index[:2] == b"II" else ">"
     except (ValueError, EOFError):
-        return False
-    kinds = [struct.unpack_from(order + "I", entries, at)[0] & 0xFFFFFF for at in range(0, len(entries) - 15, 16)]
-    return any(kind >> 16 != 1 for kind in kinds[1:])
+        return []
+    order = "<" if index[:2] == b"II" else ">"
+    found = [struct.unpack_from(order + "3I", entries, at) for at in range(0, len(entries) - 15, 16)]
+    return [(attributes & 0xFFFFFF, start, size) for attributes, size, start in found]
+
+
+def with_segments(data: bytes, parts: Iterable[Part]) -> bytes:
+    """A JPEG file with the parts that have a place in it, behind its own application segments."""
+    added = [
+        (0xFE, part.data) if part.kind == "jpeg-comment" else (0xED, photoshop.PREFIX + photoshop.block_of(part.data))
+        for part in parts
+        if part.fits("jpeg")
+    ]
+    if not added:
+        return data
+    place = next(start for marker, start, _ in _segments(data) if not 0xE0 <= marker <= 0xEF)
+    segments = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in added)
+    return data[:place] + segments + data[place:]

@@ -2,14 +2,20 @@
 
 import struct
 
-from irsde_cli.images.container import SEVERAL, Container, TruncatedError
+from irsde_cli.images.container import Container, TruncatedError
+from irsde_cli.images.parts import Part, behind
+
+PICTURE = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 
 
 def read(data: bytes) -> Container:
     """The container of a WebP file; raises as `formats.inspect` does."""
     found: dict[bytes, bytes] = {}
     frames, position = 0, 12
-    while position + 8 <= len(data):
+    others: dict[bytes, None] = {}
+    size = struct.unpack_from("<I", data, 4)[0] + 8
+    end = size + size % 2
+    while position + 8 <= min(size, len(data)):
         kind, length = struct.unpack_from("<4sI", data, position)
         if kind == b"ANMF":
             frames += 1
@@ -17,6 +23,8 @@ def read(data: bytes) -> Container:
             found.setdefault(kind, data[position + 8 : position + 18])
         elif kind in (b"ICCP", b"EXIF", b"XMP "):
             found.setdefault(kind, data[position + 8 : position + 8 + length])
+        elif kind not in PICTURE:
+            others[kind] = None
         position += 8 + length + length % 2
     first = data[12:16]
     header = found.get(first, b"")
@@ -33,9 +41,13 @@ def read(data: bytes) -> Container:
         "webp",
         (height, width),
         data,
-        complete=struct.unpack_from("<I", data, 4)[0] + 8 <= len(data),
+        complete=size <= len(data),
         icc=found.get(b"ICCP"),
         exif=found.get(b"EXIF"),
         xmp=found.get(b"XMP "),
-        notes=(SEVERAL,) if frames > 1 else (),
+        parts=(
+            *([Part("frames", str(frames - 1))] if frames > 1 else []),
+            *([Part("foreign", ", ".join(kind.decode("latin-1") for kind in others))] if others else []),
+            *behind(data[end:]),
+        ),
     )

@@ -95,6 +95,15 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """What the result lacks of all that the picture's file holds: what it is called in every file, and how much."""
+
+    name: str
+    titles: tuple[str, ...]
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Intended:
     """What would be done with a picture."""
 
@@ -104,4 +113,4 @@ class Intended:
     reason: str = ""
 
 
-Event = Ready | Reported | Planned | Step | Seen | Done | Skipped | Failed | Warned | Intended
+Event = Ready | Reported | Planned | Step | Seen | Done | Skipped | Failed | Warned | Lost | Intended

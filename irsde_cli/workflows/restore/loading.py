@@ -11,9 +11,9 @@ from torch import Tensor
 from irsde_cli.errors import InputError
 from irsde_cli.images import (
     SUFFIXES,
+    Part,
     Picture,
     looks_like_picture,
-    output_format,
     read_picture,
     to_tensor,
 )
@@ -21,6 +21,7 @@ from irsde_cli.images.masks import known_by
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.journal import Identity, Source
 from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.losing import accepted_losses
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.plan import Plan
 
@@ -35,6 +36,7 @@ class Loaded:
     known: Tensor | None
     settings: str
     since: float
+    lost: tuple[Part, ...] = ()
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     """The picture of an item, with its mask; `settings` is the short name of those of the run.
 
     Raises:
-        InputError: it cannot be read, or cannot be written as asked, or has no mask that fits.
+        InputError: it cannot be read or written as asked, has no mask that fits, or would lose what it may not.
     """
     since = time.monotonic()
     source = item.data if item.source is None else item.source
@@ -72,21 +74,20 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             item.name,
             limits=options.limits,
             allow_truncated=options.allow_truncated,
-            strict=options.strict,
             depth=options.depth,
         )
+        lost = accepted_losses(picture, item, format_of(item, options), options)
         content = content_of(source)
         if identity_of(source) != before:
             raise InputError(f"'{item.name}' changed while it was read.", hint="Run again when it is complete.")
     except OSError as error:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
-    output_format(picture, format_of(item, options), metadata=options.metadata, depth=options.depth)
     wanted = with_mask(settings, item, options)
     known = None
     if options.mask is not None:
         known, notes = _known(mask_path(options.mask, item), item, picture, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since)
+    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost)
 
 
 def identity_of(source: Path | bytes) -> Identity:

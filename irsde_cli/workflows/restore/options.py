@@ -66,11 +66,22 @@ class Options(Settings):
     allow_truncated: bool = option("pixels", "Take what a cut-off file still shows.", default=False, panel="Input")
     strict: bool = option("machine", "Fail where there would be a warning.", default=False, panel="Input")
     in_place: bool = option("names", "Replace the inputs themselves; takes no OUTPUT.", default=False, panel="Output")
+    allow_loss: bool = option(
+        "machine", "Also replace files that hold more than a result would.", default=False, panel="Output"
+    )
+    backup: bool = option(
+        "machine", "With --in-place, keep each original beside it as NAME.orig.", default=False, panel="Output"
+    )
+    keep_times: bool = option(
+        "machine", "Give results the file dates of their inputs, as --in-place does.", default=False, panel="Output"
+    )
     format: str | None = option("pixels", "keep, png, jpeg, webp, tiff or bmp.", panel="Output", short="-f")
     quality: int = option("pixels", "Of JPEG and WebP.", default=95, panel="Output", minimum=1, maximum=100)
     depth: int | None = option("pixels", "Bits per sample, 8 or 16; the input's if not given.", panel="Output")
     suffix: str = option("names", "Put behind the names of results.", default="", panel="Output")
-    metadata: Literal["keep", "strip"] = option("pixels", "Keep or strip EXIF and XMP.", default="keep", panel="Output")
+    metadata: Literal["keep", "strip"] = option(
+        "pixels", "Keep or strip EXIF, XMP and comments.", default="keep", panel="Output"
+    )
     overwrite: bool = option("names", "Replace files that no earlier run made.", default=False, panel="Output")
     on_collision: Literal["refuse", "rename"] = option(
         "names", "When two results would have one name.", default="refuse", panel="Output"

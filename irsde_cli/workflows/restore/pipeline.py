@@ -16,7 +16,7 @@ from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.storage.files import write_whole
 from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Seen, Skipped, Warned
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Seen, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import Loaded, load
 from irsde_cli.workflows.restore.plan import Plan, begun, same_file
@@ -158,6 +158,9 @@ class Pipeline:
                 yield self._failure(loaded.item, error)
                 continue
             self.succeeded += 1
+            if loaded.lost:
+                titles = tuple(dict.fromkeys(part.title for part in loaded.lost))
+                yield Lost(loaded.name, titles, tuple(map(str, loaded.lost)))
             extra = tuple(path for path, _ in files[1:])
             yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
 
@@ -178,7 +181,15 @@ class Pipeline:
             def pending(status: os.stat_result, relative: str = relative) -> None:
                 journal.pending(loaded.source, relative, Identity.of(status), loaded.settings)
 
-            status = write_whole(path, data, journal.owner, pending)
+            dated = self.options.in_place or (self.options.keep_times and item.source is not None)
+            status = write_whole(
+                path,
+                data,
+                journal.owner,
+                pending,
+                modified_ns=loaded.source.identity.mtime_ns if dated else None,
+                backup=self.options.backup,
+            )
             seconds = time.monotonic() - loaded.since
             journal.done(loaded.source, relative, Identity.of(status), loaded.settings, seconds, tile)
 

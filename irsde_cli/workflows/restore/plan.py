@@ -117,6 +117,8 @@ def _places(
         if options.format or options.suffix or options.samples > 1:
             raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
         target = source if Path(source).is_dir() else str(Path(source).parent)
+    elif options.backup:
+        raise UsageError("--backup goes with --in-place: elsewhere the originals stay as they are.")
     if target is None:
         raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
     to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()

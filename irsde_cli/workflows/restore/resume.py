@@ -16,6 +16,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import is_there
 from irsde_cli.storage.journal import Entry, Identity, Journal
+from irsde_cli.storage.outside import check_backup
 from irsde_cli.version import __version__
 from irsde_cli.workflows.restore.events import Event, Failed, Intended, Planned, Skipped
 from irsde_cli.workflows.restore.items import Item
@@ -140,7 +141,7 @@ def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> 
     A pending line is enough where the file is the one that it announced: the run was killed right after the rename.
 
     Raises:
-        InputError: the input is a link, or the result of other settings.
+        InputError: the input is a link, the result of other settings, or has the backup of another file.
     """
     assert item.source is not None, "no pipe is restored in place"
     if item.source.is_symlink():
@@ -155,6 +156,8 @@ def _replaced(item: Item, journal: Journal, settings: str, options: Options) -> 
             f"'{item.name}' was already restored in place, with other settings.",
             hint="--overwrite restores the result.",
         )
+    if options.backup and not result:
+        check_backup(item.source, item.name)
     return result and entry is not None and entry.has(settings)
 
 

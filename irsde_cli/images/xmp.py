@@ -1,0 +1,62 @@
+"""What XMP says of other parts of a file and of the picture's size, made true for a file that holds one picture."""
+
+import re
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+MAX_BYTES = 4 << 20
+ALL = ""
+# Namespaces, and how the names in them begin that speak of what a result has not: films and pictures behind the
+# picture, gain and depth maps, thumbnails, and a second packet.
+GONE = {
+    "http://ns.google.com/photos/1.0/camera/": ("MicroVideo", "MotionPhoto"),
+    "http://ns.google.com/photos/1.0/container/": (ALL,),
+    "http://ns.google.com/photos/1.0/container/item/": (ALL,),
+    "http://ns.google.com/photos/1.0/depthmap/": (ALL,),
+    "http://ns.google.com/photos/1.0/image/": (ALL,),
+    "http://ns.google.com/photos/1.0/audio/": (ALL,),
+    "http://ns.google.com/photos/dd/1.0/": (ALL,),
+    "http://ns.adobe.com/hdr-gain-map/1.0/": (ALL,),
+    "http://ns.apple.com/HDRGainMap/1.0/": (ALL,),
+    "http://ns.apple.com/pixeldatainfo/1.0/": (ALL,),
+    "http://ns.adobe.com/xmp/note/": ("HasExtendedXMP",),
+    "http://ns.adobe.com/xap/1.0/": ("Thumbnails",),
+}
+MENTIONED = re.compile("|".join(re.escape(uri) for uri in GONE if "xap" not in uri).encode() + rb"|:Thumbnails\b")
+DECLARATIONS = "http://www.w3.org/2000/xmlns/"
+SIDES = re.compile(rb"""(:(?:PixelX|PixelY|ImageWidth|ImageLength)\w*(?:\s*=\s*["']|>))\s*\d+(?=\s*["'<])""")
+
+
+def honest(packet: bytes) -> bytes:
+    """The packet without what it says of parts that are gone; one that says nothing of them stays as it is.
+
+    Raises:
+        ValueError: it speaks of them and cannot be read.
+    """
+    if not MENTIONED.search(packet):
+        return packet
+    if len(packet) > MAX_BYTES or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
+        raise ValueError("too large, or of a kind that XMP is not")
+    try:
+        document = minidom.parseString(packet.strip(b"\0 \r\n\t"))
+        for element in list(document.getElementsByTagName("*")):
+            for attribute in list(element.attributes.values()):
+                declares = attribute.namespaceURI == DECLARATIONS and GONE.get(attribute.value) == (ALL,)
+                if declares or _is_gone(attribute.namespaceURI, attribute.localName):
+                    element.removeAttributeNode(attribute)
+            above = element.parentNode
+            if above and above is not document and _is_gone(element.namespaceURI, element.localName):
+                above.removeChild(element)
+        return "\n".join(node.toxml() for node in document.childNodes).encode()
+    except (ExpatError, RecursionError, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_gone(uri: str | None, name: str | None) -> bool:
+    return uri in GONE and (name or "").startswith(GONE[uri])
+
+
+def settled(packet: bytes, size: tuple[int, int]) -> bytes:
+    """The packet with the picture's (H, W) where it names one."""
+    height, width = (str(side).encode() for side in size)
+    return SIDES.sub(lambda found: found[1] + (width if b"X" in found[1] or b"Width" in found[1] else height), packet)
