@@ -42,6 +42,7 @@ class Header:
         task: what it undoes.
         data: what it was trained on.
         licence: the terms of that data.
+        weights_licence: of the weights themselves, as SPDX names it.
         step: training steps taken.
         version: of this package, when it was written.
         tile_tolerance: largest difference, of 255, of a tiled from an untiled result that was measured, with tiles of
@@ -55,6 +56,7 @@ class Header:
     task: str = ""
     data: str = ""
     licence: str = ""
+    weights_licence: str = ""
     step: int = 0
     version: str = ""
     tile_tolerance: float | None = None

@@ -14,6 +14,7 @@ class Task:
         summary: completes "restore images: ...".
         weights: the shipped network, a row of `irsde_cli.weights.SHIPPED`; `None` where none ships.
         fast: the shipped network for at most four evaluations; `None` where `weights` is the better one there too.
+        sampled: the shipped network for samplers and several evaluations, where `weights` restores in one pass.
         dataset: the data set that the field reports.
         needs_mask: whether `--mask` must say which pixels are known.
     """
@@ -21,6 +22,7 @@ class Task:
     summary: str
     weights: str | None = None
     fast: str | None = None
+    sampled: str | None = None
     dataset: str | None = None
     needs_mask: bool = False
 

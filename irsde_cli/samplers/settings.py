@@ -62,3 +62,8 @@ class Sampling:
     def is_short(self) -> bool:
         """Whether all that is asked for is few evaluations: what networks with the suffix `-fast` are made for."""
         return self.steps is not None and self.steps <= FEW and replace(self, steps=None) == Sampling()
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether something is asked for that networks of one pass do not have."""
+        return self.steps not in (None, 1) or replace(self, steps=None, noise_level=None) != Sampling()

@@ -17,6 +17,7 @@ OBJECTIVES = Registry(
         "noise-matching": "irsde_cli.training.noise_matching:noise_matching",
         "clean-matching": "irsde_cli.training.clean_matching:clean_matching",
         "direct-regression": "irsde_cli.training.direct_regression:direct_regression",
+        "direct-decibels": "irsde_cli.training.direct_decibels:direct_decibels",
         "reconstruction": "irsde_cli.training.reconstruction:reconstruction",
         "reinforce": "irsde_cli.training.reinforce:Reinforce",
         "distill": "irsde_cli.training.distill:Distill",

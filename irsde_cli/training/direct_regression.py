@@ -7,14 +7,20 @@ from irsde_cli.systems.one_pass import UNTOLD, OnePass
 
 
 def direct_regression(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """Mean absolute difference.
+    """Mean absolute difference."""
+    restored = system.predict(mu, levels=told_levels(system, x0, mu, noise))
+    return (restored - x0).abs().flatten(1).mean(1)
 
-    A network that can be told of noise is told in half of the samples, as chance in `noise` decides, and else learns to
-    see for itself how much there is.
+
+def told_levels(system: OnePass, x0: Tensor, mu: Tensor, noise: Tensor) -> Tensor | None:
+    """What the network is told of the noise in each image, (B,), where it can be told; see `OnePass.predict`.
+
+    In half of the samples, as chance in `noise` decides, the root mean square of the difference; in the others it
+    learns to see for itself.
     """
-    levels = None
-    if most := system.config.noise_level_max:
-        found = 255 * (mu - x0).square().flatten(1).mean(1).sqrt()
-        told = noise.flatten(1)[:, 0] > 0
-        levels = torch.where(told, found.clamp_max(most), UNTOLD)
-    return (system.predict(mu, levels=levels) - x0).abs().flatten(1).mean(1)
+    most = system.config.noise_level_max
+    if not most:
+        return None
+    found = 255 * (mu - x0).square().flatten(1).mean(1).sqrt()
+    told = noise.flatten(1)[:, 0] > 0
+    return torch.where(told, found.clamp_max(most), UNTOLD)

@@ -55,7 +55,7 @@ def stored_path(name: str) -> Path:
     return store() / f"{name}.safetensors"
 
 
-def find_weights(model: str | None, task: str, *, short: bool = False) -> Weights:
+def find_weights(model: str | None, task: str, *, short: bool = False, sampled: bool = False) -> Weights:
     """The weights that `--model` and `--task` name; those of the Hub are fetched.
 
     Args:
@@ -64,13 +64,14 @@ def find_weights(model: str | None, task: str, *, short: bool = False) -> Weight
             shipped network.
         task: a row of `irsde_cli.tasks.TASKS`.
         short: take the task's network for few evaluations, where one ships.
+        sampled: take the one that samplers are for, where that is another.
 
     Raises:
         WeightsError: there are none.
     """
     if model is None:
         row = get_task(task)
-        name = row.fast if short and row.fast else row.weights
+        name = row.fast if short and row.fast else row.sampled if sampled and row.sampled else row.weights
         if name is None:
             known = ", ".join(task for task, row in TASKS.items() if row.weights)
             raise WeightsError(

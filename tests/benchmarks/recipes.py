@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.recipes NAME PHOTOS OUT
 
-PHOTOS holds train/ and val/. The parts of a recipe are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins
-with the weights of the one before. Run the command again to go on. OUT/N/model.safetensors of the last is the network.
+PHOTOS holds train/ and val/: of BSDS500, but of free photographs for the networks of `FREE`. The parts of a recipe
+are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins with the weights of the one before. Run the command
+again to go on. OUT/N/model.safetensors of the last is the network.
 """
 
 import argparse
@@ -16,6 +17,9 @@ from irsde_cli.weights import shipped_path
 
 DATA = "BSDS500, the 358 photos of its train and test splits that are no test image of ours"
 LICENCE = "BSDS500: non-commercial research and education"
+FREE_DATA = "86 free photographs, 71 megapixels"
+FREE_LICENCE = "CC0, public domain and CC BY; credits in NOTICE"
+FREE = ("denoise-photo",)
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
@@ -24,6 +28,10 @@ MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
+    "denoise-photo": (
+        "--steps 3130 --objective direct-regression --set decay=0",
+        "--steps 9000 --set warm_up=100 --set decay=0.35",
+    ),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",
         f"--steps 6000 {ON} --seed 6",
@@ -53,7 +61,8 @@ def commands(name: str, photos: Path, out: Path) -> list[list[str]]:
         if number > 1:
             words += ["--init", str(out / str(number - 1) / "model.safetensors")]
         folders = ["--data", photos / "train", "--validation", photos / "val", "--out", out / str(number)]
-        facts = ["--data-name", DATA, "--licence", LICENCE]
+        data, licence = (FREE_DATA, FREE_LICENCE) if name in FREE else (DATA, LICENCE)
+        facts = ["--data-name", data, "--licence", licence]
         found.append(["train", "--preset", name, *map(str, folders), *facts, *words])
     return found
 

@@ -14,8 +14,10 @@ from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.weights import shipped_path
+from tests.benchmarks.recipes import FREE
+
+WEIGHTS_LICENCE = "Apache-2.0"
 
 
 def tile_tolerance(restorer: Restorer) -> float:
@@ -39,9 +41,7 @@ def main() -> None:
     parser.add_argument("--licence", help="the terms of the data, where the run does not say")
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.run / "model.safetensors")
-    restorer = loaded.restorer
-    assert isinstance(restorer, MeanReverting)
-    header = loaded.header
+    restorer, header = loaded.restorer, loaded.header
     checkpoint.save(
         shipped_path(arguments.name),
         restorer,
@@ -49,6 +49,7 @@ def main() -> None:
         task=header.task,
         data=header.data or arguments.data_name,
         licence=header.licence or arguments.licence,
+        weights_licence=WEIGHTS_LICENCE if arguments.name in FREE else "",
         step=header.step,
         tile_tolerance=round(tile_tolerance(restorer), 4),
     )

@@ -212,7 +212,7 @@ def named_network(name: str) -> Predictor:
 
 def shipped(task: str) -> MeanReverting:
     """A fresh copy of the shipped system of a task."""
-    restorer = checkpoint.load(find_weights(None, task).path).restorer
+    restorer = checkpoint.load(find_weights(None, task, sampled=True).path).restorer
     assert isinstance(restorer, MeanReverting)
     return restorer
 

@@ -409,6 +409,7 @@ def test_a_run_goes_to_the_hub_and_comes_back(machine: Machine, small: bytes) ->
     card = files["README.md"].decode()
     told = ModelCard(card).data.to_dict()  # type: ignore[no-untyped-call]
     assert (told["library_name"], told["pipeline_tag"]) == ("irsde", "image-to-image") and "denoise" in told["tags"]
+    assert told["license"] == "other"
     assert hashlib.sha256(small).hexdigest() in card
     script = "import irsde_cli, torch; print(tuple(irsde_cli.load('me/mine')(torch.rand(3, 9, 8)).shape))"
     result = subprocess.run(

@@ -1,6 +1,7 @@
 """Objectives against the reference and against what they mean."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.training import OBJECTIVES
+from irsde_cli.training.direct_decibels import direct_decibels
 from irsde_cli.training.direct_regression import direct_regression
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
 from irsde_cli.training.noise_matching import noise_matching
@@ -100,7 +102,7 @@ LESSONS = [
     if not isinstance(OBJECTIVES.load(objective), type)  # strategies have tests of their own
     for system, prediction in (
         [("one-pass", "")]
-        if objective == "direct-regression"
+        if objective.startswith("direct-")
         else [("autoencoder", "")]
         if objective == "reconstruction"
         else [
@@ -135,6 +137,16 @@ def test_every_objective_teaches_every_system_and_parameterisation(
         optimiser.step()
         losses.append(float(loss.detach().mean()))
     assert losses[-1] < losses[0]
+
+
+def test_decibels_weigh_little_damage_as_heavy() -> None:
+    """A tenth of the error is the same loss less log 10."""
+    system = OnePass(OnePassConfig(POCKET))  # a fresh one returns its input
+    clean = torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1)
+    error = torch.randn(1, 3, 16, 16) * torch.tensor([0.2, 0.02])[:, None, None, None]
+    heavy, light = direct_decibels(system, clean, clean + error, torch.ones(2), error)
+    assert float((heavy - light).detach()) == pytest.approx(math.log(10), abs=2e-2)
+    assert torch.isfinite(direct_decibels(system, clean, clean, torch.ones(2), error)).all()
 
 
 def test_half_of_the_samples_are_told_how_much_noise_there_is() -> None:

@@ -64,7 +64,7 @@ class Restored:
         if contender.folder is not None:
             self.files = pictures_of(contender.folder)
             return
-        weights = find_weights(contender.model, task)
+        weights = find_weights(contender.model, task, sampled=contender.sampling.is_sampled)
         loaded = checkpoint.load(weights.path)
         if not loaded.restorer.draws:  # ways of sampling say nothing to one pass
             self.contender = contender = Contender(contender.name, model=contender.model)

@@ -71,7 +71,8 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
     limit = options.limits.max_file_bytes
     planned = plan(options, lambda: _piped(stdin(), limit), touch=touch and not options.dry_run)
     short = options.sampling.is_short and options.estimate == "sample"
-    weights = find_weights(options.model, options.task, short=short)
+    sampled = options.sampling.is_sampled or options.samples > 1 or options.estimate != "sample"
+    weights = find_weights(options.model, options.task, short=short, sampled=sampled)
     from irsde_cli.workflows.restore.job import Job
 
     return Job(planned, weights)

@@ -60,7 +60,7 @@ def _card(loaded: Checkpoint, repo: str) -> str:
     fields = {
         "library_name": "irsde",
         "pipeline_tag": "image-to-image",
-        "license": "other",
+        "license": header.weights_licence.lower() or "other",
         "tags": ["image-restoration", header.system, *([header.task] if header.task else [])],
     }
     paper = ARXIV.get(header.system)
@@ -106,6 +106,7 @@ def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
         yield "sampler", f"`{config['sampling']['sampler']}`, {config['sampling']['steps']} steps"
     yield "trained on", header.data or "not stated"
     yield "terms of that data", header.licence or "not stated"
+    yield "licence of the weights", header.weights_licence or "not stated"
     yield "training steps", header.step or "not stated"
     if header.origin:
         yield "converted from", header.origin
