@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
@@ -137,9 +138,29 @@ class Restorer(nn.Module, ABC):
             known = (known if known.ndim == 4 else known[None, None]).bool().expand(len(batch), 1, -1, -1)
         noise = ImageNoise([generator_for(seed, str(index).encode()) for index in range(len(batch))])
         with torch.inference_mode():
-            restored = last(self.steps(Observation(batch, known), noise, self.resolve(sampling or Sampling())))
+            resolved, observation = self.resolve(sampling or Sampling()), Observation(batch, known)
+            restored = last(self.steps(observation, noise, resolved))
+            if resolved.strength is not None:
+                restored = strengthened(restored, observation, resolved.strength)
         restored = restored.clamp(0, 1)
         return restored if image.ndim == 4 else restored[0]
+
+
+def strengthened(restored: Tensor, observation: Observation, strength: float) -> Tensor:
+    """Restored images (B, 3, H, W) blended with the degraded ones, which are enlarged where these are larger.
+
+    Args:
+        restored: the images.
+        observation: what they were restored from; there is nothing to blend with in its holes.
+        strength: 0 is the degraded image, 1 the restored one, and more goes beyond it.
+    """
+    degraded, known = observation.image, observation.known
+    if degraded.shape[-2:] != restored.shape[-2:]:
+        size = restored.shape[-2:]
+        degraded = F.interpolate(degraded, size=size, mode="bicubic", align_corners=False)
+        known = None if known is None else F.interpolate(known.float(), size=size) > 0.5
+    blend = torch.lerp(degraded.to(restored), restored, strength)
+    return blend if known is None else torch.where(known, blend, restored)
 
 
 def last(states: Iterator[Tensor]) -> Tensor:

@@ -50,7 +50,9 @@ def evaluate(
     ways: Annotated[
         list[str] | None,
         typer.Option(
-            "--way", help="SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws; several are compared."
+            "--way",
+            help="SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws; behind it ,realism=A and ,strength=W; "
+            "several are compared.",
         ),
     ] = None,
     task: Annotated[str, typer.Option("--task", "-t", help="With --gt: what is undone.")] = "",
@@ -254,14 +256,26 @@ def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tup
 
 
 def _way(text: str) -> tuple[Sampling, int]:
-    match = re.fullmatch(r"([a-z0-9-]+):(\d+)(?:x(\d+))?", text)
+    match = re.fullmatch(r"([a-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[\d.]+)*)", text)
     if match is None:
-        raise UsageError(f"--way takes SAMPLER:STEPS or SAMPLER:STEPSxDRAWS, not '{text}'.", hint="Like posterior:8x8.")
-    sampler, steps, draws = match.groups()
+        raise UsageError(
+            f"--way takes SAMPLER:STEPS or SAMPLER:STEPSxDRAWS, not '{text}'.",
+            hint="Like posterior:8x8, or with more: posterior:8,realism=0.5,strength=0.8.",
+        )
+    sampler, steps, draws, more = match.groups()
     SAMPLERS.check(sampler)
     if draws == "0":
         raise UsageError(f"--way {text}: at least one draw.")
-    return Sampling(sampler, int(steps)), int(draws or 1)
+    blends = {name: _number(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
+    sampling = Sampling(sampler, int(steps), realism=blends.get("realism"), strength=blends.get("strength"))
+    return sampling, int(draws or 1)
+
+
+def _number(way: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--way {way}: '{text}' is no number.") from None
 
 
 def _options(change: list[str]) -> dict[str, Any]:

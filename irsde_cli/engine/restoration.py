@@ -18,6 +18,7 @@ from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
+from irsde_cli.restorer import strengthened
 from irsde_cli.runtime import is_lost_device, is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -174,6 +175,7 @@ class Restoration:
             keys = [b"" if self.options.shared_noise else loaded.key for loaded in batch]
             generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
+            beneath = None if self.sampling.strength is None else observation
             with Prefetched(ImageNoise(generators, drawn)) as noise:
                 states = self.restorer.steps(observation, noise, self.sampling, evaluate)
                 if draw + 1 == self.draws:
@@ -184,6 +186,9 @@ class Restoration:
                     yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
                     if self.stopped():
                         raise StoppedError
+                if beneath is not None and self.sampling.strength is not None:
+                    with torch.inference_mode():
+                        state = strengthened(state, beneath, self.sampling.strength)
                 image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
@@ -244,6 +249,7 @@ class Restoration:
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 2 * options.spread + (self.draws > 1)
+        extra += 2 * (self.sampling.realism not in (None, 1)) + (self.sampling.strength is not None)
         return choose_tile(self.restorer, batch[0].size, self.device, extra_images=extra, share=self.share)
 
 

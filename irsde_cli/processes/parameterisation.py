@@ -75,7 +75,7 @@ class Parameterisation:
     @property
     def knows_the_start(self) -> bool:
         """Whether the first estimate of a run, where nothing of the clean image is left, is one: noise says nothing."""
-        return self.prediction in ("clean", "flow")
+        return self.prediction != "noise"
 
     def _total_std(self, m: Tensor | float, s: Tensor | float) -> Tensor | float:
         variance = (m * self.residual_std) ** 2 + s**2

@@ -6,6 +6,7 @@ from irsde_cli.option import option, whole
 from irsde_cli.samplers import SAMPLERS
 
 FEW = 4
+MOST_STRENGTH = 1.5
 CHOSEN: tuple[int, ...] = ()
 
 
@@ -26,6 +27,8 @@ class Sampling:
         eta: from 0 (the probability-flow ODE) to 1 (the reverse SDE), where the sampler has it.
         noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it
             or are told of it.
+        realism: from 0, the mean estimate of the first evaluation, to 1, a draw; between them, the blend of both.
+        strength: from 0, the input, over 1, what is restored, to 1.5, beyond it.
         clip: keep each clean estimate within [0, 1].
     """
 
@@ -51,6 +54,14 @@ class Sampling:
     noise_level: float | None = option(
         "pixels", "Noise to remove, of 255, where weights can be told; else estimated.", panel="Model"
     )
+    realism: float | None = option(
+        "pixels",
+        "From 0, the mean of what the picture may have been (one evaluation), to 1, one of these.",
+        panel="Model",
+    )
+    strength: float | None = option(
+        "pixels", "From 0, the input, over 1, the restored picture, to 1.5, beyond it.", panel="Model"
+    )
     clip: bool | None = option("pixels", shown=False)
 
     @property
@@ -61,9 +72,10 @@ class Sampling:
     @property
     def is_short(self) -> bool:
         """Whether all that is asked for is few evaluations: what networks with the suffix `-fast` are made for."""
-        return self.steps is not None and self.steps <= FEW and replace(self, steps=None) == Sampling()
+        return self.steps is not None and self.steps <= FEW and replace(self, steps=None, strength=None) == Sampling()
 
     @property
     def is_sampled(self) -> bool:
         """Whether something is asked for that networks of one pass do not have."""
-        return self.steps not in (None, 1) or replace(self, steps=None, noise_level=None) != Sampling()
+        rest = replace(self, steps=None, noise_level=None, strength=None)
+        return self.steps not in (None, 1) or rest != Sampling()

@@ -18,7 +18,6 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    NOWHERE,
     NetworkConfig,
     ProcessConfig,
     PublishedSampling,
@@ -26,7 +25,6 @@ from irsde_cli.systems.parts import (
     build_network,
     build_process,
     clean_predictor,
-    resolve_sampling,
 )
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -96,7 +94,7 @@ class DaClipRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
+        return self.resolved(asked, clip=True)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate

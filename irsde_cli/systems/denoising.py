@@ -18,7 +18,6 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    NOWHERE,
     NetworkConfig,
     ProcessConfig,
     PublishedSampling,
@@ -26,7 +25,6 @@ from irsde_cli.systems.parts import (
     build_network,
     build_process,
     clean_predictor,
-    resolve_sampling,
 )
 
 NOISY = ProcessConfig("denoising", residual_std=0.25)
@@ -90,7 +88,7 @@ class Denoising(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; a given noise level already limits the steps."""
-        sampling = resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
+        sampling = self.resolved(asked, clip=True)
         level = asked.noise_level
         if level is None:
             return sampling

@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, whole
@@ -17,7 +19,10 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.costs import jump_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.parts import Reverse
+from irsde_cli.systems.parts import NOWHERE, Reverse, resolve_sampling
+
+ENDS_AT_THE_MEAN = ("euler-mean", "noiseless", "residual")
+MOST_LEFT = 0.1  # of the clean image at T, that a start without it may lack
 
 
 class Diffusion(Restorer):
@@ -58,7 +63,41 @@ class Diffusion(Restorer):
         """See `Restorer.steps`."""
         reverse = self.reverse(observation, randn_like, sampling, evaluate)
         del observation  # where it has a centre of its own and nobody else needs it
-        yield from map(reverse.decode, reverse.solve(sampling, randn_like))
+        if sampling.realism in (None, 1):
+            yield from map(reverse.decode, reverse.solve(sampling, randn_like))
+        else:
+            yield from map(reverse.decode, _blended(reverse, sampling, randn_like))
+
+    def resolved(self, asked: Sampling, *, clip: bool) -> Sampling:
+        """`resolve` of a system whose configuration has `sampling`; no realism at all takes one evaluation."""
+        sampling = resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=clip)
+        realism = sampling.realism
+        if realism is None or realism == 1:
+            return sampling
+        if not 0 <= realism <= 1:
+            raise UsageError(f"--realism goes from 0, the mean estimate, to 1, a draw, not {realism:g}.")
+        if sampling.sampler in ENDS_AT_THE_MEAN:
+            raise UsageError(f"the sampler '{sampling.sampler}' ends near the mean: --realism has nothing to blend.")
+        if reason := self.first_is_no_mean:
+            raise UsageError(f"these weights take no --realism below 1: {reason}.", hint="Leave it out.")
+        if realism == 0:
+            return replace(sampling, steps=1, nodes=sampling.nodes and sampling.nodes[:1])
+        if sampling.steps == 1:
+            raise UsageError("one evaluation is the mean: --realism has nothing to blend.", hint="Give more --steps.")
+        return sampling
+
+    @property
+    def first_is_no_mean(self) -> str:
+        """Why the first estimate of a run is not the mean of what the image may have been; empty if it is."""
+        path = self.process.path(NOWHERE)
+        m, _ = path.at(path.num_timesteps)
+        if m == 1:  # the first state is the photograph itself
+            return ""
+        if not self.parameterisation.knows_the_start:
+            return "they predict noise, whose error the first estimate multiplies"
+        if m > MOST_LEFT:
+            return "their process begins while it still holds a part of the picture, which the start lacks"
+        return ""
 
     def first(self, sampling: Sampling) -> int:
         """The index that a run starts from: T, unless the network knows nothing there and no Euler step begins so."""
@@ -135,3 +174,30 @@ class Diffusion(Restorer):
     def noise_gain(self, x: Tensor, t: Tensor) -> Tensor:
         """How far a unit of predicted noise moves `reverse_mean`, shaped to divide `x`."""
         return self.process.reverse_gain(t, x)
+
+
+def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Iterator[Tensor]:
+    """The states of a run whose last one is drawn towards its first estimate, the mean of what the image may have been.
+
+    With the error D of that mean, the blend's is (1 + realism^2) D, and its draws spread `realism` times as far
+    (Freirich et al., NeurIPS 2021).
+    """
+    first: list[Tensor] = []
+
+    def predict_clean(x: Tensor, t: int) -> Tensor:
+        clean = reverse.predict_clean(x, t)
+        if not first:
+            first.append(clean.clone())  # samplers overwrite what they are given
+        return clean
+
+    states = replace(reverse, predict_clean=predict_clean).solve(sampling, randn_like)
+    if sampling.realism == 0:
+        next(states)
+        yield first[0]
+        return
+    held = next(states)
+    for state in states:
+        yield held
+        held = state
+    assert sampling.realism is not None, "a draw needs no blend"
+    yield torch.lerp(first[0], held, sampling.realism)

@@ -23,7 +23,6 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    NOWHERE,
     NetworkConfig,
     ProcessConfig,
     PublishedSampling,
@@ -31,7 +30,6 @@ from irsde_cli.systems.parts import (
     build_network,
     build_process,
     clean_predictor,
-    resolve_sampling,
 )
 
 FLOW = ProcessConfig("rectified-flow", {"shift": 1.596}, "flow", 0.5)
@@ -118,7 +116,7 @@ class FluxRestorer(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=False)
+        return self.resolved(asked, clip=False)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate

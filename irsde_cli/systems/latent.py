@@ -18,7 +18,6 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    NOWHERE,
     NetworkConfig,
     ProcessConfig,
     PublishedSampling,
@@ -26,7 +25,6 @@ from irsde_cli.systems.parts import (
     build_network,
     build_process,
     clean_predictor,
-    resolve_sampling,
 )
 
 LATENT = ProcessConfig(options={"stationary_std": 50 / 255}, residual_std=0.25)
@@ -79,7 +77,7 @@ class Latent(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=False)
+        return self.resolved(asked, clip=False)
 
     def reverse(
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate

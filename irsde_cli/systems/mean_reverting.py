@@ -17,7 +17,6 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import (
-    NOWHERE,
     NetworkConfig,
     ProcessConfig,
     PublishedSampling,
@@ -26,7 +25,6 @@ from irsde_cli.systems.parts import (
     build_process,
     check_scale,
     clean_predictor,
-    resolve_sampling,
 )
 
 PUBLISHED = ProcessConfig()
@@ -75,7 +73,7 @@ class MeanReverting(Diffusion):
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`."""
-        return resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=True)
+        return self.resolved(asked, clip=True)
 
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`: the clean image, and the degraded one at its size."""

@@ -27,7 +27,7 @@ from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.fit import fitting, refusal
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
-from irsde_cli.samplers.settings import Sampling
+from irsde_cli.samplers.settings import MOST_STRENGTH, Sampling
 
 logger = logging.getLogger(__name__)
 LARGEST_SCALE = 16
@@ -159,6 +159,7 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, 
                 f"the sampler '{sampler}' has no eta.",
                 hint=f"Samplers with one: {', '.join(name for name in SAMPLERS if takes_eta(name))}.",
             )
+    check_strength(asked)
     as_published = (sampler, steps, nodes) == (published.sampler, published.steps, published.nodes)
     clip = clip and (published.clip or not as_published)
     return replace(asked, sampler=sampler, steps=steps, nodes=nodes, clip=clip if asked.clip is None else asked.clip)
@@ -166,11 +167,22 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, 
 
 def resolve_one_pass(asked: Sampling) -> Sampling:
     """The settings of a system that evaluates its network once."""
-    given = [name for name in ("sampler", "nodes", "eta", "noise_level") if getattr(asked, name) is not None]
+    given = [name for name in ("sampler", "nodes", "eta", "noise_level", "realism") if getattr(asked, name) is not None]
     if given or asked.steps not in (None, 1):
         what = given[0].replace("_", "-") if given else "steps"
         raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint="Leave it out.")
+    check_strength(asked)
     return replace(asked, sampler="one-pass", steps=1, clip=False)
+
+
+def check_strength(asked: Sampling) -> None:
+    """Whether a result can be blended with its input as asked.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if asked.strength is not None and not 0 <= asked.strength <= MOST_STRENGTH:
+        raise UsageError(f"--strength goes from 0 to {MOST_STRENGTH}, not {asked.strength:g}.")
 
 
 def check_scale(scale: int) -> int:

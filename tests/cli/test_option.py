@@ -14,6 +14,7 @@ from irsde_cli.cli.options import Show
 from irsde_cli.cli.program import app
 from irsde_cli.errors import UsageError
 from irsde_cli.option import Declared, declared, flat, option, record
+from irsde_cli.systems.parts import PublishedSampling
 from irsde_cli.workflows.restore.events import Done, Ready, Skipped
 from irsde_cli.workflows.restore.options import Options
 from tests.cli.stub import Program, picture, save_stub
@@ -111,7 +112,7 @@ def test_another_setting_restores_again(first: list[str], then: list[str], resto
 def test_other_weights_restore_again(restore: Program, tmp_path: Path) -> None:
     source = picture(tmp_path / "in" / "a.png", 8, 8).parent
     restore(source, tmp_path / "out")
-    more = Program(save_stub(tmp_path / "more.safetensors", eps=0.02))
+    more = Program(save_stub(tmp_path / "more.safetensors", sampling=PublishedSampling(clip=False)))
     assert "1 done" in more(source, tmp_path / "out").stderr
 
 

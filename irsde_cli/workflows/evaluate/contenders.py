@@ -15,6 +15,7 @@ from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.observation import Observation
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate.options import Contender
 from irsde_cli.workflows.evaluate.pairs import Loaded, shown_of, sizes
@@ -67,7 +68,9 @@ class Restored:
         weights = find_weights(contender.model, task, sampled=contender.sampling.is_sampled)
         loaded = checkpoint.load(weights.path)
         if not loaded.restorer.draws:  # ways of sampling say nothing to one pass
-            self.contender = contender = Contender(contender.name, model=contender.model)
+            strength = Sampling(strength=contender.sampling.strength)
+            way = "" if strength == Sampling() else contender.way
+            self.contender = contender = Contender(contender.name, way, contender.model, sampling=strength)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         settings = Settings(contender.sampling, seed, samples=contender.draws, estimate=estimate)
         self.restoration = Restoration(loaded, settings, device, dtype)
@@ -81,6 +84,8 @@ class Restored:
             "steps": sampling.steps,
             "nodes": sampling.nodes,
             "draws": contender.draws,
+            "realism": sampling.realism,
+            "strength": sampling.strength,
         }
 
     def __call__(self, loaded: Loaded) -> Tensor:

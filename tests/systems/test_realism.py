@@ -1,0 +1,152 @@
+"""`realism` and `strength`: what they blend, what it costs, and where they are refused."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli.cli.evaluate import _way
+from irsde_cli.errors import UsageError
+from irsde_cli.networks.network import Predictor
+from irsde_cli.observation import Observation
+from irsde_cli.restorer import strengthened
+from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.parts import ProcessConfig
+from tests.systems.test_restorers import build, noise, run
+
+MEAN, SPREAD = 0.03, 0.06
+DRIFTING = ProcessConfig("driftrec", prediction="clean")
+
+
+class Exact(Predictor):
+    """The clean estimate where every pixel's residual is normal, as the output that the system reads it from."""
+
+    def __init__(self, system: MeanReverting) -> None:
+        super().__init__()
+        self.system = [system]
+        self.asked = 0
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        self.asked += 1
+        system = self.system[0]
+        m, s = (float(table[int(t[0])]) for table in (system.process.m, system.process.s))
+        residual = system.parameterisation.residual_std
+        total = ((m * residual) ** 2 + s**2) ** 0.5
+        y = (x - mu) * total
+        estimate = MEAN + m * SPREAD**2 / ((m * SPREAD) ** 2 + s**2) * (y - m * MEAN)
+        output: Tensor = (estimate - m * residual**2 / total**2 * y) / (s * residual / total)
+        return output
+
+
+@pytest.fixture
+def system() -> MeanReverting:
+    built = build("mean-reverting")
+    assert isinstance(built, MeanReverting)
+    built.network = Exact(built)
+    return built
+
+
+@pytest.mark.parametrize("realism", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("sampler", ["ode-2", "sde-2"])
+def test_the_error_is_the_one_that_is_derived(system: MeanReverting, sampler: str, realism: float) -> None:
+    """On a Gaussian: the spread is A S, and the mean squared error against the truth (1 + A^2) S^2."""
+    generator = torch.Generator().manual_seed(1)
+    mu = torch.full((1, 3, 96, 96), 0.4)
+    clean = mu + MEAN + SPREAD * torch.randn(mu.shape, generator=generator)
+    restored = run(system, mu, noise(), sampler=sampler, steps=20, realism=realism)
+    spread = float((restored - mu).std())
+    assert spread == pytest.approx(realism * SPREAD, abs=0.03 * SPREAD)
+    assert float((restored - clean).square().mean()) == pytest.approx((1 + realism**2) * SPREAD**2, rel=0.04)
+
+
+def test_no_realism_costs_one_evaluation(system: MeanReverting) -> None:
+    """It is the first estimate, whatever the number of steps; between, nothing is asked besides."""
+    network = system.network
+    assert isinstance(network, Exact)
+    mu = torch.rand(1, 3, 8, 8)
+    mean = run(system, mu, noise(), sampler="sde-2", steps=9, realism=0.0)
+    assert network.asked == 1 and system.resolve(Sampling(steps=9, realism=0.0)).steps == 1
+    assert torch.equal(mean, run(system, mu, noise(), sampler="ode-1", steps=1))
+    network.asked = 0
+    run(system, mu, noise(), sampler="sde-2", steps=9, realism=0.4)
+    assert network.asked == 9
+
+
+def test_full_realism_changes_no_bit() -> None:
+    """1 is what is done without it."""
+    restorer, degraded = build("mean-reverting"), torch.rand(1, 3, 9, 11)
+    plain = run(restorer, degraded, noise(), sampler="posterior", steps=3)
+    assert torch.equal(run(restorer, degraded, noise(), sampler="posterior", steps=3, realism=1.0), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "asked", "words"),
+    [
+        ("mean-reverting", {}, {"realism": 1.1}, "from 0"),
+        ("mean-reverting", {}, {"realism": -0.1}, "from 0"),
+        ("mean-reverting", {}, {"realism": float("nan")}, "from 0"),
+        ("mean-reverting", {}, {"realism": 0.5, "steps": 1}, "one evaluation"),
+        ("mean-reverting", {}, {"realism": 0.5, "sampler": "euler-mean"}, "ends near the mean"),
+        ("mean-reverting", {"process": ProcessConfig()}, {"realism": 0.5}, "predict noise"),
+        ("mean-reverting", {"process": ProcessConfig("goub")}, {"realism": 0.0}, "predict noise"),
+        (
+            "mean-reverting",
+            {"process": DRIFTING},
+            {"realism": 0.5},
+            "holds a part",
+        ),
+        ("one-pass", {}, {"realism": 0.5}, "one pass"),
+        ("one-pass", {}, {"strength": 1.6}, "--strength goes"),
+        ("mean-reverting", {}, {"strength": -0.1}, "--strength goes"),
+    ],
+)
+def test_where_it_means_nothing_it_is_refused(
+    name: str, settings: dict[str, Any], asked: dict[str, Any], words: str
+) -> None:
+    """In a sentence that says why."""
+    with pytest.raises(UsageError, match=words):
+        build(name, **settings).resolve(Sampling(**asked))
+
+
+@pytest.mark.parametrize("process", ["goub", "straight-flow", "brownian-bridge", "i2sb", "rddm", "fod"])
+def test_processes_that_take_it(process: str) -> None:
+    """Every process whose first estimate is the mean: bridges, flows, residual and forward-only diffusion."""
+    restorer = build("mean-reverting", process=ProcessConfig(process, prediction="clean"))
+    sampler = "fod-mc" if process == "fod" else "ode-2"
+    restored = run(restorer, torch.rand(1, 3, 8, 8), noise(), sampler=sampler, steps=3, realism=0.5)
+    assert torch.isfinite(restored).all()
+
+
+def test_strength_goes_from_the_input_beyond_the_result() -> None:
+    """Linear, at the size of the result, and holes keep what was put into them."""
+    image, restored = torch.rand(1, 3, 6, 8), torch.rand(1, 3, 6, 8)
+    seen = Observation(image)
+    assert torch.equal(strengthened(restored, seen, 0.0), image)
+    torch.testing.assert_close(strengthened(restored, seen, 1.0), restored)
+    torch.testing.assert_close(strengthened(restored, seen, 1.5), restored + 0.5 * (restored - image))
+    known = torch.ones(1, 1, 6, 8, dtype=torch.bool)
+    known[..., 2:4, 2:4] = False
+    blend = strengthened(restored, Observation(image, known), 0.0)
+    assert torch.equal(blend[..., 2:4, 2:4], restored[..., 2:4, 2:4])
+    assert torch.equal(blend[..., :2, :], image[..., :2, :])
+    assert strengthened(torch.rand(1, 3, 24, 32), seen, 0.5).shape == (1, 3, 24, 32)
+
+
+@pytest.mark.parametrize("name", ["mean-reverting", "one-pass", "denoising"])
+def test_every_system_takes_a_strength(name: str) -> None:
+    """From Python: nothing of it is the input, all of it the result."""
+    restorer, image = build(name), torch.rand(3, 8, 8)
+    whole = restorer(image)
+    assert torch.equal(restorer(image, sampling=Sampling(strength=0.0)), image)
+    torch.testing.assert_close(restorer(image, sampling=Sampling(strength=1.0)), whole)
+
+
+def test_evaluate_compares_ways_with_both() -> None:
+    """A way names them behind its steps and draws."""
+    sampling, draws = _way("posterior:8x2,realism=0.5,strength=0.8")
+    assert (sampling, draws) == (Sampling("posterior", 8, realism=0.5, strength=0.8), 2)
+    for wrong in ("posterior:8,realism=", "posterior:8,realism=1.2.3", "posterior:8,reality=1"):
+        with pytest.raises(UsageError, match="--way"):
+            _way(wrong)
