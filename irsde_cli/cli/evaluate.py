@@ -41,6 +41,10 @@ def evaluate(
     clean: Annotated[Path | None, typer.Option("--gt", help="Folder of clean pictures, in place of --dataset.")] = None,
     degraded: Annotated[Path | None, typer.Option("--lq", help="Folder of degraded ones; paired by name.")] = None,
     pairs: Annotated[str, typer.Option(help='Stem of a degraded file, like "{stem}x4".')] = "{stem}",
+    result_pairs: Annotated[
+        list[str] | None,
+        typer.Option("--from-pairs", help='Stem of a picture of --from, like "{stem}_out"; once, or for each.'),
+    ] = None,
     models: Annotated[
         list[str] | None, typer.Option("--model", "-n", help="Weights as of restore; several are compared.")
     ] = None,
@@ -132,7 +136,9 @@ def evaluate(
         raise UsageError("--mask makes the damage; --degradation and --set would make another.")
     if change and degradation is None and (dataset is None or get_dataset(dataset).degradation is None):
         raise UsageError("--set belongs to --degradation.")
-    contenders = _contenders(models or [], folders or [], ways or [])
+    if pairs != "{stem}" and degraded is None and dataset is None and not result_pairs:
+        result_pairs = [pairs]  # there are no degraded files that it could be for
+    contenders = _contenders(models or [], folders or [], ways or [], result_pairs or [])
     if any(one.folder is None for one in contenders):
         if not task:
             raise UsageError("--task is missing.")
@@ -233,8 +239,17 @@ def _page(folder: Path, name: str) -> "Report":
     return Report(folder, f"irsde: {name}")
 
 
-def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tuple[Contender, ...]":
+def _contenders(
+    models: list[str], folders: list[Path], ways: list[str], templates: list[str]
+) -> "tuple[Contender, ...]":
+    from irsde_cli.datasets.pairing import check_template
     from irsde_cli.workflows.evaluate.options import Contender
+
+    for template in templates:
+        check_template(template)
+    if len(templates) > 1 and len(templates) != len(folders):
+        raise UsageError(f"--from-pairs comes once, or once for each of the {len(folders)} --from.")
+    each = templates if len(templates) > 1 else (templates or ["{stem}"]) * len(folders)
 
     found = []
     chosen: list[str | None] = [*models] or ([None] if ways or not folders else [])
@@ -245,7 +260,10 @@ def _contenders(models: list[str], folders: list[Path], ways: list[str]) -> "tup
         for way in ways:
             sampling, draws = _way(way)
             found.append(Contender(name, way, model, None, sampling, draws))
-    found += [Contender(folder.name or str(folder), folder=folder) for folder in folders]
+    found += [
+        Contender(folder.name or str(folder), folder=folder, pairs=template)
+        for folder, template in zip(folders, each, strict=True)
+    ]
     labels = [one.label for one in found]
     for label in ("input", "clean"):
         if label in labels:
@@ -332,11 +350,18 @@ def _table(planned: "Planned", result: "Result") -> list[list[str]]:
     columns = _columns(result)
     rows = [["", *(COLUMNS[name].heading for name in columns)]]
     rows += [[label, *_cells(means, columns, planned.pairs)] for label, means in result.means.items()]
+    if any(result.worse.values()):
+        rows[0].append("Made worse")
+        for row in rows[1:]:
+            shares = result.worse.get(row[0], {}).items()
+            row.append(", ".join(f"{found.share:.0%} {COLUMNS[name].title}" for name, found in shares) or "-")
     first = next((label for label in result.means if label != "input"), "")
     rows += [
         [f"{label} - {first}", *_cells(means, columns, planned.pairs, signed=True)]
         for label, means in result.differences.items()
     ]
+    for row in rows:
+        row += ["-"] * (len(rows[0]) - len(row))
     return rows
 
 
@@ -344,15 +369,22 @@ def _plain(planned: "Planned", result: "Result") -> str:
     rows = [[printable(cell) for cell in row] for row in _table(planned, result)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([printable(planned.caption), *lines, "mean over images [95 % interval, bootstrap]", *result.notes])
+    return "\n".join(
+        [
+            printable(planned.caption),
+            *lines,
+            "mean over images [95 % interval, bootstrap]",
+            *map(printable, result.notes),
+        ]
+    )
 
 
 def _markdown(planned: "Planned", result: "Result") -> str:
     head, *rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in _table(planned, result)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    rule = f"|{'|'.join(['---'] * len(head))}|"
-    return "\n".join([f"{printable(planned.caption)}; mean over images [95 % interval, bootstrap]", "",
-                      f"| {' | '.join(head)} |", rule, *lines, *(f"\n{note}" for note in result.notes)])  # fmt: skip
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    lines.insert(1, f"|{'|'.join(['---'] * len(head))}|")
+    title = f"{printable(planned.caption)}; mean over images [95 % interval, bootstrap]"
+    return "\n".join([title, "", *lines, *(f"\n{printable(note)}" for note in result.notes)])
 
 
 def _everything(
@@ -379,6 +411,7 @@ def _everything(
         "differences": {
             label: {name: asdict(mean) for name, mean in means.items()} for label, means in result.differences.items()
         },
+        "worse": {label: {name: asdict(found) for name, found in row.items()} for label, row in result.worse.items()},
         "notes": list(result.notes),
         "images": images,
         "problems": [asdict(problem) for problem in problems],

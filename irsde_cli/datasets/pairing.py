@@ -1,6 +1,8 @@
 """Pairs of clean and degraded files: by relative path and stem, never by position."""
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,6 +31,8 @@ class Pairing:
 def pictures_of(folder: Path) -> dict[str, Path]:
     """The pictures of a folder, at any depth, by relative path without suffix, sorted.
 
+    Composed and decomposed letters are one: copies of a folder on other systems differ in that.
+
     Raises:
         UsageError: the folder is missing, or two files have one key.
     """
@@ -36,7 +40,7 @@ def pictures_of(folder: Path) -> dict[str, Path]:
 
     files: dict[str, Path] = {}
     for path in pictures_below(folder):
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        key = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if key in files:
             raise UsageError(f"'{files[key]}' and '{path}' have the same name but for the suffix; keep one.")
         files[key] = path
@@ -58,8 +62,7 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_te
         UsageError: a folder is missing, the template lacks `{stem}`, or two files of one folder have one key.
     """
     for text in (template, clean_template):
-        if text.count("{stem}") != 1:
-            raise UsageError(f"the pair template '{text}' must hold {{stem}} once.", hint='For example "{stem}x4".')
+        check_template(text)
     found = pictures_of(clean)
     clean_files, degraded_files = (
         _unwrapped(found, clean_template),
@@ -79,6 +82,60 @@ def pair_folders(clean: Path, degraded: Path, template: str = "{stem}", clean_te
             pairs.append(Pair(key, clean_files[partner], path))
     alone = tuple(path for key, path in clean_files.items() if key not in used)
     return Pairing(tuple(pairs), alone, tuple(degraded_alone))
+
+
+def check_template(text: str) -> None:
+    """Whether it is a template.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if text.count("{stem}") != 1:
+        raise UsageError(f"the pair template '{text}' must hold {{stem}} once.", hint='For example "{stem}x4".')
+
+
+def pair_results(folder: Path, keys: Collection[str], template: str = "{stem}") -> dict[str, Path]:
+    """The results that another tool wrote, by the key of the pair that each belongs to.
+
+    Args:
+        folder: of results.
+        keys: of the pairs.
+        template: what the stem of a result is, given `{stem}`, as of `pair_folders`.
+
+    Raises:
+        UsageError: not one belongs to a pair, or two belong to one; a template that would do is named.
+    """
+    files, found = pictures_of(folder), dict[str, Path]()
+    for name, path in files.items():
+        key = _partner(name, keys, template)
+        if key is not None and key in found:
+            raise UsageError(
+                f"'{found[key]}' and '{path}' are both results of '{key}'.", hint="Let --from-pairs name one of them."
+            )
+        if key is not None:
+            found[key] = path
+    if not found and keys:
+        usual = _usual_template(files, keys)
+        example = f", like '{next(iter(files.values())).name}'," if files else ""
+        wanted = next(iter(keys))
+        raise UsageError(
+            f"not one of the {len(files)} pictures of '{folder}'{example} has the name of a pair, like '{wanted}'.",
+            hint=f"--from-pairs says how names differ: --from-pairs '{usual or '{stem}_out'}'.",
+        )
+    return found
+
+
+def _usual_template(files: Collection[str], keys: Collection[str]) -> str | None:
+    """The template by which most results have a partner."""
+    stems = {PurePosixPath(key).name for key in keys}
+    votes: Counter[str] = Counter()
+    for name in files:
+        text = PurePosixPath(name).name
+        inner = {text[start:end] for start in range(len(text)) for end in range(start + 1, len(text) + 1)} & stems
+        if inner:
+            longest = max(inner, key=len)
+            votes["{stem}".join(text.split(longest, 1))] += 1
+    return votes.most_common(1)[0][0] if votes else None
 
 
 def find_masks(place: Path, pairs: Sequence[Pair]) -> dict[str, Path]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_what_nobody_foresaw_fails_one_picture(place: Path, stub: Path, monkeypa
 
 def test_a_flat_result_is_no_result(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The post-condition of `restore` holds for what is measured, too."""
-    monkeypatch.setattr(MeanReverting, "steps", lambda self, degraded, *more: iter([degraded * 0]))
+    monkeypatch.setattr(MeanReverting, "steps", lambda self, seen, *more: iter([seen.image * 0]))
     result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub)
     assert result.exit_code == 3
     assert "0: stub: the result is one flat colour" in result.stderr
@@ -380,6 +381,121 @@ def test_folders_of_other_tools(place: Path) -> None:
     photo(place / "ours" / "1.webp")
     refused = evaluate("--gt", place / "GT", "--from", place / "ours")
     assert refused.exit_code == 2 and "1.png' and '" in refused.stderr and "keep one" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "template", ["{stem}_out", "{stem}_x4", "SwinIR_{stem}", "{stem}-*", "x{stem}y", "{stem}x4_GAN"]
+)
+@pytest.mark.parametrize("degraded", [False, True])
+def test_names_of_other_tools(place: Path, template: str, degraded: bool) -> None:
+    """A pattern pairs them; without it the hint names the option and the pattern, which works as it stands."""
+    for path in (place / "ours").iterdir():
+        path.rename(path.with_name(f"{template.replace('*', 'v2').format(stem=path.stem)}.png"))
+    words = ["--gt", place / "GT", *(["--lq", place / "LQ"] if degraded else []), "--from", place / "ours"]
+    refused = evaluate(*words)
+    assert refused.exit_code == 2 and "not one of the 3 pictures" in refused.stderr
+    hinted = re.search(r"--from-pairs '(\S+)'", refused.stderr)
+    assert hinted is not None
+    for text in (template, hinted[1]):
+        found = report(*words, "--from-pairs", text)
+        assert found["means"]["ours"]["psnr"]["mean"] == pytest.approx(20 * math.log10(255 / 4))
+    if not degraded:
+        assert report(*words, "--pairs", template)["measured"] == 3
+    both = report(*words, "--from", place / "theirs", "--from-pairs", template, "--from-pairs", "{stem}")
+    assert both["means"]["theirs"]["psnr"]["count"] == both["means"]["ours"]["psnr"]["count"] == 3
+    bad = evaluate(*words, "--from-pairs", "out")
+    assert bad.exit_code == 2 and "must hold {stem} once" in bad.stderr
+    third = evaluate(*words, *["--from-pairs", template] * 2)
+    assert third.exit_code == 2 and "once for each of the 1" in third.stderr
+
+
+def test_two_results_of_one_picture_are_refused(place: Path) -> None:
+    photo(place / "ours" / "0_out.png")
+    photo(place / "ours" / "0_two.png")
+    refused = evaluate("--gt", place / "GT", "--from", place / "ours", "--from-pairs", "{stem}_*")
+    assert refused.exit_code == 2 and "are both results of '0'" in refused.stderr
+
+
+@pytest.mark.parametrize("multiple", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("protocol", ["plain-rgb", "irsde", "sr-y"])
+def test_results_cropped_to_a_multiple(place: Path, multiple: int, protocol: str) -> None:
+    """All are measured on the part that all have, and it is said; figures are those of files that are cropped alike."""
+    for index in range(3):
+        for folder, change in (("GT", 0), ("LQ", 10 + index), ("ours", 4), ("theirs", 20)):
+            pixels = photo(place / folder / f"{index}.png", 61, 59, seed=index, change=change)
+            (place / "theirs" / f"{index}.jpg").unlink(missing_ok=True)
+            rows, columns = (size // multiple * multiple for size in pixels.shape[:2])
+            (place / "cut" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[:rows, :columns]).save(place / "cut" / folder / f"{index}.png")
+    for index in range(2):
+        (place / "ours" / f"{index}.png").write_bytes((place / "cut" / "ours" / f"{index}.png").read_bytes())
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--from", place / "theirs"]
+    found = report(*words, "--protocol", protocol)
+    cut = [place / "cut" / folder for folder in ("GT", "LQ", "ours", "theirs")]
+    other = report("--gt", cut[0], "--lq", cut[1], "--from", cut[2], "--from", cut[3], "--protocol", protocol)
+    assert [row["figures"] for row in found["images"][:2]] == [row["figures"] for row in other["images"][:2]]
+    said = "Cropped to a multiple: ours on 2 of 3 pairs; there all are measured on the common part, the upper left one."
+    assert said in found["notes"] and not any("Cropped" in note for note in other["notes"])
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 31), (23, 32), (25, 32), (12, 16), (24, 16), (0, 0)])
+def test_other_sizes_are_no_crops(place: Path, height: int, width: int) -> None:
+    """A pixel less on one side, more pixels, another scale: named, and not measured."""
+    photo(place / "ours" / "1.png", height or 24, width or 33)
+    result = evaluate("--gt", place / "GT", "--from", place / "ours")
+    assert result.exit_code == 3 and "failed: 1: ours: the clean picture is 32 x 24" in result.stderr
+
+
+@pytest.mark.parametrize("names", [("GT", "LQ"), ("GT", "ours"), ("LQ", "ours")])
+def test_composed_and_decomposed_names_are_one(place: Path, names: tuple[str, str]) -> None:
+    """A folder that came from another system pairs with one that did not."""
+    for index, stem in enumerate(("été", "写真ガ", "Ångström")):
+        for folder in ("GT", "LQ", "ours"):
+            text = unicodedata.normalize("NFD", stem) if folder in names[1:] else nfc(stem)
+            path = place / folder / f"{index}.png"
+            path.rename(path.with_name(f"{text}.png"))
+    found = report("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours")
+    assert found["measured"] == 3
+    assert [row["key"] for row in found["images"]] == sorted(map(nfc, ("été", "写真ガ", "Ångström")), key=str)
+
+
+def nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def test_a_limit_goes_with_an_incomplete_set(place: Path, stub: Path) -> None:
+    """Who asks for two pictures knows that it is not the whole; the caption says so."""
+    (place / "sets" / "Rain100H").mkdir(parents=True)
+    for folder in ("GT", "LQ"):
+        (place / folder).rename(place / "sets" / "Rain100H" / folder)
+    words = ["--dataset", "rain100h", "--data-root", place / "sets", "--model", stub]
+    assert "2 of 100 pairs" in report(*words, "--limit", 2)["caption"]
+    assert evaluate(*words).exit_code == 2
+
+
+def test_pictures_made_worse_are_counted(place: Path) -> None:
+    """By each metric against the input, with the worst by name: in the table, in JSON and in Markdown."""
+    photo(place / "ours" / "1.png", seed=1, change=30)
+    photo(place / "ours" / "2.png", seed=2, change=12)
+    photo(place / "LQ" / "0.png", seed=0)
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--from", place / "LQ"]
+    found = report(*words, "--markdown", place / "table.md")
+    worse = found["worse"]["ours"]["psnr"]
+    assert (worse["share"], worse["count"], worse["of"]) == (pytest.approx(2 / 3), 2, 3)
+    assert worse["worst"] == "0" and worse["change"] is None, "from equal pictures there is no larger loss"
+    assert found["worse"]["LQ"]["psnr"] == {"share": 0, "count": 0, "of": 3, "worst": None, "change": None}
+    assert list(found["worse"]["ours"]) == ["psnr", "ssim"] and "input" not in found["worse"]
+    assert "Made worse most, by PSNR: ours: 0, from equal." in found["notes"]
+    shown = evaluate(*words).stdout
+    assert re.search(r"^ +PSNR \(dB\) +SSIM +Made worse$", shown, re.MULTILINE)
+    assert re.search(r"^ours .* 67% PSNR, \d+% SSIM$", shown, re.MULTILINE)
+    assert re.search(r"^LQ - ours .* -$", shown, re.MULTILINE) and re.search(r"^input .* -$", shown, re.MULTILINE)
+    assert "| Made worse |" in (place / "table.md").read_text()
+    photo(place / "LQ" / "0.png", seed=0, change=10)
+    again = report(*words)["worse"]["ours"]["psnr"]
+    assert (again["worst"], again["count"]) == ("1", 1)
+    assert again["change"] == pytest.approx(20 * math.log10(11 / 30))
+    assert "Made worse" not in evaluate("--gt", place / "GT", "--from", place / "ours").stdout, "there is no input"
 
 
 def test_sizes_that_differ(place: Path, stub: Path) -> None:
@@ -588,7 +704,7 @@ def test_metrics_of_whole_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert figure["count"] == 3 and "FID and KID of 3 pictures: below 2000" in found["notes"][0]
     assert "kid" in found["means"]["input"] and "FID and KID on Inception" in found["caption"]
     shown = evaluate(*words, "--csv", place / "rows.csv", "--markdown", place / "table.md").stdout
-    assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4}\n", shown)
+    assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4} +0% PSNR, 0% SSIM\n", shown)
     assert (
         "FID and KID of 3 pictures: below 2000 not to be" in shown
         and "FID and KID of 3" in (place / "table.md").read_text()

@@ -1,7 +1,7 @@
 """What is compared: weights that restore, or folders of pictures that some tool made."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.datasets.pairing import pictures_of
+from irsde_cli.datasets.pairing import pair_results
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
@@ -58,12 +58,14 @@ class Restored:
         dtype: torch.dtype | None,
         seed: int,
         stopped: Callable[[], bool],
+        keys: Collection[str],
     ) -> None:
         self.contender = contender
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
         self.scale: int | None = None
         if contender.folder is not None:
-            self.files = pictures_of(contender.folder)
+            self.files = pair_results(contender.folder, keys, contender.pairs)
+            self.facts |= {"pairs": contender.pairs} if contender.pairs != "{stem}" else {}
             return
         weights = find_weights(contender.model, task, sampled=contender.sampling.is_sampled)
         loaded = checkpoint.load(weights.path)
@@ -88,6 +90,11 @@ class Restored:
             "strength": sampling.strength,
         }
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether its pictures are files of another tool."""
+        return self.contender.folder is not None
+
     def __call__(self, loaded: Loaded) -> Tensor:
         """The restored picture (1, 3, H, W) on the CPU.
 
@@ -110,7 +117,9 @@ class Restored:
 
     def _read(self, loaded: Loaded) -> Tensor:
         if loaded.pair.key not in self.files:
-            raise InputError(f"'{self.contender.folder}' has no picture of that name.")
+            raise InputError(
+                f"'{self.contender.folder}' has no picture of that name.", hint="--from-pairs says how names differ."
+            )
         path = self.files[loaded.pair.key]
         picture = read_picture(path, path.name)
         shown = shown_of(picture)

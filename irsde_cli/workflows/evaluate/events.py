@@ -22,12 +22,14 @@ class Scored:
 
     Attributes:
         transparent: whether pixels that the clean picture hides are left out.
+        cropped: whose results are smaller than the clean picture; all are measured on the part that they have.
     """
 
     key: str
     figures: dict[str, dict[str, float | None]]
     seconds: dict[str, float]
     transparent: bool = False
+    cropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,25 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Worse:
+    """Pictures that a contender made worse than the input, by one metric.
+
+    Attributes:
+        share: of all pictures that have both figures, 0 to 1.
+        count: of them.
+        of: pictures with both figures.
+        worst: the key of the one that lost most; `None` where none did.
+        change: of its figure; `None` where the input was equal to the clean picture.
+    """
+
+    share: float
+    count: int
+    of: int
+    worst: str | None
+    change: float | None
+
+
+@dataclass(frozen=True)
 class Result:
     """Means over images, and differences of each further contender from the first, image by image.
 
@@ -46,11 +67,13 @@ class Result:
         means: by contender and metric; of metrics of whole sets the one figure.
         differences: by contender and metric.
         notes: what must be known to read them.
+        worse: by contender and metric, how often it made a picture worse than it was given.
     """
 
     means: dict[str, dict[str, Mean]]
     differences: dict[str, dict[str, Mean]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    worse: dict[str, dict[str, Worse]] = field(default_factory=dict)
 
 
 Event = Planned | Scored | Problem | Result

@@ -18,6 +18,7 @@ class Contender:
         way: how it samples, in words.
         model: as `--model` names it; `None` takes the task's own.
         folder: of restored pictures, instead of a model.
+        pairs: the stem of such a picture, given `{stem}`.
         sampling: what the weights leave open.
         draws: restorations whose mean counts.
     """
@@ -28,6 +29,7 @@ class Contender:
     folder: Path | None = None
     sampling: Sampling = Sampling()
     draws: int = 1
+    pairs: str = "{stem}"
 
     @property
     def label(self) -> str:
@@ -52,7 +54,7 @@ class EvaluateOptions:
         mask: what is known (white), a file, a folder or a mask set of the data set; holes are made of it.
         seed: of damage and noise.
         partial: go on with an incomplete data set.
-        limit: only the first so many pairs.
+        limit: only the first so many pairs; the data set may be incomplete then.
         lpips: weights of LPIPS, on either backbone; without them the column is missing.
         metrics: rows of `OPTIONAL_METRICS` and `SET_METRICS` of `irsde_cli.metrics`.
         save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by

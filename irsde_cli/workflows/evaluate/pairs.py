@@ -1,7 +1,7 @@
 """What is measured on: which pairs there are, and their pictures in memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -95,6 +95,33 @@ def shown_of(picture: Picture) -> Tensor | None:
     if picture.alpha is not None and not picture.alpha.any():
         raise InputError(f"'{picture.name}' is entirely transparent.")
     return None if picture.shown is None else torch.from_numpy(picture.shown)[None, None]
+
+
+MULTIPLES = (2, 3, 4, 6, 8, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64, 128)
+
+
+def is_cropped(image: Tensor, clean: Tensor) -> bool:
+    """Whether an image has the size of the clean one, cropped to a multiple as many networks need."""
+    size, whole = tuple(image.shape[-2:]), tuple(clean.shape[-2:])
+    return size != whole and any(size == tuple(side // by * by for side in whole) for by in MULTIPLES)
+
+
+def common_part(loaded: Loaded, images: dict[str, Tensor]) -> tuple[Loaded, dict[str, Tensor]]:
+    """The upper left part that all of a pair's images have; those at hand where they are equally large."""
+    height, width = (min(image.shape[axis] for image in images.values()) for axis in (-2, -1))
+    if (height, width) == tuple(loaded.clean.shape[-2:]):
+        return loaded, images
+
+    seen, shown = loaded.observation, loaded.shown
+    if seen.known is not None:
+        seen = Observation(seen.image[..., :height, :width], seen.known[..., :height, :width])
+    inner = replace(
+        loaded,
+        clean=loaded.clean[..., :height, :width],
+        observation=seen,
+        shown=None if shown is None else shown[..., :height, :width],
+    )
+    return inner, {label: image[..., :height, :width] for label, image in images.items()}
 
 
 def enlarged(loaded: Loaded) -> Tensor:

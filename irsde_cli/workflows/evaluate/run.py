@@ -27,9 +27,19 @@ from irsde_cli.version import __version__
 from irsde_cli.workflows.evaluate.contenders import Restored
 from irsde_cli.workflows.evaluate.events import Event, Planned, Problem, Scored
 from irsde_cli.workflows.evaluate.options import INPUT, EvaluateOptions
-from irsde_cli.workflows.evaluate.pairs import Loaded, Source, enlarged, find_pairs, load, nothing, sizes
+from irsde_cli.workflows.evaluate.pairs import (
+    Loaded,
+    Source,
+    common_part,
+    enlarged,
+    find_pairs,
+    is_cropped,
+    load,
+    nothing,
+    sizes,
+)
 from irsde_cli.workflows.evaluate.saved import Saved
-from irsde_cli.workflows.evaluate.summary import hidden, named, summarise, ways, with_sets
+from irsde_cli.workflows.evaluate.summary import cropped, hidden, named, summarise, ways, with_sets, worst
 
 BEHIND = 2
 KNOWN = "known"
@@ -61,7 +71,7 @@ def evaluate(
     pairs = pairing.pairs[: options.limit]
     if not pairs:
         raise nothing(pairing)
-    if expected is not None and len(pairing.pairs) < expected and not options.partial:
+    if expected is not None and len(pairing.pairs) < expected and not options.partial and options.limit is None:
         raise UsageError(
             f"the data set '{options.dataset}' has {len(pairing.pairs)} of {expected} pairs here.",
             hint="--partial measures those, and says so.",
@@ -72,7 +82,8 @@ def evaluate(
     scorer = Scorer(protocol, options.lpips, more)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
-    built = (Restored(contender, task, where, dtype, options.seed, stopped) for contender in options.contenders)
+    keys = [pair.key for pair in pairs]
+    built = (Restored(contender, task, where, dtype, options.seed, stopped, keys) for contender in options.contenders)
     contenders = list({one.contender.label: one for one in built}.values())
     made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.contender.folder is None)]
     saved = None if options.save is None else Saved(options.save, made_here)
@@ -117,8 +128,10 @@ def evaluate(
             if isinstance(event, Scored):
                 scored.append(event)
             yield event
-        result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)])
-        result = replace(result, notes=(*ways(contenders, facts["precision"]), *hidden(scored)))
+        damaged = degradation is not None or masks is not None or any(pair.clean != pair.degraded for pair in pairs)
+        result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)], damaged=damaged)
+        notes = (*ways(contenders, facts["precision"]), *hidden(scored), *cropped(scored), *worst(result))
+        result = replace(result, notes=notes)
         yield result if sets is None else with_sets(result, sets)
 
 
@@ -168,7 +181,7 @@ def _score_all(
                 try:
                     with explained():
                         image = one(loaded)
-                    if image.shape != loaded.clean.shape:
+                    if image.shape != loaded.clean.shape and not (one.is_folder and is_cropped(image, loaded.clean)):
                         raise InputError(sizes(image, loaded.clean, 1))
                 except InputError as error:
                     yield Problem(pair.key, f"{one.contender.label}: {error.message}")
@@ -181,7 +194,8 @@ def _score_all(
                 break
             behind.append((pair.key, thread.submit(measure, loaded, images, seconds)))
             if shown is not None:
-                shown(pair.key, {"clean": loaded.clean, **images})
+                inner, parts = common_part(loaded, images)
+                shown(pair.key, {"clean": inner.clean, **parts})
             while len(behind) > BEHIND:
                 yield _finished(*behind.popleft())
         while behind:
@@ -205,25 +219,25 @@ class _Measure:
     saved: Saved | None
 
     def __call__(self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float]) -> Scored:
+        inner, parts = common_part(loaded, images)
         figures = {
-            label: self.scorer.score(
-                image, loaded.clean, loaded.known, one_channel=loaded.one_channel, shown=loaded.shown
-            )
-            for label, image in images.items()
+            label: self.scorer.score(image, inner.clean, inner.known, one_channel=inner.one_channel, shown=inner.shown)
+            for label, image in parts.items()
         }
         if self.sets is not None:
-            shown = loaded.shown
+            shown = inner.shown
             seen = {
-                label: image if shown is None else torch.where(shown, image, loaded.clean)
-                for label, image in images.items()
+                label: image if shown is None else torch.where(shown, image, inner.clean)
+                for label, image in parts.items()
             }
-            self.sets.add(seen, loaded.clean)
+            self.sets.add(seen, inner.clean)
         if self.saved is not None:
             for label, image in images.items():
                 self.saved.write(loaded.pair.key, label, loaded.degraded if label == INPUT else image)
             if loaded.known is not None:
                 self.saved.write(loaded.pair.key, KNOWN, loaded.known.float().expand_as(loaded.clean))
-        return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None)
+        cropped = tuple(label for label, image in images.items() if image.shape != loaded.clean.shape)
+        return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None, cropped)
 
 
 def _settings(config: DegradationConfig) -> str:

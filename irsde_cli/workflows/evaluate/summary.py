@@ -1,18 +1,26 @@
 """Figures of pictures as figures of sets, with what must be known to read them."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from irsde_cli.metrics.columns import COLUMNS
 from irsde_cli.metrics.sets import FEW, FeatureSets
 from irsde_cli.metrics.statistics import Mean, bootstrap
 from irsde_cli.workflows.evaluate.contenders import Restored
-from irsde_cli.workflows.evaluate.events import Result, Scored
+from irsde_cli.workflows.evaluate.events import Result, Scored, Worse
 from irsde_cli.workflows.evaluate.options import INPUT
 
 
-def summarise(scored: list[Scored], labels: list[str]) -> Result:
-    """Means of each column, and differences from the first contender, which is the second label."""
+def summarise(scored: list[Scored], labels: list[str], *, damaged: bool = True) -> Result:
+    """Means of each column, and differences from the first contender, which is the second label.
+
+    Args:
+        scored: the pairs.
+        labels: `INPUT`, then the contenders.
+        damaged: whether the input is a damaged picture, and not the clean one itself.
+    """
     means: dict[str, dict[str, Mean]] = {}
     for label in labels:
         columns = sorted({name for row in scored for name in row.figures.get(label, {})})
@@ -23,7 +31,55 @@ def summarise(scored: list[Scored], labels: list[str]) -> Result:
         for label in labels
         if label not in (first, INPUT)
     }
-    return Result(means, differences)
+    worse = {label: _worse(scored, label, means[label]) for label in labels if damaged and label != INPUT}
+    return Result(means, differences, worse=worse)
+
+
+def _worse(scored: list[Scored], label: str, metrics: Iterable[str]) -> dict[str, Worse]:
+    """How often a contender fell behind its input, by metric in the order of the columns."""
+    found = {}
+    for name in (name for name in COLUMNS if name in metrics):
+        losses = []
+        for row in scored:
+            before, after = row.figures.get(INPUT, {}).get(name), row.figures.get(label, {}).get(name)
+            if before is not None and after is not None:
+                equal = before == after  # both may be infinite
+                losses.append((0.0 if equal else (before - after) * (1 if COLUMNS[name].higher else -1), row.key))
+        if losses:
+            count = sum(loss > 0 for loss, _ in losses)
+            loss, key = max(losses, key=lambda one: one[0])
+            change = -loss if COLUMNS[name].higher else loss
+            found[name] = Worse(
+                count / len(losses),
+                count,
+                len(losses),
+                key if count else None,
+                change if count and math.isfinite(change) else None,
+            )
+    return found
+
+
+def worst(result: Result) -> tuple[str, ...]:
+    """For each contender the picture that lost most, by the first metric."""
+    lines = []
+    for label, metrics in result.worse.items():
+        name, found = next(iter(metrics.items()), ("", None))
+        if found is None or found.worst is None:
+            continue
+        column = COLUMNS[name]
+        lost = "" if found.change is None else f" {found.change:+.{column.digits}f}{column.unit and ' ' + column.unit}"
+        equal = ", from equal" if found.change is None else ""
+        lines.append(f"{label}: {found.worst}{lost}{equal}")
+    return (f"Made worse most, by PSNR: {'; '.join(lines)}.",) if lines else ()
+
+
+def cropped(scored: list[Scored]) -> tuple[str, ...]:
+    """Whose results are smaller than the clean pictures, and what is done about it."""
+    counts = Counter(label for row in scored for label in row.cropped)
+    if not counts:
+        return ()
+    whose = "; ".join(f"{label} on {count} of {len(scored)} pairs" for label, count in counts.items())
+    return (f"Cropped to a multiple: {whose}; there all are measured on the common part, the upper left one.",)
 
 
 def with_sets(result: Result, sets: FeatureSets) -> Result:
