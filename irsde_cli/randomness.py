@@ -6,7 +6,7 @@ Folder, order, shard, batch and device change nothing: the noise is drawn on the
 import hashlib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol
@@ -72,11 +72,19 @@ class ImageNoise:
 
     The images of a batch may be smaller than the batch's canvas: `sizes` holds each one's (height, width); noise is
     drawn at that size and lies in the upper left corner, so that the canvas does not change it.
+
+    `pulse` is called between the pieces of large noise; what it raises ends the drawing.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator], sizes: Sequence[tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        sizes: Sequence[tuple[int, int]] | None = None,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
         self.generators = generators
         self.sizes = sizes
+        self.pulse = pulse
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.draw(x).to(device=x.device, dtype=x.dtype)
@@ -101,6 +109,7 @@ class ImageNoise:
         for image, generator in zip(x.view(len(x), -1), self.generators, strict=True):
             count = len(image) // PIECE
             for piece in (*image[: count * PIECE].split(PIECE)[:-1], image[max(count - 1, 0) * PIECE :]):
+                self.pulse()
                 noise = torch.randn(len(piece), generator=generator)
                 piece.add_(noise.to(device=x.device, dtype=x.dtype).mul_(std))
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from irsde_cli.cli.reporting import printable
-from irsde_cli.engine.settings import Step
+from irsde_cli.engine.settings import Step, Tile, duration
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Planned, Skipped
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -17,13 +17,20 @@ NAMED = 3
 
 
 class Counter:
-    """Counts events; the base of all displays, and the display of `--quiet`."""
+    """Counts events; the base of all displays, and the display of `--quiet`.
+
+    Work is counted in megapixels times evaluations. A picture that has not begun is taken to be like those that have.
+    """
 
     def __init__(self) -> None:
         self.count = self.done = self.failed = self.skipped = 0
         self.work = 0.0
         self._lost: dict[str, tuple[int, list[str]]] = {}
         self.since = time.monotonic()
+        self._begun = 0
+        self._begun_work = 0.0
+        self._parts: dict[tuple[str, ...], float] = {}
+        self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Counter":
         return self
@@ -38,8 +45,8 @@ class Counter:
         match event:
             case Planned():
                 self.count = event.count
-            case Step():
-                self.work += event.megapixels
+            case Step() | Tile():
+                self._advance(event)
             case Done():
                 self.done += 1
             case Failed():
@@ -52,6 +59,19 @@ class Counter:
                     self._lost[title] = count + 1, [*names, event.name] if count < NAMED else names
             case _:
                 pass
+
+    def _advance(self, event: Step | Tile) -> None:
+        part = event.megapixels * (event.step - 1 + (event.tile / event.tiles if isinstance(event, Tile) else 1))
+        if event.names not in self._parts:
+            self._begun += len(event.names)
+            self._begun_work += event.megapixels * event.steps
+        before = self._parts.get(event.names, 0.0)
+        self._parts[event.names] = max(part, before)  # smaller where it is done again in smaller tiles
+        self.work += self._parts[event.names] - before
+        if self._first is None:
+            self._first = time.monotonic(), self.work
+        if isinstance(event, Step) and event.step == event.steps:
+            del self._parts[event.names]
 
     @property
     def losses(self) -> list[str]:
@@ -69,8 +89,20 @@ class Counter:
 
     @property
     def rate(self) -> float:
-        """Megapixels times evaluations a second."""
-        return self.work / max(time.monotonic() - self.since, 1e-9)
+        """Megapixels times evaluations a second, where it is known without what was prepared for the first."""
+        since, work = self._first or (self.since, 0.0)
+        if self.work == work:
+            since, work = self.since, 0.0
+        return (self.work - work) / max(time.monotonic() - since, 1e-9)
+
+    @property
+    def left(self) -> str:
+        """How long the rest may take, once something is known of it; else ""."""
+        if not self.work:
+            return ""
+        pictures = max(self.count - self.skipped - self.failed, self._begun)
+        remaining = self._begun_work / self._begun * pictures - self.work
+        return f"about {duration(max(remaining, 0) / self.rate)} left"
 
     @property
     def tally(self) -> str:
@@ -90,30 +122,29 @@ class Lines(Counter):
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            finished = self.done + self.failed
-            left = self.count - finished - self.skipped
-            remaining = f", about {(now - self.since) / finished * left:.0f} s left" if finished else ""
-            self.note(f"{self.tally} of {self.count}; {self.rate:.2f} megapixels x steps/s{remaining}")
+            where = f"; {_where(event)}" if isinstance(event, Step | Tile) else ""
+            remaining = f", {self.left}" if self.left else ""
+            self.note(f"{self.tally} of {self.count}{where}; {self.rate:.2f} megapixels x steps/s{remaining}")
 
 
 class Bar(Counter):
-    """One bar for all pictures, with the step of the current one."""
+    """One bar for all pictures, with the step and tile of the current one."""
 
     def __init__(self) -> None:
         super().__init__()
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[tally]}", markup=False),
             TextColumn("{task.fields[current]}", markup=False),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task: Any = self._progress.add_task("", total=None, tally="", current="")
+        self._task: Any = self._progress.add_task("", total=None, tally="", current="", left="")
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -128,20 +159,27 @@ class Bar(Counter):
         super().show(event)
         current = ""
         part = 0.0
-        if isinstance(event, Step):
-            name = printable(event.names[0])
-            current = f"{name[-24:]} step {event.step}/{event.steps}, {self.rate:.2f} MP x steps/s"
-            part = event.step / event.steps * len(event.names)
+        if isinstance(event, Step | Tile):
+            current = f"{_where(event)}, {self.rate:.2f} MP x steps/s"
+            over = event.step if isinstance(event, Step) else event.step - 1 + event.tile / event.tiles
+            part = over / event.steps * len(event.names)
         self._progress.update(
             self._task,
             total=self.count,
             completed=self.done + self.failed + self.skipped + min(part, 0.99),
             tally=self.tally,
             current=current,
+            left=self.left,
         )
 
     def note(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _where(event: Step | Tile) -> str:
+    """Picture, evaluation and tile."""
+    tile = f", tile {event.tile}/{event.tiles}" if isinstance(event, Tile) else ""
+    return f"{printable(event.names[0])[-24:]} step {event.step}/{event.steps}{tile}"
 
 
 def display(*, quiet: bool) -> Counter:

@@ -19,6 +19,7 @@ from irsde_cli.errors import IrsdeError, MachineError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
@@ -74,6 +75,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except IrsdeError as error:
             complain(error.message, error.hint)
             raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:  # before or after the part that is asked to stop
+            complain("interrupted.", "The same command goes on where it stopped.")
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and _hung_up()):
                 # Python would complain again when it flushes at exit.

@@ -36,6 +36,7 @@ def run(options: Options, show: Show) -> None:
         data(json.dumps(job.resolved, default=str))
         return
     from irsde_cli.cli.progress import display
+    from irsde_cli.engine.settings import Tile
     from irsde_cli.workflows.restore.events import Failed, Reported
 
     failures: list[Failed] = []
@@ -43,12 +44,12 @@ def run(options: Options, show: Show) -> None:
     stopped: IrsdeError | None = None
     as_lines = show.json and options.outputs != "-"
     with Interruption() as interrupted, display(quiet=show.quiet) as shown:
-        for event in _until_stopped(job.run(interrupted)):
+        for event in _until_stopped(job.run(interrupted, shown.show)):
             if isinstance(event, IrsdeError):
                 stopped = event
                 break
             shown.show(event)
-            if as_lines:
+            if as_lines and not isinstance(event, Tile):
                 data(as_json(event))
             if isinstance(event, Failed):
                 failures.append(event)
@@ -80,7 +81,8 @@ restore = command(run)
 
 def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None:
     """An event for people, and results for who reads them."""
-    from irsde_cli.workflows.restore.events import Done, Intended, Lost, Planned, Ready, Seen, Skipped, Warned
+    from irsde_cli.engine.settings import duration
+    from irsde_cli.workflows.restore.events import Done, Expected, Intended, Lost, Planned, Ready, Seen, Skipped, Warned
 
     match event:
         case Ready() if not show.quiet:
@@ -106,6 +108,9 @@ def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None
             shown.note(printable(f"{event.name}: not kept: {', '.join(event.details)}"))
         case Warned() if not show.quiet:
             shown.note(f"{printable(event.name)}: {printable(event.message)}")
+        case Expected() if not show.quiet:
+            pictures = f"{event.count} picture{'s' * (event.count != 1)}"
+            shown.note(f"about {duration(event.seconds)} for {pictures}: an estimate from one small evaluation.")
         case Intended() if not show.json:
             reason = f" ({event.reason})" if event.reason else ""
             data(printable(f"{event.action}: {event.name} -> {event.output}{reason}"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
-from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step
+from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
@@ -97,8 +97,18 @@ class Restoration:
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
+        self.watch: Callable[[Tile], None] = unwatched
         if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.facts.multiple:
             raise UsageError(f"tiles of {options.tile} pixels are too small; these weights need {SMALLEST_TILE}.")
+
+    def pulse(self) -> None:
+        """End what is under way if the run was asked to stop.
+
+        Raises:
+            StoppedError: it was.
+        """
+        if self.stopped():
+            raise StoppedError
 
     def batch_size(self, loaded: Subject) -> int:
         """How many pictures of that size one call takes."""
@@ -155,15 +165,24 @@ class Restoration:
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
-        evaluate = Tiles(tile, choose_overlap(self.restorer, tile, self.options.tile_overlap), one) if tile else one
+        names = tuple(loaded.name for loaded in batch)
+        megapixels = sum(height * width for height, width in grown) / 1e6
+        steps = (self.sampling.steps or 1) * self.draws
+        current = 1  # the evaluation that is under way
+
+        def watch(over: int, count: int) -> None:
+            self.pulse()
+            if over:
+                self.watch(Tile(names, current, steps, over, count, megapixels))
+
+        evaluate = one
+        if tile:
+            evaluate = Tiles(tile, choose_overlap(self.restorer, tile, self.options.tile_overlap), one, watch)
         if len(set(sizes)) > 1:
             evaluate = Ragged(grown, one)
         # Noise has the images' sizes only where those differ: a latent state has another.
         drawn = grown if len(set(sizes)) > 1 else None
         shown = _evenly(self.sampling.steps or 1, self.options.trajectory)
-        names = tuple(loaded.name for loaded in batch)
-        megapixels = sum(height * width for height, width in grown) / 1e6
-        steps = (self.sampling.steps or 1) * self.draws
         outputs = [
             Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
             for image, (height, width) in zip(observation.image, sizes, strict=True)
@@ -175,17 +194,18 @@ class Restoration:
             keys = [b"" if self.options.shared_noise else loaded.key for loaded in batch]
             generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
+            current = draw * (self.sampling.steps or 1) + 1
             beneath = None if self.sampling.strength is None else observation
-            with Prefetched(ImageNoise(generators, drawn)) as noise:
+            with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
                 states = self.restorer.steps(observation, noise, self.sampling, evaluate)
                 if draw + 1 == self.draws:
                     del observation  # a system that makes a centre of it needs it no longer
-                for count, state in enumerate(_without_gradients(states), start=1):
+                for count, state in enumerate(without_gradients(states), start=1):
                     if count in shown and draw == 0:
                         kept[count] = _seen(state)
-                    yield Step(names, draw * (self.sampling.steps or 1) + count, steps, megapixels)
-                    if self.stopped():
-                        raise StoppedError
+                    yield Step(names, current, steps, megapixels)
+                    current += 1
+                    self.pulse()
                 if beneath is not None and self.sampling.strength is not None:
                     with torch.inference_mode():
                         state = strengthened(state, beneath, self.sampling.strength)
@@ -244,17 +264,29 @@ class Restoration:
 
     def _tile_for(self, batch: Sequence[Subject]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""
-        if self.options.tile != "auto" or self._tile or len(batch) > 1:
+        return self._tile if len(batch) > 1 else self.tile_for(batch[0].size)
+
+    def tile_for(self, size: tuple[int, int]) -> int:
+        """The same for one degraded picture of that height and width.
+
+        Raises:
+            TooLargeError: it does not fit into memory.
+        """
+        if self.options.tile != "auto" or self._tile:
             return self._tile
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 2 * options.spread + (self.draws > 1)
         extra += 2 * (self.sampling.realism not in (None, 1)) + (self.sampling.strength is not None)
-        return choose_tile(self.restorer, batch[0].size, self.device, extra_images=extra, share=self.share)
+        return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
+
+
+def unwatched(tile: Tile) -> None:
+    """Nobody looks."""
 
 
 class StoppedError(Exception):
-    """The run was asked to stop between two steps."""
+    """The run was asked to stop between two steps or tiles."""
 
 
 class _NotFiniteError(Exception):
@@ -274,7 +306,7 @@ def _seen(state: Tensor) -> Tensor:
     return state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
 
 
-def _without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:
+def without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:
     """The same states; the mode ends between two of them, where it would be the caller's."""
     while True:
         with torch.inference_mode():

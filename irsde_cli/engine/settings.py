@@ -74,3 +74,25 @@ class Step:
     step: int
     steps: int
     megapixels: float
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile is over: the `tile`-th of `tiles` of the evaluation `step`; `megapixels` are those of all tiles."""
+
+    names: tuple[str, ...]
+    step: int
+    steps: int
+    tile: int
+    tiles: int
+    megapixels: float
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: two units at most."""
+    whole = round(seconds)
+    for unit, name, part, lesser in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= unit:
+            count, rest = divmod(round(whole / part), unit // part)
+            return f"{count} {name} {rest} {lesser}" if rest else f"{count} {name}"
+    return f"{round(whole / 60)} min" if whole >= 90 else f"{whole} s"

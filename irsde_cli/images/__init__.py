@@ -10,7 +10,7 @@ from irsde_cli.images.picture import (
     to_tensor,
     with_restored,
 )
-from irsde_cli.images.reading import read_picture
+from irsde_cli.images.reading import read_picture, read_size
 from irsde_cli.images.writing import encode_picture, losses, output_format
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "losses",
     "output_format",
     "read_picture",
+    "read_size",
     "suffix_for",
     "to_tensor",
     "with_restored",

@@ -90,6 +90,24 @@ def read_picture(
         raise _damaged(name, error) from None
 
 
+def read_size(path: Path, name: str, *, limits: Limits = Limits()) -> tuple[int, int]:  # noqa: B008
+    """Height and width of an upright picture, without decoding it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        container = _inspected(_contents(path, name, limits), name)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"'{name}' cannot be read: {error.strerror or error}.") from None
+    except Exception as error:
+        raise _damaged(name, error) from None
+    height, width = container.size
+    return (width, height) if container.orientation > 4 else (height, width)
+
+
 def _damaged(name: str, error: Exception) -> InputError:
     return InputError(f"'{name}' is damaged or of an unsupported kind: {str(error) or type(error).__name__}.")
 

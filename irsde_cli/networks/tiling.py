@@ -66,6 +66,13 @@ class Reduced:
             return whole(network, *inputs).float()
 
 
+Watch = Callable[[int, int], None]
+
+
+def unwatched(over: int, count: int) -> None:
+    """Nobody looks."""
+
+
 class Tiles:
     """The network on tiles that overlap, blended with a smooth window; both lengths are of what comes out.
 
@@ -73,14 +80,25 @@ class Tiles:
     nearly zero.
 
     Tiles start at multiples of the network's `multiple`, so that its strided layers sample the grid of the whole image.
+
+    `watch` is told before each tile how many are over, and how many there are; what it raises ends the evaluation.
     """
 
-    def __init__(self, tile: int, overlap: int, evaluate: Evaluate = whole) -> None:
+    def __init__(self, tile: int, overlap: int, evaluate: Evaluate = whole, watch: Watch = unwatched) -> None:
         if not 0 <= overlap < tile:
             raise ValueError(f"overlap {overlap} must be at least 0 and below the tile size {tile}")
         self.tile = tile
         self.overlap = overlap
         self.evaluate = evaluate
+        self.watch = watch
+
+    def pixels(self, height: int, width: int, facts: Facts) -> int:
+        """How many pixels come out of all tiles of an image that comes in, those that overlap counted each time."""
+        rows, columns = (
+            sum(facts.scale * (int(span.stop) - int(span.start)) for span in self._spans(side, facts))
+            for side in (height, width)
+        )
+        return rows * columns
 
     def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor:
         x, scale = next(one for one in inputs if one.ndim == 4), network.facts.scale
@@ -89,8 +107,11 @@ class Tiles:
         if len(rows) == len(columns) == 1:
             return self.evaluate(network, *inputs)
         blended: Tensor | None = None
+        over, count = 0, len(rows) * len(columns)
         for down, height in zip(rows, self._windows(_times(rows, scale), x), strict=True):
             for across, width in zip(columns, self._windows(_times(columns, scale), x), strict=True):
+                self.watch(over, count)
+                over += 1
                 cut = operator.itemgetter(_area(down, across))
                 prediction = self.evaluate(network, *on_canvas(cut, inputs))
                 if blended is None:
@@ -145,7 +166,7 @@ def shrunk(evaluate: Evaluate, factor: int) -> Evaluate:
     """The same way for canvases so many times smaller than the images that it was meant for, as latents are."""
     if not isinstance(evaluate, Tiles):
         return evaluate
-    return Tiles(max(evaluate.tile // factor, 1), evaluate.overlap // factor, evaluate.evaluate)
+    return Tiles(max(evaluate.tile // factor, 1), evaluate.overlap // factor, evaluate.evaluate, evaluate.watch)
 
 
 class Ragged:

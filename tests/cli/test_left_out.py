@@ -36,7 +36,7 @@ def test_what_is_not_restored_is_counted_and_named(restore: Program, mixed: Path
     assert list(tree(tmp_path / "out")) == ["a.png", "b.jpg", "sub/c.png"]
     assert "5 files of kinds" in deep.stderr and "subfolder" not in deep.stderr
     assert "kinds" not in restore(mixed, tmp_path / "out", "-q").stderr
-    planned = restore.events(mixed, tmp_path / "out")[0]
+    (planned,) = [event for event in restore.events(mixed, tmp_path / "out") if event["event"] == "planned"]
     assert planned["left_out"] == {
         "unread": {"heic": 2, "gif": 1, "dng": 1, "jxl": 1}, "hidden": 1, "links": 0, "folders": 1, "unknown": 0
     }  # fmt: skip

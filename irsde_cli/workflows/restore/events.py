@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from irsde_cli.datasets.discovery import LeftOut
-from irsde_cli.engine.settings import Step
+from irsde_cli.engine.settings import Step, Tile
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,12 @@ class Intended:
     reason: str = ""
 
 
-Event = Ready | Reported | Planned | Step | Seen | Done | Skipped | Failed | Warned | Lost | Intended
+@dataclass(frozen=True)
+class Expected:
+    """How long the pictures that would be restored may take, all together; an estimate."""
+
+    count: int
+    seconds: float
+
+
+Event = Ready | Reported | Planned | Step | Tile | Seen | Done | Skipped | Failed | Warned | Lost | Intended | Expected

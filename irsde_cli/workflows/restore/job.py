@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from irsde_cli import checkpoint
-from irsde_cli.engine.restoration import Restoration
+from irsde_cli.engine.forecast import Forecast
+from irsde_cli.engine.restoration import Restoration, unwatched
+from irsde_cli.engine.settings import Tile
 from irsde_cli.runtime import choose_device, choose_precision
 from irsde_cli.storage.journal import settings_id
 from irsde_cli.weights import Weights
@@ -40,7 +42,7 @@ class Job:
         if options.sampling.is_chosen:
             plan = calibrated(plan, loaded.restorer, self._device, dtype)
         self.plan = plan
-        device = self._device if self._single else choose_device("cpu")
+        device = self._device if self._single or options.dry_run else choose_device("cpu")
         self._restoration = Restoration(loaded, plan.options, device, dtype)
         self.settings = describe(plan, loaded, self._restoration.sampling, dtype)
 
@@ -67,14 +69,15 @@ class Job:
             seed=self.plan.options.seed,
         )
 
-    def run(self, stopped: Callable[[], bool]) -> Iterator[Event]:
+    def run(self, stopped: Callable[[], bool], watch: Callable[[Tile], None] = unwatched) -> Iterator[Event]:
         """The events of the run; see `irsde_cli.workflows.restore.run.restore`."""
         options = self.plan.options
         yield self.ready
         if options.dry_run:
-            yield from preview(self.plan, settings_id(self.settings))
+            forecast = None if options.ray is not None else Forecast(self._restoration, len(set(self._devices)))
+            yield from preview(self.plan, settings_id(self.settings), forecast)
             return
-        events = self._here(stopped) if self._single else self._elsewhere(stopped)
+        events = self._here(stopped, watch) if self._single else self._elsewhere(stopped)
         if options.report is None:
             yield from events
             return
@@ -82,8 +85,8 @@ class Job:
         caption = f"{self._weights.name}, {sampling.sampler}, {sampling.steps} steps, seed {options.seed}"
         yield from paged(events, options, options.report, caption)
 
-    def _here(self, stopped: Callable[[], bool]) -> Iterator[Event]:
-        self._restoration.stopped = stopped
+    def _here(self, stopped: Callable[[], bool], watch: Callable[[Tile], None]) -> Iterator[Event]:
+        self._restoration.stopped, self._restoration.watch = stopped, watch
         return run(self._restoration, self.plan)
 
     def _elsewhere(self, stopped: Callable[[], bool]) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.memory import TooLargeError
 from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
@@ -20,7 +21,7 @@ from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Seen, 
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import Loaded, load
 from irsde_cli.workflows.restore.plan import Plan, begun, same_file
-from irsde_cli.workflows.restore.resume import check_free, describe, up_to_date
+from irsde_cli.workflows.restore.resume import check_free, describe, enlarged, up_to_date
 
 READ_AHEAD = 3
 PIXELS_AHEAD = 64_000_000
@@ -50,6 +51,7 @@ class Pipeline:
         self.reading: deque[tuple[Item, Future[Loaded]]] = deque()
         self.ready: list[Loaded] = []
         self.writing: deque[tuple[Loaded, int, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.forecast = Forecast(restoration)
         self.usual_pixels = 0
         self.succeeded = 0
         self.without_memory = 0
@@ -100,7 +102,11 @@ class Pipeline:
             except InputError as error:
                 yield self._failure(item, error)
                 continue
-            for message in loaded.picture.warnings:
+            cost = enlarged(loaded.size, self.forecast, self.options)
+            if cost and self.options.strict:
+                yield self._failure(item, InputError(f"{cost}.", hint="Without --strict this is a warning."))
+                continue
+            for message in (*loaded.picture.warnings, *([cost] if cost else [])):
                 yield Warned(item.name, message)
             self.usual_pixels = _pixels(loaded)
             self.ready.append(loaded)

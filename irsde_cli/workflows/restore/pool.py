@@ -324,7 +324,7 @@ def _work(
         restoration = setup.restoration(device, share, threads)
         with WorkerJournal(folder, label) as journal:
             given = _Given(pipe, journal)
-            restoration.stopped = given.stopped
+            restoration.stopped, restoration.watch = given.stopped, pipe.send
             while not given.over and not given.stopped():
                 for event in restored(restoration, setup.part(folder, given, label), journal, setup.settings):
                     pipe.send(event)

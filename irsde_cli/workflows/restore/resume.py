@@ -1,6 +1,7 @@
 """What has been done already: the record of a run, and what it leaves to do."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,10 @@ from typing import Any, Literal
 import torch
 
 from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.engine.forecast import Forecast
+from irsde_cli.engine.settings import duration
 from irsde_cli.errors import InputError
+from irsde_cli.images import read_size
 from irsde_cli.option import record
 from irsde_cli.randomness import GENERATOR
 from irsde_cli.samplers.settings import Sampling
@@ -18,11 +22,13 @@ from irsde_cli.storage.files import is_there
 from irsde_cli.storage.journal import Entry, Identity, Journal
 from irsde_cli.storage.outside import check_backup
 from irsde_cli.version import __version__
-from irsde_cli.workflows.restore.events import Event, Failed, Intended, Planned, Skipped
+from irsde_cli.workflows.restore.events import Event, Expected, Failed, Intended, Planned, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import identity_of, with_mask
 from irsde_cli.workflows.restore.options import Options, companions
 from irsde_cli.workflows.restore.plan import Plan
+
+MEASURED = 100
 
 
 def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
@@ -38,19 +44,52 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
     }
 
 
-def preview(plan: Plan, settings: str) -> Iterator[Event]:
-    """What `restore` would do, without doing it."""
+def preview(plan: Plan, settings: str, forecast: Forecast | None = None) -> Iterator[Event]:
+    """What `restore` would do, without doing it, and with an estimate how long it may take.
+
+    That is taken from the sizes of the first pictures alone where there are more than `MEASURED`.
+    """
     yield Planned(plan.count, plan.left_out)
+    seconds: list[float] = []
+    waiting = 0
     journal = None if plan.folder is None else Journal(plan.folder, plan.label)
     if journal is not None:
         journal.load()
     for item in plan.items():
         try:
             done = up_to_date(item, journal, settings, plan.options)
-            action: Literal["restore", "skip"] = "skip" if done else "restore"
-            yield Intended(item.name, item.output, action)
         except InputError as error:
             yield Intended(item.name, item.output, "fail", error.message)
+            continue
+        yield Intended(item.name, item.output, "skip" if done else "restore")
+        waiting += not done
+        if done or forecast is None or len(seconds) == MEASURED or item.source is None:
+            continue
+        with suppress(InputError):  # it fails when its time has come
+            size = read_size(item.source, item.name, limits=plan.options.limits)
+            seconds.append(forecast.seconds(size))
+            if warning := enlarged(size, forecast, plan.options):
+                yield Warned(item.name, warning)
+    if seconds:
+        yield Expected(waiting, sum(seconds) / len(seconds) * waiting)
+
+
+def enlarged(size: tuple[int, int], forecast: Forecast, options: Options) -> str:
+    """What a result with more pixels than a picture may have will cost, or "".
+
+    Args:
+        size: height and width of the degraded picture.
+        forecast: of its time and memory.
+        options: what was asked for.
+    """
+    scale = forecast.scale
+    height, width = size[0] * scale, size[1] * scale
+    if height * width <= options.limits.max_pixels:
+        return ""
+    return (
+        f"its result has {width} x {height} pixels, {scale**2} times as many as it has and more than --max-pixels: "
+        f"about {duration(forecast.seconds(size))} and {forecast.bytes(size) / 1e9:.1f} GB of memory, by estimate"
+    )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def restore(
     Args:
         options: what is asked for.
         stdin: opens what "-" stands for.
-        stopped: asked between steps; what is being restored is dropped, and the same call goes on later.
+        stopped: asked between tiles; what is being restored is dropped, and the same call goes on later.
 
     Raises:
         UsageError: inputs, outputs or settings cannot be as asked.
