@@ -16,6 +16,10 @@ REFUSION_FOLDER = DRIVE + "1T5_UL4BgOIftEEkAzoa-SYX49P7COVa6"
 REPOSITORY = "https://github.com/Algolzw/image-restoration-sde"
 DACLIP = "weblzw/daclip-uir-ViT-B-32-irsde"
 
+GOUB_FOLDER = DRIVE + "1rxHiZTxNSlvM9VSoRUY_rdoDp8DBbX8C"
+UNIDB_FOLDER = DRIVE + "1UUeeQREpX98bwHdtmOqBqExlr_QmN4bZ"
+
+BRIDGE = "settings and network by its authors' code; the file itself was seen by nobody here"
 CODE = "the reference's settings and the authors' answers"
 NAME = "its name and size in third-party records"
 
@@ -110,7 +114,50 @@ TEN = "GoPro, RESIDE-6k, DIV2K and Flickr2K, LOL, RainDrop, Rain100H, SRD, Snow1
 DACLIP_UNET = {"nf": 64, "ch_mult": (1, 2, 4, 8), "context_dim": 512}
 BOKEH = "it needs lens data with each picture, which no system here takes."
 
+
+def _bridge(title: str, task: str, data: str, folder: str, licence: str, **more: Any) -> Published:
+    """A row of GOUB or of UniDB, which have IR-SDE's network and settings of their own."""
+    return Published(
+        title,
+        task,
+        (File("the folder's file for this task", 523.2),),
+        folder,
+        data,
+        BRIDGE,
+        process="goub",
+        options=UNET_64,
+        max_sigma=30,
+        sampler="euler-maruyama",
+        licence=licence,
+        **more,
+    )
+
+
+GOUB_LICENCE = "MIT, as the repository; the files say nothing"
+UNIDB_LICENCE = "none stated for UniDB, MIT for UniDB++; the files say nothing"
+# UniDB's s_t is that of c = 0, and its penalty changes m_t by 4e-8 at most.
+UNIDB = {"penalty": 1e-7, "released_std": True}
+ENLARGED = {"scale": 4, "upsampling": None, "doubt": "its code does not say how pictures are enlarged first"}
+
 CATALOGUE = {
+    "goub-rain100h": _bridge("GOUB on heavy rain", "derain", "Rain100H", GOUB_FOLDER, GOUB_LICENCE, protocol="irsde-y"),
+    "goub-celeba-hq": _bridge("GOUB on holes in faces", "inpaint", "CelebA-HQ 256", GOUB_FOLDER, GOUB_LICENCE),
+    "goub-div2k-x4": _bridge("GOUB, four times larger", "sr4", "DIV2K", GOUB_FOLDER, GOUB_LICENCE, **ENLARGED),
+    "unidb-rain100h": _bridge(
+        "UniDB on heavy rain",
+        "derain",
+        "Rain100H",
+        UNIDB_FOLDER,
+        UNIDB_LICENCE,
+        process_options=UNIDB,
+        protocol="irsde-y",
+    ),
+    "unidb-celeba-hq": _bridge(
+        "UniDB on holes in faces", "inpaint", "CelebA-HQ 256", UNIDB_FOLDER, UNIDB_LICENCE, process_options=UNIDB
+    ),
+    "unidb-div2k-x4": _bridge(
+        "UniDB, four times larger", "sr4", "DIV2K", UNIDB_FOLDER, UNIDB_LICENCE, process_options=UNIDB, **ENLARGED
+    ),
     "rain100h": Published(
         "IR-SDE on heavy rain",
         "derain",

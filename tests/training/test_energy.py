@@ -1,0 +1,93 @@
+"""The loss of two heads on toys where the truth is known: spread, error and correlation at each realism."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from irsde_cli.training.energy import energy, two_heads
+
+
+class TwoHeads(nn.Module):
+    """A small network from noise to a mean and a difference, of two numbers each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(2))
+        self.body = nn.Sequential(nn.Linear(2, 48), nn.SiLU(), nn.Linear(48, 48), nn.SiLU(), nn.Linear(48, 2))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2, 1, 1) each: two channels of one pixel."""
+        mean = self.mean.expand(len(z), 2)
+        return mean[..., None, None], self.body(z)[..., None, None]
+
+
+def gaussian(count: int, generator: torch.Generator) -> Tensor:
+    """Two numbers with a correlation of 0.92."""
+    z = torch.randn(count, 2, generator=generator)
+    return torch.stack((z[:, 0], 0.92 * z[:, 0] + (1 - 0.92**2) ** 0.5 * z[:, 1]), 1)
+
+
+def two_modes(count: int, generator: torch.Generator) -> Tensor:
+    """One of two places, with little noise around it."""
+    side = torch.randint(2, (count, 1), generator=generator) * 2.0 - 1
+    return side * torch.tensor([1.0, 0.5]) + 0.15 * torch.randn(count, 2, generator=generator)
+
+
+def learnt(law: Callable[[int, torch.Generator], Tensor]) -> tuple[TwoHeads, torch.Generator]:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    network = TwoHeads()
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    steps = 1000
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    shift = torch.zeros(2, dtype=torch.long)
+    for _ in range(steps):
+        clean = law(512, generator)[..., None, None]
+        mean, one = network(torch.randn(512, 2, generator=generator))
+        _, other = network(torch.randn(512, 2, generator=generator))
+        loss = two_heads(mean, (one, other), clean, 1.0, shift).mean()
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        rate.step()
+    return network, generator
+
+
+@pytest.mark.parametrize("law", [gaussian, two_modes])
+def test_a_toy_is_learnt(law: Callable[[int, torch.Generator], Tensor]) -> None:
+    """Draws at realism A spread A times as far as the truth, and their error is 1 + A^2 times that of the mean."""
+    network, generator = learnt(law)
+    clean = law(20_000, generator)
+    with torch.no_grad():
+        mean, difference = (head.clone() for head in network(torch.randn(20_000, 2, generator=generator)))
+    least = (clean - clean.mean(0)).square().sum(1).mean()
+    for realism in (0.0, 0.5, 1.0):
+        drawn = (mean + realism * difference)[..., 0, 0]
+        spread = drawn.std(0) / clean.std(0)
+        torch.testing.assert_close(spread, torch.full((2,), realism), atol=0.06, rtol=0)
+        error = (drawn - clean).square().sum(1).mean() / least
+        assert float(error) == pytest.approx(1 + realism**2, rel=0.05)
+    truth, found = (torch.corrcoef(points.T)[0, 1] for points in (clean, (mean + difference)[..., 0, 0]))
+    assert float(found) == pytest.approx(float(truth), abs=0.04)
+
+
+def test_true_draws_have_the_least_score() -> None:
+    """For 4,000 pictures of noise: draws with half or with twice the spread score worse."""
+    generator = torch.Generator().manual_seed(0)
+    truth, one, other = (torch.randn(1000, 3, 16, 16, generator=generator) for _ in range(3))
+    shift = torch.tensor([3, 5])
+    scores = [float(energy(factor * one, factor * other, truth, shift).mean()) for factor in (1.0, 0.5, 2.0, 0.0)]
+    assert scores[0] == min(scores)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (13, 40)])
+def test_any_size_has_a_score(size: tuple[int, int]) -> None:
+    """Smaller than a patch too, wherever the grid lies, and with gradients that are numbers."""
+    clean, mean, one, other = (torch.rand(2, 3, *size, requires_grad=True) for _ in range(4))
+    losses = two_heads(mean, (one, other), clean, 0.1, torch.tensor([7, 2]))
+    assert losses.shape == (2,) and torch.isfinite(losses).all()
+    torch.autograd.backward(losses.sum())
+    assert mean.grad is not None and torch.isfinite(mean.grad).all()
+    assert one.grad is not None and torch.isfinite(one.grad).all()
