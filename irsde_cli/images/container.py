@@ -69,6 +69,11 @@ def inflated(stream: bytes, most: int = MAX_METADATA_BYTES) -> bytes:
     return result
 
 
+def aspect_of(across: int, down: int) -> tuple[Part, ...]:
+    """What a resolution without a unit says: nothing, but where pixels are no squares."""
+    return (Part("aspect", f"{across}:{down}"),) if across > 0 and down > 0 and across != down else ()
+
+
 def dpi_of(across: int, down: int, scale: float | None) -> tuple[float, float] | None:
     """Pixels an inch of a resolution in units of `scale`; `None` where nothing sensible is said."""
     return (across * scale, down * scale) if scale and across > 0 and down > 0 else None

@@ -49,6 +49,8 @@ MODES = {
 
 # Grey on white, grey on black, RGB: photometric interpretations whose 16-bit samples are read exactly.
 EXACT_PHOTOMETRIC = (0, 1, 2)
+# Samples of palettes, RGB, CMYK, YCbCr and CIELAB; of the others there are as many as are read.
+TIFF_COLOURS = {2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 MAX_TIFF_SAMPLES = 6
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
 
@@ -135,8 +137,10 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
         container = _completed(container, name, allow_truncated)
         notes.append("it is truncated; what is missing is black or grey")
     pixels, alpha, icc = _decoded(container, parts)
-    if container.tiff and 0 in container.tiff.numbers(tiff.EXTRA_SAMPLES):
-        parts.append(Part("channel"))
+    if container.tiff:
+        colours = TIFF_COLOURS.get(container.tiff.number(tiff.PHOTOMETRIC), int(pixels.shape[2]))
+        further = container.channels - colours - (alpha is not None)
+        parts += [Part("channel", str(further))] if further > 0 else []
     exif, packet = container.exif, container.xmp
     if container.orientation > 1:
         pixels = _upright(pixels, container.orientation)

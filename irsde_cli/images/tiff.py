@@ -88,6 +88,14 @@ class Tiff:
             return 0
         return -(-height // rows) * -(-width // columns) * (self.number(SAMPLES, 1) if self.number(PLANAR) == 2 else 1)
 
+    def ratio(self, tag: int) -> float:
+        """The first fraction of a tag; 0 where it is absent or nothing."""
+        value = self.tags.get(tag)
+        if not isinstance(value, Value) or value.type != 5:
+            return 0.0
+        numerator, denominator = struct.unpack_from(self.order + "2I", value.raw)
+        return float(numerator / denominator) if denominator else 0.0
+
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a tag."""
         value = self.tags.get(tag)
@@ -332,17 +340,9 @@ def _entries(exif: bytes, order: str, start: int) -> Iterator[tuple[int, int, in
 
 def resolution(tiff: Tiff) -> tuple[float, float] | None:
     """Pixels an inch, where the file gives them."""
-    per_unit = []
-    for tag in (X_RESOLUTION, Y_RESOLUTION):
-        value = tiff.tags.get(tag)
-        if not isinstance(value, Value) or value.type != 5:
-            return None
-        numerator, denominator = struct.unpack_from(tiff.order + "2I", value.raw)
-        if not numerator or not denominator:
-            return None
-        per_unit.append(numerator / denominator)
+    across, down = tiff.ratio(X_RESOLUTION), tiff.ratio(Y_RESOLUTION)
     scale = {2: 1.0, 3: 2.54}.get(tiff.number(RESOLUTION_UNIT, 2))
-    return (per_unit[0] * scale, per_unit[1] * scale) if scale else None
+    return (across * scale, down * scale) if scale and across and down else None
 
 
 class PlainTiffFile(TiffImagePlugin.TiffImageFile):

@@ -6,16 +6,17 @@ from xml.parsers.expat import ExpatError
 
 MAX_BYTES = 4 << 20
 ALL = ""
-# Namespaces, and how the names in them begin that speak of what a result has not: films and pictures behind the
+# How namespaces begin, and the names in them that speak of what a result has not: films and pictures behind the
 # picture, gain and depth maps, thumbnails, and a second packet.
 GONE = {
     "http://ns.google.com/photos/1.0/camera/": ("MicroVideo", "MotionPhoto"),
     "http://ns.google.com/photos/1.0/container/": (ALL,),
-    "http://ns.google.com/photos/1.0/container/item/": (ALL,),
     "http://ns.google.com/photos/1.0/depthmap/": (ALL,),
     "http://ns.google.com/photos/1.0/image/": (ALL,),
     "http://ns.google.com/photos/1.0/audio/": (ALL,),
     "http://ns.google.com/photos/dd/1.0/": (ALL,),
+    "http://ns.oplus.com/photos/1.0/camera/": ("MotionPhoto", "OLivePhoto", "VideoLength"),
+    "http://ns.xiaomi.com/photos/1.0/camera/": (ALL,),
     "http://ns.adobe.com/hdr-gain-map/1.0/": (ALL,),
     "http://ns.apple.com/HDRGainMap/1.0/": (ALL,),
     "http://ns.apple.com/pixeldatainfo/1.0/": (ALL,),
@@ -41,7 +42,7 @@ def honest(packet: bytes) -> bytes:
         document = minidom.parseString(packet.strip(b"\0 \r\n\t"))
         for element in list(document.getElementsByTagName("*")):
             for attribute in list(element.attributes.values()):
-                declares = attribute.namespaceURI == DECLARATIONS and GONE.get(attribute.value) == (ALL,)
+                declares = attribute.namespaceURI == DECLARATIONS and _gone(attribute.value) == (ALL,)
                 if declares or _is_gone(attribute.namespaceURI, attribute.localName):
                     element.removeAttributeNode(attribute)
             above = element.parentNode
@@ -53,7 +54,12 @@ def honest(packet: bytes) -> bytes:
 
 
 def _is_gone(uri: str | None, name: str | None) -> bool:
-    return uri in GONE and (name or "").startswith(GONE[uri])
+    return (name or "").startswith(_gone(uri or ""))
+
+
+def _gone(uri: str) -> tuple[str, ...]:
+    """How names of a namespace begin that are gone; a namespace may be one within another."""
+    return next((names for above, names in GONE.items() if uri.startswith(above)), ())
 
 
 def settled(packet: bytes, size: tuple[int, int]) -> bytes:

@@ -19,8 +19,14 @@ def backup_of(path: Path) -> Path:
 
 def other_names(path: Path) -> int:
     """How many further names (hard links) a file has, its backup not counted."""
-    backup = backup_of(path)
-    return path.stat().st_nlink - 1 - int(backup.exists() and backup.samefile(path))
+    return path.stat().st_nlink - 1 - int(_is_file_of(backup_of(path), path))
+
+
+def _is_file_of(backup: Path, path: Path) -> bool:
+    try:
+        return backup.samefile(path)
+    except OSError:  # absent, or a name that is too long
+        return False
 
 
 def may_give(status: os.stat_result, folder: Path) -> bool:
@@ -75,10 +81,13 @@ def keep_original(path: Path, aside: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        shutil.copy2(path, aside)
-        with aside.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        aside.rename(backup)
+        try:
+            shutil.copy2(path, aside)
+            with aside.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            aside.rename(backup)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def check_backup(path: Path, name: str) -> None:
@@ -88,9 +97,13 @@ def check_backup(path: Path, name: str) -> None:
         InputError: it is another file's.
     """
     backup = backup_of(path)
-    if backup.is_symlink() or (
-        backup.exists() and not backup.samefile(path) and not filecmp.cmp(backup, path, shallow=False)
-    ):
+    try:
+        free = not backup.is_symlink() and (
+            not backup.exists() or backup.samefile(path) or filecmp.cmp(backup, path, shallow=False)
+        )
+    except OSError as error:
+        raise InputError(f"'{name}' cannot be kept as '{backup.name}': {error.strerror}.") from None
+    if not free:
         raise InputError(
             f"'{name}' cannot be kept beside its result: '{backup.name}' is there already.",
             hint="A backup is never replaced: move it away, or go without --backup.",

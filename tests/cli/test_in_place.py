@@ -176,6 +176,26 @@ def test_further_names_are_said(restore: Program, tmp_path: Path) -> None:
     assert source.read_bytes() != before == (tmp_path / "other.png").read_bytes()
 
 
+@posix
+def test_further_names_of_older_results_are_said(restore: Program, tmp_path: Path) -> None:
+    """An older result that is replaced lets go of its other names, which keep what they hold."""
+    source, older = picture(tmp_path / "in" / "a.png", 16, 16), picture(tmp_path / "out" / "a.png", 9, 9)
+    os.link(older, tmp_path / "kept.png")
+    before = older.read_bytes()
+    said = restore(source, older, "--overwrite").stderr
+    assert "hard links), of 1 file: a.png" in said and (tmp_path / "kept.png").read_bytes() == before
+
+
+def test_names_as_long_as_names_can_be(restore: Program, tmp_path: Path) -> None:
+    """They are replaced; a backup, which needs a longer name, is refused in a sentence."""
+    source = picture(tmp_path / "in" / ("x" * 251 + ".png"), 16, 16)
+    before = source.read_bytes()
+    assert "cannot be kept as" in restore(source, "--in-place", "--backup", code=3).stderr
+    assert source.read_bytes() == before
+    restore(source, "--in-place")
+    assert source.read_bytes() != before
+
+
 def test_dates_are_kept(restore: Program, tmp_path: Path) -> None:
     """In place always, elsewhere with --keep-times; what was made is known again."""
     when = 1_000_000_000_123_456_789

@@ -391,3 +391,28 @@ def test_restored_pictures_keep_their_parts() -> None:
     """They follow the picture, not the file."""
     picture = read_picture(srgb_png(), "x")
     assert with_restored(picture, torch.rand(3, 7, 5)).parts == picture.parts
+
+
+def test_further_channels_are_counted() -> None:
+    """Those beyond colour and the first alpha, whatever they are called."""
+    samples = np.random.default_rng(1).integers(0, 65536, (9, 8, 6), dtype=np.uint16)
+    for count, kinds, further in ((5, ["unassalpha", "unassalpha"], 1), (6, ["assocalpha", "unspecified", 0], 2)):
+        data = tiff(samples[..., :count], photometric="rgb", extrasamples=kinds)
+        assert read_picture(data, "x").parts == (Part("channel", str(further)),)
+    cmyk = tiff((samples[..., :4] >> 8).astype(np.uint8), photometric="separated")
+    assert [part.kind for part in read_picture(cmyk, "x").parts] == ["cmyk"]
+
+
+def test_comments_between_scans_stay() -> None:
+    """Of a progressive JPEG, in front of a later scan."""
+    data = saved(photo(), "jpeg", progressive=True)
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    out = again(data[:second] + b"\xff\xfe\0\x0abetween!" + data[second:])
+    assert out.count(b"\xff\xfe\0\x0abetween!") == 1
+
+
+def test_pixels_that_are_no_squares_are_named() -> None:
+    """A TIFF's resolution without a unit; one with a unit is kept."""
+    for unit, kinds in ((1, ["aspect"]), (2, [])):
+        data = tiff(photo(), photometric="rgb", resolution=(2, 1), resolutionunit=unit)
+        assert [part.kind for part in read_picture(data, "x").parts] == kinds

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from irsde_cli.images import photoshop, tiff
-from irsde_cli.images.container import Container, DamagedError, TruncatedError, dpi_of
+from irsde_cli.images.container import Container, DamagedError, TruncatedError, aspect_of, dpi_of
 from irsde_cli.images.parts import GAIN_MAP, Part, behind
 
 MAX_SEGMENTS = 4096
@@ -34,6 +34,7 @@ def read(data: bytes) -> Container:
     for marker, start, segment in _segments(data):
         if marker == 0xDA:
             end = _end(data, start)
+            parts += _comments(data, start, end)
             kept.append(data[start : end or len(data)])
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -46,6 +47,7 @@ def read(data: bytes) -> Container:
         if marker == 0xE0 and segment.startswith(b"JFIF\0") and len(segment) >= 12:
             unit, across, down = struct.unpack_from(">BHH", segment, 7)
             dpi = dpi_of(across, down, {1: 1.0, 2: 2.54}.get(unit))
+            parts += aspect_of(across, down) if unit == 0 else ()
         elif marker == 0xE1 and segment.startswith(b"Exif\0") and exif is None:
             exif = segment[6:]
         elif marker == 0xE1 and segment.startswith(XMP) and xmp is None:
@@ -138,6 +140,15 @@ def _end(data: bytes, start: int) -> int:
         position = found.end() + max(int.from_bytes(data[found.end() : found.end() + 2], "big"), 2)
     end = data.find(b"\xff\xd9", start)
     return end + 2 if end >= 0 else 0
+
+
+def _comments(data: bytes, start: int, end: int) -> Iterator[Part]:
+    """Comments that stand between the scans of a picture."""
+    position = start
+    while (found := IN_SCAN.search(data, position, end)) and found[1] != b"\xd9":
+        position = found.end() + max(int.from_bytes(data[found.end() : found.end() + 2], "big"), 2)
+        if found[1] == b"\xfe" and position <= end:
+            yield Part("jpeg-comment", data=data[found.end() + 2 : position])
 
 
 def _behind(data: bytes, end: int, origin: int, index: bytes) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from irsde_cli.images.container import (
     Container,
     DamagedError,
     TruncatedError,
+    aspect_of,
     dpi_of,
     inflated,
 )
@@ -84,6 +85,7 @@ def read(data: bytes) -> Container:
     if b"tRNS" in found and colour in (0, 2) and len(found[b"tRNS"]) >= 2 * CHANNELS[colour]:
         key = struct.unpack_from(f">{CHANNELS[colour]}H", found[b"tRNS"])
     across, down, unit = struct.unpack(">IIB", found[b"pHYs"]) if len(found.get(b"pHYs", b"")) == 9 else (0, 0, 0)
+    parts += aspect_of(across, down) if not unit else ()
     parts += _frames(found, before=frames_before)
     parts += _colours(colours, profile=b"icc" in described)
     parts += _samples(found, depth, colour)

@@ -133,6 +133,9 @@ def _parts(described: Tiff, page: Tiff) -> Iterator[Part]:
         yield Part("iptc", data=iptc if iptc[:1] == b"\x1c" else b"")
         resources = [part for part in resources if part.kind != "iptc"]
     yield from resources
+    per_unit = [page.ratio(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION)]
+    if page.number(tiff.RESOLUTION_UNIT, 2) == 1 and all(per_unit) and per_unit[0] != per_unit[1]:
+        yield Part("aspect", ":".join(f"{value:g}" for value in per_unit))
     geo = {tag: page.tags[tag] for tag in geography.TAGS & page.tags.keys()}
     if geo:
         yield Part("geo", data=geography.block_of(geo, page.order))

@@ -1,5 +1,7 @@
 """What a result will lack of its file, and whether that may be."""
 
+from pathlib import Path
+
 from irsde_cli.errors import InputError
 from irsde_cli.images import KINDS, Part, Picture, losses
 from irsde_cli.storage import outside
@@ -16,7 +18,8 @@ def accepted_losses(picture: Picture, item: Item, format: str | None, options: O
     """
     lost = losses(picture, format, metadata=options.metadata, depth=options.depth)
     if options.in_place:
-        lost += _ties(item)
+        assert item.source is not None, "no pipe is restored in place"
+        lost += ties(item.source)
     if options.strict and (lost or picture.warnings):
         reason = picture.warnings[0] if picture.warnings else f"it has {lost[0]}, which is not kept"
         raise InputError(f"'{item.name}': {reason}.", hint="Without --strict this is counted and named.")
@@ -36,11 +39,10 @@ def accepted_losses(picture: Picture, item: Item, format: str | None, options: O
     return lost
 
 
-def _ties(item: Item) -> tuple[Part, ...]:
-    """What belongs to a file beside its bytes, and cannot be handed on."""
-    assert item.source is not None, "no pipe is restored in place"
-    names = outside.other_names(item.source)
-    ties = [Part("links", str(names))] if names else []
-    if not outside.may_give(item.source.stat(), item.source.parent):
-        ties.append(Part("owner"))
-    return tuple(ties)
+def ties(path: Path) -> tuple[Part, ...]:
+    """What belongs to a file beside its bytes, and cannot be handed on to one that replaces it."""
+    names = outside.other_names(path)
+    found = [Part("links", str(names))] if names else []
+    if not outside.may_give(path.stat(), path.parent):
+        found.append(Part("owner"))
+    return tuple(found)

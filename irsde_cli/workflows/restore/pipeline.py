@@ -14,12 +14,14 @@ from irsde_cli.engine.memory import TooLargeError
 from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
+from irsde_cli.images import Part
 from irsde_cli.storage.files import write_whole
 from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Seen, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import Loaded, load
+from irsde_cli.workflows.restore.losing import ties
 from irsde_cli.workflows.restore.plan import Plan, begun, same_file
 from irsde_cli.workflows.restore.resume import check_free, describe, enlarged, up_to_date
 
@@ -159,22 +161,27 @@ class Pipeline:
             try:
                 with explained():
                     files, data = future.result()
-                self._keep(loaded, files, tile)
+                further = self._keep(loaded, files, tile)
             except InputError as error:
                 yield self._failure(loaded.item, error)
                 continue
             self.succeeded += 1
-            if loaded.lost:
-                titles = tuple(dict.fromkeys(part.title for part in loaded.lost))
-                yield Lost(loaded.name, titles, tuple(map(str, loaded.lost)))
+            if lost := (*loaded.lost, *further):
+                titles = tuple(dict.fromkeys(part.title for part in lost))
+                yield Lost(loaded.name, titles, tuple(map(str, lost)))
             extra = tuple(path for path, _ in files[1:])
             yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
 
-    def _keep(self, loaded: Loaded, files: list[tuple[Path, bytes]], tile: int) -> None:
-        """Write the files of one picture, the restored one last: it says that all are there."""
+    def _keep(self, loaded: Loaded, files: list[tuple[Path, bytes]], tile: int) -> tuple[Part, ...]:
+        """Write the files of one picture, the restored one last: it says that all are there.
+
+        Returns:
+            what of older results cannot be handed on.
+        """
         item, journal, folder = loaded.item, self.journal, self.plan.folder
+        lost: tuple[Part, ...] = ()
         if journal is None or folder is None:
-            return
+            return lost
         for path, data in reversed(files):
             if path.parent not in self.swept:
                 journal.sweep(path.parent)
@@ -187,6 +194,8 @@ class Pipeline:
             def pending(status: os.stat_result, relative: str = relative) -> None:
                 journal.pending(loaded.source, relative, Identity.of(status), loaded.settings)
 
+            if not self.options.in_place and path.is_file() and not path.is_symlink():
+                lost += ties(path)
             dated = self.options.in_place or (self.options.keep_times and item.source is not None)
             status = write_whole(
                 path,
@@ -198,6 +207,7 @@ class Pipeline:
             )
             seconds = time.monotonic() - loaded.since
             journal.done(loaded.source, relative, Identity.of(status), loaded.settings, seconds, tile)
+        return lost
 
     def _failure(self, item: Item, error: IrsdeError) -> Failed:
         if self.journal is not None:
