@@ -38,6 +38,7 @@ class Option:
         complete: values that a shell may offer.
         variable: of the environment; empty is `IRSDE_` and the flag's name, `-` is none.
         recorded: what stands for an option that decides pixels in a run's record; empty is itself.
+        kind: what the command line takes it for, where that is not the field's type.
         shown: whether the command line has it; what it has not is decided by others that it has.
         callback: called with the command's context and the value before all other options are read.
     """
@@ -55,6 +56,7 @@ class Option:
     complete: Callable[[], Iterable[str | tuple[str, str]]] | None = None
     variable: str = ""
     recorded: str = ""
+    kind: type | None = None
     shown: bool = True
     callback: Callable[[Any, Any], Any] | None = None
 
@@ -72,6 +74,7 @@ class Declared:
     type: Any
     default: Any
     option: Option
+    prefix: str = "IRSDE_"
 
     @property
     def is_argument(self) -> bool:
@@ -93,20 +96,27 @@ class Declared:
         """Of the environment."""
         if self.option.variable == "-" or self.is_argument:
             return None
-        return self.option.variable or "IRSDE_" + self.flag.lstrip("-").replace("-", "_").upper()
+        return self.option.variable or self.prefix + self.flag.lstrip("-").replace("-", "_").upper()
 
 
-def declared(cls: type) -> list[Declared]:
+def declared(cls: type, *, partly: bool = False) -> list[Declared]:
     """All options of a dataclass, its own before those of its bases; those of its parts stand where the part does.
+
+    Args:
+        cls: the dataclass; `VARIABLES` of it is what the names of its variables begin with, if not with `IRSDE_`.
+        partly: whether some fields are no options, but keys of a file alone.
 
     Raises:
         TypeError: a field is neither an option nor a part that has some.
     """
     found: list[Declared] = []
     hints = get_type_hints(cls)
+    prefix = getattr(cls, "VARIABLES", "IRSDE_")
     for field in sorted(dataclasses.fields(cls), key=lambda one: one.name not in cls.__annotations__):
         if KEY in field.metadata:
-            found.append(Declared(field.name, hints[field.name], field.default, field.metadata[KEY]))
+            found.append(Declared(field.name, hints[field.name], field.default, field.metadata[KEY], prefix))
+        elif partly:
+            continue
         elif dataclasses.is_dataclass(hints[field.name]):
             found += declared(cast(type, hints[field.name]))
         else:

@@ -25,6 +25,7 @@ LEVEL = {part: level for level, parts in enumerate(layers()) for part in parts}
 LIGHT = ("errors", "version", "registry", "config", "tasks", "datasets", "weights", "cli", "__init__", "__main__")
 LARGEST_SHARE = 0.2
 LONGEST_WORKFLOW = 350
+LONGEST_FUNCTION_OF_A_COMMAND = 80
 HEAVY = {"torch", "safetensors", "huggingface_hub"}
 
 
@@ -89,6 +90,14 @@ def test_workflows_know_nothing_of_each_other(module: str) -> None:
     own = module.split(".")[2:3]
     for imported in imports(module, ast.walk(TREES[module])):
         assert not imported.startswith(f"{PACKAGE}.workflows") or imported.split(".")[2:3] == own, imported
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if part(module) == "cli"])
+def test_commands_parse_call_and_print(module: str) -> None:
+    """No function does more than a page of it."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION_OF_A_COMMAND, node.name
 
 
 def test_there_is_no_circle() -> None:

@@ -26,7 +26,9 @@ def command(run: Callable[..., None], **partial: type) -> Callable[..., None]:
     hints = {name: hint for name, hint in get_type_hints(run).items() if name != "return"}
     parts: dict[str, type] = {name: partial.get(name, hint) for name, hint in hints.items()}
     options = {
-        name: [_open(one) if name in partial else one for one in declared(cls) if one.option.shown]
+        name: [
+            _open(one) if name in partial else one for one in declared(cls, partly=name in partial) if one.option.shown
+        ]
         for name, cls in parts.items()
     }
 
@@ -35,7 +37,7 @@ def command(run: Callable[..., None], **partial: type) -> Callable[..., None]:
         made: dict[str, Any] = {}
         for name, cls in parts.items():
             read = {one.name: _read(one, values[one.name]) for one in options[name]}
-            given = {key: value for key, value in read.items() if value is not None}
+            given = {key: value for key, value in read.items() if value is not None and value is not False}
             made[name] = given if name in partial else built(cls, read)
         run(**made)
 
@@ -85,6 +87,8 @@ def _type(one: Declared) -> Any:
     if one.option.parse is not None:
         return str if one.option.text is not None else str | None
     bare, optional = one.type, False
+    if one.option.kind is not None:
+        return one.option.kind | None
     if get_origin(bare) in (Union, types.UnionType):
         optional = type(None) in get_args(bare)
         bare = next(kind for kind in get_args(bare) if kind is not type(None))

@@ -3,6 +3,8 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -186,5 +188,24 @@ def display(*, quiet: bool) -> Counter:
     """The display that fits: a bar needs a terminal that can move its cursor."""
     if quiet:
         return Counter()
-    moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
-    return Bar() if moving else Lines()
+    return Bar() if moving() else Lines()
+
+
+@contextmanager
+def counting(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """What is called with how many of how many are done: a bar on a terminal, and nothing elsewhere."""
+    if quiet or not moving():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def moving() -> bool:
+    """Whether standard error is a terminal that can move its cursor, and may."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ

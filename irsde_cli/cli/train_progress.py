@@ -1,13 +1,12 @@
 """What a person sees while a network learns: a live line on a terminal, plain lines elsewhere."""
 
-import os
-import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from irsde_cli.cli.progress import moving
 from irsde_cli.cli.reporting import printable
 
 if TYPE_CHECKING:
@@ -121,8 +120,7 @@ def display(*, quiet: bool) -> Silent:
     """The display that fits."""
     if quiet:
         return Silent()
-    moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
-    return Bar() if moving else Lines()
+    return Bar() if moving() else Lines()
 
 
 def _describe(event: "Progress", *, validation: bool = True) -> str:

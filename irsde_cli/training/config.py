@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from irsde_cli.config import to_mapping
 from irsde_cli.degradations import DegradationConfig
+from irsde_cli.option import option
 from irsde_cli.systems import current, read_config
+
+LEARNT = "What is learnt"
 
 
 @dataclass(frozen=True)
@@ -61,38 +64,46 @@ class TrainConfig:
         seed: a sample depends on it, on the step and on its place in the batch, so that a resumed run repeats nothing.
     """
 
+    VARIABLES: ClassVar[str] = "IRSDE_TRAIN_"
+
     task: str
     model: dict[str, Any]
     system: str = "mean-reverting"
     degradation: DegradationConfig | None = None
     validation: DegradationConfig | None = None
     validation_sampling: ValidationSampling = field(default_factory=ValidationSampling)
-    objective: str = "maximum-likelihood"
+    objective: str = option("pixels", "What a batch teaches.", default="maximum-likelihood", panel=LEARNT)
     objective_options: dict[str, Any] = field(default_factory=dict)
-    steps: int = 100_000
-    crop: int = 64
-    batch_size: int = 16
-    accumulate: int = 1
+    steps: int = option("pixels", "Optimiser steps.", default=100_000, panel=LEARNT, minimum=1)
+    crop: int = option("pixels", "Side of the crops, in pixels.", default=64, panel=LEARNT, minimum=1)
+    batch_size: int = option(
+        "pixels", "Crops a step, over all devices.", default=16, panel=LEARNT, short="-b", minimum=1
+    )
+    accumulate: int = option("pixels", "Parts of a batch, to save memory.", default=1, panel=LEARNT, minimum=1)
     swap_share: float = 0.0
     timesteps: Literal["uniform", "half-log-snr"] = "uniform"
     terminal_share: float = 0.2
     pure_start: bool = False
     weighting: Literal["uniform", "min-snr"] = "uniform"
-    optimiser: Literal["adam", "adamw", "lion"] = "adamw"
-    learning_rate: float = 1e-3
+    optimiser: Literal["adam", "adamw", "lion"] = option(
+        "pixels", "How weights follow gradients.", default="adamw", panel=LEARNT
+    )
+    learning_rate: float = option("pixels", "After the warm-up.", default=1e-3, panel=LEARNT)
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     warm_up: int = 500
-    schedule: Literal["plateau", "multi-step", "cosine"] = "plateau"
+    schedule: Literal["plateau", "multi-step", "cosine"] = option(
+        "pixels", "What the rate does then.", default="plateau", panel=LEARNT
+    )
     decay: float = 0.2
     milestones: tuple[int, ...] = ()
     gamma: float = 0.5
     final_rate: float = 0.0
     ema_decay: float = 0.999
     collapse_db: float = 3.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
+    precision: Literal["fp32", "bf16"] = option("pixels", "Of the network.", default="fp32", panel=LEARNT)
+    seed: int = option("pixels", "Of weights, crops and noise.", default=0, panel=LEARNT)
 
     def __post_init__(self) -> None:
         for name in ("steps", "crop", "batch_size", "accumulate", "learning_rate", "gamma", "collapse_db"):

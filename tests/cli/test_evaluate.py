@@ -56,7 +56,7 @@ def evaluate(*words: object) -> Any:
 
 
 def report(*words: object) -> dict[str, Any]:
-    result = evaluate(*words, "--json", "-", "--quiet")
+    result = evaluate(*words, "--figures", "-", "--quiet")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -169,7 +169,7 @@ def test_what_nobody_foresaw_fails_one_picture(place: Path, stub: Path, monkeypa
         photo(place / "GT" / f"{index}.png", width=width)
         photo(place / "LQ" / f"{index}.png", width=width)
     words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--way", "posterior:2"]
-    result = evaluate(*words, "--json", "-")
+    result = evaluate(*words, "--figures", "-")
     assert result.exit_code == 3, result.output
     assert "7: stub posterior:2: unexpected RuntimeError: odd width" in result.stderr
     assert "8: cannot be measured: unexpected ZeroDivisionError" in result.stderr
@@ -261,7 +261,7 @@ def test_a_neighbour_changes_no_damage(place: Path, degradation: str) -> None:
     words = ["--gt", place / "GT", "--from", place / "ours", "--degradation", degradation]
 
     def figures(*more: object) -> dict[str, Any]:
-        result = evaluate(*words, *more, "--json", "-", "-q")
+        result = evaluate(*words, *more, "--figures", "-", "-q")
         return {row["key"]: row["figures"]["input"] for row in json.loads(result.stdout)["images"]}
 
     alone = figures()
@@ -322,7 +322,7 @@ def test_holes_of_mask_files(place: Path, stub: Path) -> None:
         Image.fromarray(mask).save(place / "masks" / f"{index}.png")
     Image.fromarray(mask[:, :-1]).save(place / "masks" / "2.png")
     words = ["--gt", place / "GT", "--task", "inpaint", "--model", stub, "--mask", place / "masks"]
-    result = evaluate(*words, "--json", "-")
+    result = evaluate(*words, "--figures", "-")
     assert result.exit_code == 3
     assert "2.png' is 31 x 24, and the picture 32 x 24" in result.stderr
     found = json.loads(result.stdout)
@@ -363,7 +363,7 @@ def test_what_is_wrong_is_named_and_the_rest_counts(place: Path) -> None:
     (place / "LQ" / "4.png").write_bytes(b"no picture")
     photo(place / "ours" / "5.png", 48, 64)
     (place / "ours" / "6.png").unlink()
-    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--json", "-")
+    result = evaluate("--gt", place / "GT", "--lq", place / "LQ", "--from", place / "ours", "--figures", "-")
     assert result.exit_code == 3
     found = json.loads(result.stdout)
     assert found["measured"] == 5
@@ -503,7 +503,7 @@ def test_sizes_that_differ(place: Path, stub: Path) -> None:
     photo(place / "LQ" / "0.png", 12, 16)
     photo(place / "LQ" / "1.png", 24, 31)
     words = ["--gt", place / "GT", "--lq", place / "LQ"]
-    result = evaluate(*words, "--task", "denoise", "--model", stub, "--way", "posterior:2", "--json", "-")
+    result = evaluate(*words, "--task", "denoise", "--model", stub, "--way", "posterior:2", "--figures", "-")
     assert result.exit_code == 3
     assert (
         "0: stub posterior:2: the clean picture is 32 x 24, 2 times larger, and the other 16 x 12; they"
@@ -716,7 +716,7 @@ def test_what_metrics_of_sets_need_is_said(place: Path, monkeypatch: pytest.Monk
     """Without the library the other columns are computed, and the exit code is 3."""
     for package in ("torch_fidelity", "piq"):
         monkeypatch.setitem(sys.modules, package, None)
-    words = ["--metric", "fid", "--metric", "dists", "--json", "-"]
+    words = ["--metric", "fid", "--metric", "dists", "--figures", "-"]
     result = evaluate("--gt", place / "GT", "--from", place / "ours", *words)
     assert result.exit_code == 3
     assert (

@@ -1,6 +1,7 @@
 """Options: each declared once, and marked with what it decides."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
@@ -8,15 +9,20 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import irsde_cli
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.program import app
+from irsde_cli.cli.train import Source
 from irsde_cli.errors import UsageError
 from irsde_cli.option import Declared, declared, flat, option, record
 from irsde_cli.systems.parts import PublishedSampling
+from irsde_cli.training.config import TrainConfig
+from irsde_cli.workflows.evaluate.request import Request
 from irsde_cli.workflows.restore.events import Done, Ready, Skipped
 from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.train.options import RunConfig
 from tests.cli.stub import Program, picture, save_stub
 
 # What the record has of each picture, and not of the run.
@@ -40,10 +46,87 @@ def parameters(command: str) -> Iterator[Any]:
     yield from group.commands[command].params
 
 
-def test_every_option_of_restore_is_a_marked_field() -> None:
-    """The command line has nothing that is declared elsewhere."""
-    marked = {one.name for cls in (Options, Show) for one in declared(cls) if one.option.shown}
-    assert {parameter.name for parameter in parameters("restore")} == marked
+COMMANDS: dict[str, tuple[type, ...]] = {
+    "restore": (Options, Show),
+    "evaluate": (Request, Show),
+    "train": (Source, TrainConfig, RunConfig, Show),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_a_marked_field(command: str) -> None:
+    """The command lines have nothing that is declared elsewhere."""
+    marked = [
+        one
+        for cls in COMMANDS[command]
+        for one in declared(cls, partly=cls in (TrainConfig, RunConfig))
+        if one.option.shown
+    ]
+    found = {parameter.name: parameter for parameter in parameters(command)}
+    assert set(found) == {one.name for one in marked}
+    for one in marked:
+        assert one.is_argument or one.flag in found[one.name].opts
+        assert found[one.name].envvar == one.variable
+
+
+def test_commands_spell_the_same_thing_the_same_way() -> None:
+    """A name that two commands share has one flag, one letter and one kind of value."""
+    seen: dict[str, tuple[str, Any]] = {}
+    for command in COMMANDS:
+        for parameter in parameters(command):
+            flag = parameter.opts[0]
+            kind = (parameter.secondary_opts, parameter.opts[1:], parameter.is_flag if flag[0] == "-" else None)
+            assert seen.setdefault(flag, (parameter.name, kind))[1] == kind, flag
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_stand_in_files_and_in_the_environment(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag comes before a variable, a variable before the file; what is printed is what would apply."""
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "a.png", 8, 8)
+    each: dict[str, list[object]] = {
+        "restore": [tmp_path / "in", tmp_path / "out", "--task", "denoise"],
+        "evaluate": ["--gt", tmp_path / "in", "--degradation", "gaussian-noise", "--task", "denoise"],
+        "train": ["--preset", "denoise-small"],
+    }
+    words = each[command]
+    (tmp_path / "options.toml").write_text("seed = 1\n", encoding="utf-8")
+
+    def seed(*more: object) -> int:
+        given = [
+            command,
+            *map(str, words),
+            "--config",
+            str(tmp_path / "options.toml"),
+            "--print-config",
+            *map(str, more),
+        ]
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == 0, result.output
+        found: int = json.loads(result.stdout)["seed"]
+        return found
+
+    assert seed() == 1
+    monkeypatch.setenv("IRSDE_TRAIN_SEED" if command == "train" else "IRSDE_SEED", "2")
+    assert seed() == 2
+    assert seed("--seed", 3) == 3
+
+
+def test_train_reads_no_variable_of_restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IRSDE_STEPS are network evaluations; a training of so many steps would be another thing."""
+    monkeypatch.setenv("IRSDE_STEPS", "2")
+    result = CliRunner().invoke(app, ["train", "--preset", "denoise-small", "--print-config"])
+    assert json.loads(result.stdout)["steps"] > 2
+
+
+def test_events_are_lines_of_json_everywhere(stub: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "GT" / "a.png", 16, 16)
+    words = ["--gt", tmp_path / "GT", "--degradation", "gaussian-noise", "--task", "denoise", "--model", stub]
+    result = CliRunner().invoke(app, ["evaluate", *map(str, words), "--way", "posterior:1", "--json", "-q"])
+    events = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert events == ["planned", "scored", "result"]
 
 
 def other(one: Declared, value: Any) -> Any:

@@ -105,7 +105,7 @@ def evaluated(folder: Path) -> dict[str, Any]:
     Image.fromarray(np.kron(subject(), np.ones((2, 2, 1), np.uint8))).save(folder / "GT" / "a.png")
     words = ["--gt", folder / "GT", "--degradation", "gaussian-noise", "--task", "denoise", "--way", "posterior:2"]
     words += ["--model", save_stub(folder / "stub.safetensors"), "--device", "cpu", "--precision", "fp32", "-q"]
-    figures = json.loads(command("evaluate", *words, "--json", "-"))["images"][0]["figures"]
+    figures = json.loads(command("evaluate", *words, "--figures", "-"))["images"][0]["figures"]
     return {label: {name: row[name] for name in ("psnr", "ssim")} for label, row in figures.items()}
 
 

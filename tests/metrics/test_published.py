@@ -17,7 +17,7 @@ LUMA = [name for name, protocol in PROTOCOLS.items() if protocol.channels == "y"
 
 
 def means(label: str, *words: object) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["evaluate", *map(str, words), "--json", "-", "--quiet"])
+    result = CliRunner().invoke(app, ["evaluate", *map(str, words), "--figures", "-", "--quiet"])
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)["means"][label]
     return {name: mean["mean"] for name, mean in found.items()}

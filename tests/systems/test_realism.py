@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from irsde_cli.cli.evaluate import _way
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.network import Predictor
 from irsde_cli.observation import Observation
@@ -14,6 +13,7 @@ from irsde_cli.restorer import strengthened
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.parts import ProcessConfig
+from irsde_cli.workflows.evaluate.request import sampling_of
 from tests.systems.test_restorers import build, noise, run
 
 MEAN, SPREAD = 0.03, 0.06
@@ -145,8 +145,8 @@ def test_every_system_takes_a_strength(name: str) -> None:
 
 def test_evaluate_compares_ways_with_both() -> None:
     """A way names them behind its steps and draws."""
-    sampling, draws = _way("posterior:8x2,realism=0.5,strength=0.8")
+    sampling, draws = sampling_of("posterior:8x2,realism=0.5,strength=0.8")
     assert (sampling, draws) == (Sampling("posterior", 8, realism=0.5, strength=0.8), 2)
     for wrong in ("posterior:8,realism=", "posterior:8,realism=1.2.3", "posterior:8,reality=1"):
         with pytest.raises(UsageError, match="--way"):
-            _way(wrong)
+            sampling_of(wrong)

@@ -90,7 +90,7 @@ def test_from_a_file_and_found_by_evaluate(shared: Path, tmp_path: Path) -> None
     """After --from FILE, `evaluate` shows LPIPS unasked: the known figure of a pair."""
     runner = CliRunner()
     pair = shared / "data" / "testsets" / "sots_indoor"
-    words = ["evaluate", "--gt", str(pair / "GT"), "--from", str(pair / "LQ"), "--limit", "1", "--json", "-"]
+    words = ["evaluate", "--gt", str(pair / "GT"), "--from", str(pair / "LQ"), "--limit", "1", "--figures", "-"]
     assert "run 'irsde download lpips'" in runner.invoke(app, words).stderr
     weights = shared / "weights" / "lpips_alex.safetensors"
     result = runner.invoke(app, ["download", "lpips", "--from", str(weights)])

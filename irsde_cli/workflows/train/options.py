@@ -1,6 +1,12 @@
 """Where a run of `irsde train` reads and writes, and how often."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from irsde_cli.option import option
+
+PLACES, OFTEN = "Data and results", "How often"
 
 
 @dataclass(frozen=True)
@@ -24,20 +30,24 @@ class RunConfig:
         licence: the terms of the data, for the checkpoint.
     """
 
-    data: str = ""
-    out: str = ""
-    validation: str | None = None
-    pairs: str = "{stem}"
-    init: str | None = None
-    skip_bad: bool = False
-    workers: int = 1
-    report_every: int = 100
-    validate_every: int = 2000
+    VARIABLES: ClassVar[str] = "IRSDE_TRAIN_"
+
+    data: str = option(
+        "names", "Folder of clean pictures, or one with GT/ and LQ/.", default="", panel=PLACES, kind=Path
+    )
+    out: str = option("names", "Folder of the run; run again to go on.", default="", panel=PLACES, kind=Path)
+    validation: str | None = option("names", "A folder like --data, to measure on.", panel=PLACES, kind=Path)
+    pairs: str = option("names", 'Stem of a degraded file, like "{stem}x4".', default="{stem}", panel=PLACES)
+    init: str | None = option("pixels", "Begin with these weights: a name, a file, an id of the Hub.", panel=PLACES)
+    skip_bad: bool = option("names", "Go on without unusable pictures.", default=False, panel=PLACES)
+    workers: int = option("machine", "Threads that make batches.", default=1, panel=OFTEN, minimum=1)
+    report_every: int = option("machine", "Steps between reports.", default=100, panel=OFTEN, minimum=1)
+    validate_every: int = option("machine", "Steps between validations.", default=2000, panel=OFTEN, minimum=1)
     validation_crop: int = 256
-    save_every: int = 1000
-    keep: int = 2
-    data_name: str = ""
-    licence: str = ""
+    save_every: int = option("machine", "Steps between checkpoints.", default=1000, panel=OFTEN, minimum=1)
+    keep: int = option("machine", "Newest checkpoints to keep, beside the best.", default=2, panel=OFTEN, minimum=1)
+    data_name: str = option("names", "What the checkpoint says it was trained on.", default="", panel=PLACES)
+    licence: str = option("names", "The terms of the data, for the checkpoint.", default="", panel=PLACES)
 
     def __post_init__(self) -> None:
         for name in ("workers", "report_every", "validate_every", "validation_crop", "save_every", "keep"):
