@@ -23,7 +23,8 @@ def honest(text: bytes, page: tiff.Tiff, pages: int) -> tuple[bytes, tuple[Part,
     body = text.rstrip(b"\0")
     if body.startswith(b"ImageJ="):
         lines = body.split(b"\n")
-        count = next((_whole(line) for line in lines if line.startswith(b"images=")), 1)
+        said = {name: _whole(value) for name, _, value in (line.partition(b"=") for line in lines) if name in COUNTS}
+        count = max(said.get(b"images", 1), prod(said.get(name, 1) for name in (b"channels", b"slices", b"frames")))
         kept = b"\n".join(line for line in lines if line.partition(b"=")[0] not in COUNTS)
         return kept + b"\0", _hidden(count, pages)
     if OME.search(body[:4096]):
@@ -40,8 +41,8 @@ def honest(text: bytes, page: tiff.Tiff, pages: int) -> tuple[bytes, tuple[Part,
     return text, ()
 
 
-def _whole(line: bytes) -> int:
-    digits = line.partition(b"=")[2].strip()
+def _whole(text: bytes) -> int:
+    digits = text.strip()
     return int(digits) if digits.isdigit() and len(digits) < 10 else 1
 
 

@@ -26,6 +26,9 @@ GONE = {
 MENTIONED = re.compile("|".join(re.escape(uri) for uri in GONE if "xap" not in uri).encode() + rb"|:Thumbnails\b")
 DECLARATIONS = "http://www.w3.org/2000/xmlns/"
 SIDES = re.compile(rb"""(:(?:PixelX|PixelY|ImageWidth|ImageLength)\w*(?:\s*=\s*["']|>))\s*\d+(?=\s*["'<])""")
+# Of a panorama: its size, and that of the whole of which it is a part.
+PANORAMA = re.compile(rb"""(:(?:FullPano|CroppedArea)\w+Pixels(?:\s*=\s*["']|>))\s*(\d{1,9})(?=\s*["'<])""")
+PANORAMA_WIDTH = re.compile(rb""":CroppedAreaImageWidthPixels(?:\s*=\s*["']|>)\s*(\d{1,9})""")
 
 
 def honest(packet: bytes) -> bytes:
@@ -63,6 +66,11 @@ def _gone(uri: str) -> tuple[str, ...]:
 
 
 def settled(packet: bytes, size: tuple[int, int]) -> bytes:
-    """The packet with the picture's (H, W) where it names one."""
+    """The packet with the picture's (H, W) where it names one, and with a panorama's place in the same proportion."""
     height, width = (str(side).encode() for side in size)
-    return SIDES.sub(lambda found: found[1] + (width if b"X" in found[1] or b"Width" in found[1] else height), packet)
+    packet = SIDES.sub(lambda found: found[1] + (width if b"X" in found[1] or b"Width" in found[1] else height), packet)
+    named = PANORAMA_WIDTH.search(packet)
+    if named and int(named[1]) not in (0, size[1]):
+        scale = size[1] / int(named[1])
+        packet = PANORAMA.sub(lambda found: found[1] + str(round(int(found[2]) * scale)).encode(), packet)
+    return packet

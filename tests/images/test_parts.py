@@ -416,3 +416,24 @@ def test_pixels_that_are_no_squares_are_named() -> None:
     for unit, kinds in ((1, ["aspect"]), (2, [])):
         data = tiff(photo(), photometric="rgb", resolution=(2, 1), resolutionunit=unit)
         assert [part.kind for part in read_picture(data, "x").parts] == kinds
+
+
+def test_planes_that_imagej_counts_by_their_sort_are_counted() -> None:
+    """Without `images`, channels times slices times frames; they stand behind the only directory."""
+    data = tiff(photo()[..., 0].copy(), description="ImageJ=1.53k\nchannels=2\nslices=3\nunit=um\n")
+    picture = read_picture(data, "x")
+    assert picture.parts == (Part("pages", "5"),) and picture.exif is not None
+    assert b"unit=um" in picture.exif and b"slices" not in picture.exif and b"channels" not in picture.exif
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_panoramas_stay_whole(nested: bool) -> None:
+    """Four times the pixels of the picture are four times those of the whole sphere, and lie as far from its border."""
+    space = "http://ns.google.com/photos/1.0/panorama/"
+    sizes = {"CroppedAreaImageWidthPixels": WIDTH, "FullPanoWidthPixels": 100, "CroppedAreaLeftPixels": 31}
+    said = packet(*((space, name, str(value)) for name, value in sizes.items()), nested=nested)
+    for scale in (1, 4):
+        out = read_picture(again(saved(photo(), "jpeg", xmp=said), scale), "x").xmp
+        assert out is not None and (scale > 1 or out == said)
+        assert all((b"%s>%d<" if nested else b"%s='%d'") % (name.encode(), value * scale) in out
+                   for name, value in sizes.items())  # fmt: skip
