@@ -23,7 +23,7 @@ GONE = {
     "http://ns.adobe.com/xmp/note/": ("HasExtendedXMP",),
     "http://ns.adobe.com/xap/1.0/": ("Thumbnails",),
 }
-MENTIONED = re.compile("|".join(re.escape(uri) for uri in GONE if "xap" not in uri).encode() + rb"|:Thumbnails\b")
+MENTIONED = re.compile("|".join(re.escape(uri) for uri in GONE if "xap" not in uri).encode() + rb"|\bThumbnails\b")
 DECLARATIONS = "http://www.w3.org/2000/xmlns/"
 SIDES = re.compile(rb"""(:(?:PixelX|PixelY|ImageWidth|ImageLength)\w*(?:\s*=\s*["']|>))\s*\d+(?=\s*["'<])""")
 # Of a panorama: its size, and that of the whole of which it is a part.
@@ -32,11 +32,13 @@ PANORAMA_WIDTH = re.compile(rb""":CroppedAreaImageWidthPixels(?:\s*=\s*["']|>)\s
 
 
 def honest(packet: bytes) -> bytes:
-    """The packet without what it says of parts that are gone; one that says nothing of them stays as it is.
+    """The packet, in UTF-8, without what it says of parts that are gone; one that says nothing of them stays as it is.
 
     Raises:
         ValueError: it speaks of them and cannot be read.
     """
+    if packet[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        packet = packet.decode("utf-16").encode()
     if not MENTIONED.search(packet):
         return packet
     if len(packet) > MAX_BYTES or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:

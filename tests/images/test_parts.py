@@ -149,6 +149,7 @@ def test_exif_in_png_text_is_exif(kind: bytes, name: bytes) -> None:
     other[271] = "Other"
     both = png_with(chunk(b"eXIf", other.tobytes()[6:]), chunk(kind, b"Raw profile type " + name + raw))
     assert b"Other" in again(both) and b"Camera" not in again(both)
+    assert read_picture(both, "x").parts == (Part("foreign", "a second EXIF"),)
 
 
 def test_comments_and_iptc_stay_in_jpeg() -> None:
@@ -437,3 +438,22 @@ def test_panoramas_stay_whole(nested: bool) -> None:
         assert out is not None and (scale > 1 or out == said)
         assert all((b"%s>%d<" if nested else b"%s='%d'") % (name.encode(), value * scale) in out
                    for name, value in sizes.items())  # fmt: skip
+
+
+def test_promises_are_found_in_any_clothes() -> None:
+    """In UTF-16, and in names without a prefix."""
+    said = packet((CAMERA, "MicroVideoOffset", "4000"), ("u:a", "note", "m\u00e9")).decode().encode("utf-16")
+    out = read_picture(saved(photo(), "webp", xmp=said, lossless=True), "x").xmp
+    assert out is not None and b"MicroVideo" not in out and "m\u00e9".encode() in out
+    bare = b"<r><d><Thumbnails xmlns='http://ns.adobe.com/xap/1.0/'><i>AAAA</i></Thumbnails></d></r>"
+    out = read_picture(saved(photo(), "webp", xmp=bare, lossless=True), "x").xmp
+    assert out is not None and b"Thumbnails" not in out
+
+
+def test_a_second_packet_is_named() -> None:
+    """The first is kept, the other is said to be lost; the same twice is once."""
+    texts = [chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(("u:a", "b", value))) for value in ("one", "two")]
+    picture = read_picture(png_with(*texts), "x")
+    assert picture.xmp is not None and b"one" in picture.xmp
+    assert picture.parts == (Part("foreign", "a second XMP"),)
+    assert not read_picture(png_with(texts[0], texts[0]), "x").parts

@@ -75,7 +75,10 @@ def read(data: bytes) -> Container:
         raise DamagedError("is a PNG of an unknown kind")
     described, more = _texts(texts)
     parts += more
-    described |= {b"exif": found[b"eXIf"]} if b"eXIf" in found else {}
+    if b"eXIf" in found:
+        if described.get(b"exif", found[b"eXIf"]) != found[b"eXIf"]:
+            parts.append(Part("foreign", "a second EXIF"))
+        described[b"exif"] = found[b"eXIf"]
     try:
         if b"iCCP" in found:
             described[b"icc"] = inflated(found[b"iCCP"].split(b"\0", 1)[1][1:])
@@ -110,6 +113,7 @@ def _texts(texts: Iterable[bytes]) -> tuple[dict[bytes, bytes], list[Part]]:
     """EXIF, XMP and profile that stand in text chunks, and parts of all others."""
     described: dict[bytes, bytes] = {}
     parts: list[Part] = []
+    found: set[bytes] = set()
     room = MAX_METADATA_BYTES
     for chunk in texts:
         keyword, _, rest = chunk[8:-4].partition(b"\0")
@@ -124,10 +128,11 @@ def _texts(texts: Iterable[bytes]) -> tuple[dict[bytes, bytes], list[Part]]:
             continue
         if not name:
             parts.append(Part("png-text", data=chunk))
-        elif is_xmp:
+        elif is_xmp and name not in found:
+            found.add(name)
             described[name] = body
-        else:
-            described.setdefault(name, body)
+        elif described.setdefault(name, body) != body:
+            parts.append(Part("foreign", f"a second {name.decode().upper()}"))
     return described, parts
 
 
