@@ -130,7 +130,7 @@ def check_clean(root: Path, pictures: Sequence[Path]) -> None:
         return
     pairs = "--degradation none and a folder with both halves, like GT/ and LQ/"
     if found.damaged.is_dir():
-        if found.clean.parent == found.damaged.parent:
+        if found.clean.resolve().parent == found.damaged.resolve().parent:
             pairs = f"--degradation none --data '{found.clean.parent}'"
         raise UsageError(
             f"'{root}' {'holds pairs' if found.clean.is_relative_to(root) else 'is the damaged half of pairs'}, and "

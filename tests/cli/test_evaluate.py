@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -271,6 +272,17 @@ def test_a_neighbour_changes_no_damage(place: Path, degradation: str) -> None:
         for folder in ("GT", "ours"):
             photo(place / folder / f"{name}.png", 64, 64, seed=9, change=4 * (folder == "ours"))
     assert alone.items() <= figures().items()
+
+
+@pytest.mark.parametrize("given", ["", "LQ"])
+def test_damaged_pictures_are_not_damaged_again(place: Path, given: str) -> None:
+    """A folder of pairs, or its damaged half, in the place of clean pictures; the clean half is what it is."""
+    shutil.rmtree(place / "ours")
+    shutil.rmtree(place / "theirs")
+    words = ["--degradation", "gaussian-noise", "--from"]
+    refused = evaluate("--gt", place / given, *words, place / "GT")
+    assert refused.exit_code == 2 and f"'{place}/LQ' belongs to '{place}/GT'" in refused.stderr
+    assert report("--gt", place / "GT", *words, place / "LQ")["measured"] == 3
 
 
 def test_pictures_are_saved_for_other_tools(place: Path, stub: Path) -> None:
@@ -597,6 +609,7 @@ def test_odd_pictures(place: Path) -> None:
         (["--gt", "GT", "--from", "input"], 2, "cannot be called 'input'"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posterior"], 2, "--way takes"),
         (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "posteriro:8"], 2, "Did you mean 'posterior'"),
+        (["--gt", "GT", "--lq", "LQ", "--task", "denoise", "--way", "Posterior:8"], 2, "Did you mean 'posterior'"),
         (["--gt", "GT", "--lq", "LQ", "--task", "deshadow"], 4, "no weights ship"),
         (["--gt", "GT", "--from", "ours", "--set", "a=1"], 2, "--set belongs"),
         (["--dataset", "set5", "--gt", "GT"], 2, "not both"),

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import clean_alone, locate
+from irsde_cli.datasets.halves import find_halves
 from irsde_cli.datasets.pairing import Pair, Pairing, pair_folders
 from irsde_cli.degradations import DegradationConfig
 from irsde_cli.degradations.degradation import Degradation
@@ -167,7 +168,15 @@ def find_pairs(
     if options.degraded is None:
         if not damaged and any(one.folder is None for one in options.contenders):
             raise UsageError("--lq is missing.", hint="Or give --degradation or --mask, to damage the clean pictures.")
-        return options.task, clean_alone(options.clean), options.degradation, None, options.clean
+        alone = clean_alone(options.clean)
+        halves = find_halves(options.clean, [pair.clean for pair in alone.pairs]) if options.degradation else None
+        if halves is not None:
+            raise UsageError(
+                f"'{options.clean}' holds damaged pictures, and clean ones are to be damaged: '{halves.damaged}' "
+                f"belongs to '{halves.clean}'.",
+                hint="Name the clean half with --gt; --lq with the other half measures the pairs.",
+            )
+        return options.task, alone, options.degradation, None, options.clean
     pairing = pair_folders(options.clean, options.degraded, options.pairs)
     return options.task, pairing, None, None, options.clean
 

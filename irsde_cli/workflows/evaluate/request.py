@@ -220,7 +220,7 @@ def _contenders(
 
 def sampling_of(text: str) -> tuple[Sampling, int]:
     """What `--way` says: how to sample, and of how many draws the mean counts."""
-    match = re.fullmatch(r"([a-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[\d.]+)*)", text)
+    match = re.fullmatch(r"([A-Za-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[\d.]+)*)", text)
     if match is None:
         raise UsageError(
             f"--way takes SAMPLER:STEPS or SAMPLER:STEPSxDRAWS, not '{text}'.",
