@@ -1,12 +1,14 @@
 """The outside of a picture file, as every format's reader describes it."""
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from irsde_cli.images.parts import Part
 from irsde_cli.images.tiff import Tiff
 
 MAX_METADATA_BYTES = 16 << 20
+STEP = 1 << 20
 
 
 class TruncatedError(Exception):
@@ -72,6 +74,21 @@ def inflated(stream: bytes, most: int = MAX_METADATA_BYTES) -> bytes:
 def aspect_of(across: int, down: int) -> tuple[Part, ...]:
     """What a resolution without a unit says: nothing, but where pixels are no squares."""
     return (Part("aspect", f"{across}:{down}"),) if across > 0 and down > 0 and across != down else ()
+
+
+def inflated_length(parts: Iterable[bytes | memoryview], most: int) -> int:
+    """How many bytes a zlib stream gives, up to `most`; -1 where it has no sound end."""
+    inflater, length = zlib.decompressobj(), 0
+    try:
+        for part in (*parts, b""):
+            found = STEP
+            while (part or found == STEP) and not inflater.eof and length < most:
+                found = len(inflater.decompress(part, STEP))
+                length += found
+                part = inflater.unconsumed_tail
+        return length if inflater.eof or length >= most else -1
+    except zlib.error:
+        return -1
 
 
 def dpi_of(across: int, down: int, scale: float | None) -> tuple[float, float] | None:

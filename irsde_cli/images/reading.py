@@ -13,7 +13,7 @@ from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, JpegImagePlugin, Png
 
 from irsde_cli.content import kind_of
 from irsde_cli.errors import InputError
-from irsde_cli.images import formats, tiff
+from irsde_cli.images import damage, formats, tiff, tiff_samples
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
 from irsde_cli.images.formats import png
 from irsde_cli.images.hdr import openimageio
@@ -136,8 +136,13 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
     if not container.complete:
         container = _completed(container, name, allow_truncated)
         notes.append("it is truncated; what is missing is black or grey")
-    pixels, alpha, icc = _decoded(container, parts)
-    if container.tiff:
+    else:
+        container = _sound(container, name, notes, allow_truncated)
+    try:
+        pixels, alpha, icc = _decoded(container, parts, notes, allow_truncated)
+    except DamagedError as error:
+        raise InputError(f"'{name}' {error}.", hint=error.hint) from None
+    if container.tiff and not tiff_samples.is_exact(container.tiff):
         colours = TIFF_COLOURS.get(container.tiff.number(tiff.PHOTOMETRIC), int(pixels.shape[2]))
         further = container.channels - colours - (alpha is not None)
         parts += [Part("channel", str(further))] if further > 0 else []
@@ -185,6 +190,30 @@ def _completed(container: Container, name: str, allow_truncated: bool) -> Contai
         raise InputError(f"'{name}' is truncated, and nothing of it can be shown.") from None
 
 
+def _sound(container: Container, name: str, notes: list[str], allow_truncated: bool) -> Container:
+    """The container, if nothing shows that a decoder would have to invent pixels; else what can be shown of it.
+
+    Raises:
+        InputError: it is damaged, and that is not allowed, or nothing of it can be shown.
+    """
+    essence = container.essence
+    why = ""
+    if container.format == "jpeg":
+        why = damage.of_jpeg(essence)
+    elif container.format == "webp":
+        why = damage.of_webp(essence)
+    elif container.format == "png":
+        why = png.damage(container)
+    elif container.tiff and container.tiff.number(tiff.COMPRESSION, 1) == tiff.JPEG:
+        why = next(filter(None, map(damage.of_jpeg, tiff_samples.jpegs(essence, container.tiff))), "")
+    if not why:
+        return container
+    if not allow_truncated:
+        raise InputError(f"'{name}' is damaged: {why}.", hint="--allow-truncated takes what is there.")
+    notes.append(f"it is damaged: {why}")
+    return _completed(container, name, allow_truncated) if container.format == "png" else container
+
+
 def _check(container: Container, name: str, limits: Limits, depth: int | None) -> None:
     height, width = container.size
     if not height or not width:
@@ -221,14 +250,21 @@ def _check_tiff(page: tiff.Tiff, name: str, depth: int | None) -> None:
         )
 
 
-def _decoded(container: Container, parts: list[Part]) -> tuple[Pixels, Pixels | None, bytes | None]:
+def _decoded(
+    container: Container, parts: list[Part], notes: list[str], forgiving: bool
+) -> tuple[Pixels, Pixels | None, bytes | None]:
     """Pixels (H, W, C), alpha and colour profile, as stored; what is converted is added to `parts`."""
     page, icc = container.tiff, container.icc
-    if page and container.depth == 16 and page.number(tiff.PHOTOMETRIC) in EXACT_PHOTOMETRIC:
-        pixels, alpha = _sixteen_bit_tiff(container.essence, page)
+    if page and tiff_samples.is_exact(page):
+        pixels, alpha = _exact_tiff(container.essence, page, parts, notes, forgiving)
     elif container.format == "png" and container.depth == 16 and container.channels > 1:
         pixels, alpha = _apart(_sixteen_bit_png(container))
     else:
+        if page:
+            faults = tiff_samples.checked(container.essence, page, forgiving=forgiving)
+            if faults.absent:
+                raise DamagedError("is a TIFF that lacks a part of its pixels")
+            notes.extend(faults.words())
         with _opened(container) as image:
             image.load()
             mode = "RGBA" if image.mode == "P" and "transparency" in image.info else MODES.get(image.mode)
@@ -324,23 +360,23 @@ def _sixteen_bit_png(container: Container) -> Pixels:
     return samples
 
 
-def _sixteen_bit_tiff(data: bytes, page: tiff.Tiff) -> tuple[Pixels, Pixels | None]:
-    samples = tiff.sixteen_bit_samples(data, page)
-    photometric = page.number(tiff.PHOTOMETRIC)
-    colours = 3 if photometric == 2 else 1
-    if samples.shape[2] < colours:
-        raise ValueError("too few samples a pixel")
-    pixels = np.ascontiguousarray(samples[..., :colours])
-    if photometric == 0:
-        pixels = np.uint16(65535) - pixels
-    extra = page.number(tiff.EXTRA_SAMPLES, 2)
-    if samples.shape[2] == colours or extra not in (1, 2):
+def _exact_tiff(
+    data: bytes, page: tiff.Tiff, parts: list[Part], notes: list[str], forgiving: bool
+) -> tuple[Pixels, Pixels | None]:
+    told = tiff_samples.meaning(page)
+    samples, faults = tiff_samples.samples(data, page, forgiving=forgiving)
+    notes.extend(faults.words())
+    if told.guessed:
+        notes.append("its three bands are marked as grey; they are taken for red, green and blue")
+    if told.unknown:
+        parts.append(Part("channel", str(told.unknown)))
+    pixels = np.ascontiguousarray(samples[..., : told.colours])
+    if page.number(tiff.PHOTOMETRIC) == 0:
+        pixels = ~pixels
+    if not told.alpha:
         return pixels, None
-    alpha = np.ascontiguousarray(samples[..., colours])
-    if extra == 1:
-        opacity = np.maximum(alpha, 1)[..., None].astype(np.uint64)
-        pixels = np.minimum((pixels * np.uint64(65535) + opacity // 2) // opacity, 65535).astype(np.uint16)
-    return pixels, alpha
+    alpha = np.ascontiguousarray(samples[..., told.alpha])
+    return tiff_samples.straight(pixels, alpha) if told.premultiplied else pixels, alpha
 
 
 def _upright(samples: Pixels, orientation: int) -> Pixels:

@@ -1,6 +1,5 @@
 """The structure of TIFF files, which is also that of EXIF: directories of tagged values."""
 
-import io
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -8,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
+JPEG = 7
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, PREDICTOR = 274, 282, 283, 284, 296, 317
@@ -353,54 +352,3 @@ class PlainTiffFile(TiffImagePlugin.TiffImageFile):
         if self._im is None:
             self.im = Image.new(self.mode, self.size, None).im
         super().load_prepare()
-
-
-def sixteen_bit_samples(data: bytes, tiff: Tiff) -> NDArray[np.uint16]:
-    """All samples of a 16-bit file, (H, W, S), exactly.
-
-    Pillow keeps 8 bits of 16-bit colour. Its libtiff is used here to undo the compression alone: each plane is
-    presented to it as an 8-bit grey picture that is wider by the bytes of a pixel.
-
-    Raises:
-        ValueError: the compression or the predictor is not one of samples of 16 bits.
-    """
-    compression, predictor = tiff.number(COMPRESSION, 1), tiff.number(PREDICTOR, 1)
-    if compression not in LOSSLESS or predictor not in (1, 2):
-        raise ValueError(f"compression {compression} with predictor {predictor} is not supported for 16 bits")
-    height, width, samples = tiff.number(HEIGHT), tiff.number(WIDTH), tiff.number(SAMPLES, 1)
-    planes = samples if tiff.number(PLANAR, 1) == 2 else 1
-    pixel_bytes = 2 * samples // planes
-    offsets, sizes = tiff.blocks()
-    tiled = tiff.tiled
-    block = tiff.number(TILE_WIDTH) if tiled else width
-    each = tiff.blocks_needed() // planes
-    result = np.empty((height, width, samples), np.uint16)
-    for plane in range(planes):
-        part = slice(plane * each, (plane + 1) * each)
-        layout = {
-            WIDTH: width * pixel_bytes,
-            HEIGHT: height,
-            BITS: 8,
-            COMPRESSION: compression,
-            PHOTOMETRIC: 1,
-            SAMPLES: 1,
-            FILL_ORDER: tiff.number(FILL_ORDER, 1),
-        }
-        layout |= (
-            {TILE_WIDTH: block * pixel_bytes, TILE_HEIGHT: tiff.number(TILE_HEIGHT)}
-            if tiled
-            else {ROWS_PER_STRIP: min(tiff.number(ROWS_PER_STRIP, height), height)}
-        )
-        tags: Directory = {tag: integers(tiff.order, number) for tag, number in layout.items()}
-        tags[TILE_OFFSETS if tiled else STRIP_OFFSETS] = integers(tiff.order, *offsets[part])
-        if sizes:
-            tags[TILE_BYTES if tiled else STRIP_BYTES] = integers(tiff.order, *sizes[part])
-        with PlainTiffFile(io.BytesIO(with_directory(data, tags, tiff.order))) as image:
-            plain = np.ascontiguousarray(image).view(tiff.order + "u2").reshape(height, width, samples // planes)
-        into = result[..., plane : plane + 1] if planes > 1 else result
-        into[...] = plain
-        if predictor == 2:
-            for left in range(0, width, block):
-                columns = into[:, left : left + block]
-                np.cumsum(columns, axis=1, dtype=np.uint16, out=columns)
-    return result

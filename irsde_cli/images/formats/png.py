@@ -13,6 +13,7 @@ from irsde_cli.images.container import (
     aspect_of,
     dpi_of,
     inflated,
+    inflated_length,
 )
 from irsde_cli.images.parts import Part, behind
 
@@ -237,25 +238,39 @@ def chunk_of(kind: bytes, body: bytes) -> bytes:
 def mended(container: Container) -> bytes:
     """The essence of a file that is cut off, with its rows filled up by zeros."""
     kept, stream = [SIGNATURE], []
-    interlaced = False
     for kind, chunk, sound in chunks(container.essence):
-        interlaced |= kind == b"IHDR" and chunk[20] == 1
         if kind == b"IDAT":
             stream.append(chunk[8:-4] if sound else chunk[8:])
-        elif sound:
+        elif sound and kind != b"IEND":
             kept.append(chunk.tobytes())
-    height, width = container.size
-    expected = 0
-    for left, top, across, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
-        rows, columns = -(-(height - top) // down), -(-(width - left) // across)
-        if rows > 0 and columns > 0:
-            expected += rows * (1 + -(-columns * container.depth * container.channels // 8))
+    expected = _row_bytes(container)
     try:
         rows_there = zlib.decompressobj().decompress(b"".join(stream), expected)
     except zlib.error:
         raise TruncatedError from None
     filled = zlib.compress(rows_there.ljust(expected, b"\0"), 1)
     return b"".join((*kept, chunk_of(b"IDAT", filled), chunk_of(b"IEND", b"")))
+
+
+def damage(container: Container) -> str:
+    """Why the pixels of a file with sound checksums cannot be whole; empty where they are."""
+    parts = [chunk[8:-4] for kind, chunk, _ in chunks(container.essence) if kind == b"IDAT"]
+    expected = _row_bytes(container)
+    length = inflated_length(parts, expected + 1)
+    if length < 0:
+        return "its pixels are no sound stream"
+    return "its pixels end before the picture does" if length < expected else ""
+
+
+def _row_bytes(container: Container) -> int:
+    """The bytes of all rows, with the filter in front of each."""
+    height, width = container.size
+    expected = 0
+    for left, top, across, down in ADAM7 if container.essence[28] == 1 else ((0, 0, 1, 1),):
+        rows, columns = -(-(height - top) // down), -(-(width - left) // across)
+        if rows > 0 and columns > 0:
+            expected += rows * (1 + -(-columns * container.depth * container.channels // 8))
+    return expected
 
 
 def added(parts: Iterable[Part], depth: int, *, grey: bool) -> list[bytes]:
