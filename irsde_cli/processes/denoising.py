@@ -28,6 +28,7 @@ class DenoisingSDE(MeanRevertingSDE):
         ValueError: a value is out of range.
     """
 
+    predictions = ("noise", "clean")
     stationary_std: float = 75 / 255
     eps: float = 0.04
 

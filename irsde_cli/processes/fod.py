@@ -23,6 +23,7 @@ from irsde_cli.processes.schedules import thetas
 from irsde_cli.randomness import RandnLike
 
 FodSchedule = Literal["ddpm-cosine", "jsd", "constant"]
+LEAST_SPREAD = 1e-2
 LEFT = 1e-3  # the median of L at the clean end
 
 
@@ -40,14 +41,17 @@ class ForwardOnly(Process):
         num_timesteps: T; another T is another noise, so that few steps are better skipped indices of 100.
         schedule: of theta; the noise grows with time, and is even where theta is.
         noise: whether there is any; without it the first estimate is the result.
+        residual_std: typical standard deviation of clean minus degraded, for the scale of a network's input and error.
 
     Raises:
         ValueError: a value is out of range.
     """
 
+    predictions = ("clean",)  # its noise multiplies, and nobody predicts it
     num_timesteps: int = 100
     schedule: FodSchedule = "ddpm-cosine"
     noise: bool = True
+    residual_std: float = 0.1
     log_mean: Tensor = field(init=False, repr=False)
     log_variance: Tensor = field(init=False, repr=False)
     rate: Tensor = field(init=False, repr=False)
@@ -57,6 +61,8 @@ class ForwardOnly(Process):
         count = check_timesteps(self.num_timesteps)
         if count < 2:
             raise ValueError("FoD takes at least two steps")
+        if not 0 < self.residual_std < math.inf:
+            raise ValueError(f"residual_std must be positive, not {self.residual_std}")
         theta = self._thetas(count)
         growing = torch.linspace(0.1 / count, 20 / count, count, dtype=torch.float64, device=CPU)
         scale = torch.ones_like(growing) if self.schedule == "constant" else growing
@@ -69,9 +75,12 @@ class ForwardOnly(Process):
             rate=with_zero(theta.flip(0) * delta),
             spread=with_zero(variance.flip(0) * delta),
         )
-        # What the common tables can say of it: the mean of L, and no noise of a fixed strength.
-        kept = 1 - torch.exp(self.log_mean + self.log_variance / 2)
-        self._set(m=kept, s=torch.zeros_like(kept))
+        # What the common tables can say of it: the mean of 1 - L, and its spread for a typical residual, which is never
+        # nothing between the ends: an estimate's error is measured by it.
+        left = torch.exp(self.log_mean + self.log_variance / 2)
+        spread = (left * torch.expm1(self.log_variance).sqrt()).clamp_min(LEAST_SPREAD)
+        spread[-1] = 0
+        self._set(m=1 - left, s=self.residual_std * spread)
 
     def _thetas(self, count: int) -> Tensor:
         match self.schedule:

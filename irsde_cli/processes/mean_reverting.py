@@ -6,10 +6,12 @@ With y = x - mu it is exactly a variance-preserving diffusion on y / lambda.
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.parts import Gaussian, check_timesteps, pick
 from irsde_cli.processes.process import Process
 from irsde_cli.processes.schedules import ScheduleName, thetas
@@ -33,6 +35,7 @@ class MeanRevertingSDE(Process):
         ValueError: a value is out of range.
     """
 
+    predictions: ClassVar[tuple[Prediction, ...]] = ("noise", "clean", "velocity", "flow")
     stationary_std: float = 10 / 255
     num_timesteps: int = 100
     schedule: ScheduleName = "cosine"

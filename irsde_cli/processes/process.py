@@ -4,9 +4,13 @@ x_t = mu + m_t (x_0 - mu) + s_t noise for indices t = 0..T, m_0 = 1 and s_0 = 0:
 rates of a published Euler sampler.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
+from irsde_cli.errors import UsageError
+from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.parts import CPU, Gaussian, pick
 from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike, add_noise
@@ -23,6 +27,7 @@ class Process:
             sampler.
         diffusion: integral of g^2, likewise.
         pinned: a bridge: at T the state is mu, with little noise or none, and the drift of its SDE is infinite there.
+        predictions: what a network of it may predict.
         drawn: whether the reverse SDE has the right marginals; a flow whose network does not see its centre has none.
     """
 
@@ -33,6 +38,7 @@ class Process:
     diffusion: Tensor | None = None
     pinned: bool = False
     drawn: bool = True
+    predictions: ClassVar[tuple[Prediction, ...]] = ("noise", "clean", "flow")
 
     def _set(self, **tables: Tensor | None) -> None:
         """Set tables on a frozen dataclass."""
@@ -119,7 +125,10 @@ class Process:
     def _rate(self, name: str) -> Tensor:
         table: Tensor | None = getattr(self, name)
         if table is None:
-            raise ValueError(f"{type(self).__name__} has no rates for a step of Euler's method")
+            raise UsageError(
+                "this process has no rates, which the likelihood objectives compare steps of.",
+                hint="Train with clean-matching or noise-matching.",
+            )
         return table
 
 

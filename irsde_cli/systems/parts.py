@@ -60,9 +60,10 @@ class ProcessConfig:
     residual_std: float = 0.08
 
     def __post_init__(self) -> None:
-        if self.prediction == "velocity" and self.name != "mean-reverting":
-            raise ValueError(f"a velocity is that of the mean-reverting SDE; '{self.name}' has none")
         process = build_process(self, Process)
+        if self.prediction not in process.predictions:
+            known = " or ".join(process.predictions)
+            raise ValueError(f"a network of the process '{self.name}' predicts {known}, not {self.prediction}")
         complete = {f.name: getattr(process, f.name) for f in fields(cast(Any, process)) if f.init}
         object.__setattr__(self, "options", complete)
 
