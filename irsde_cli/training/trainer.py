@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
+from irsde_cli.metrics.psnr import psnr
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for, generator_from
 from irsde_cli.restorer import Restorer, last
@@ -204,7 +205,9 @@ class Trainer:
                 restored = last(self.kept.steps(here, noise, sampling)).clamp(0, 1).cpu()
                 mu = self.kept.endpoints(clean, pair.observation)[1]
                 seen = degraded if self.kept.scale == 1 else _enlarged(mu, clean)
-            yield Measured(name, clean, seen, restored, _psnr(seen.clamp(0, 1), clean), _psnr(restored, clean))
+            yield Measured(
+                name, clean, seen, restored, float(psnr(seen.clamp(0, 1), clean)), float(psnr(restored, clean))
+            )
 
     def rate_factor(self, step: int) -> float:
         """The share of the learning rate at a step, halved at each return."""
@@ -315,11 +318,6 @@ def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:
 def _enlarged(image: Tensor, clean: Tensor) -> Tensor:
     """An image at the size of the clean one."""
     return F.interpolate(image, clean.shape[-2:], mode="bicubic", antialias=True)
-
-
-def _psnr(image: Tensor, clean: Tensor) -> float:
-    error = float((image - clean).double().square().mean())
-    return -10 * math.log10(error) if error > 0 else math.inf
 
 
 def _ema(decay: float) -> Any:

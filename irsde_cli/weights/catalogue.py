@@ -8,8 +8,6 @@ decides.
 from dataclasses import dataclass, field
 from typing import Any
 
-from irsde_cli.registry import unknown_name
-
 DRIVE = "https://drive.google.com/drive/folders/"
 IRSDE_FOLDER = DRIVE + "14SvJXvp0HPKFHpGaaHy7h2I2fkRnIXAG"
 REFUSION_FOLDER = DRIVE + "1T5_UL4BgOIftEEkAzoa-SYX49P7COVa6"
@@ -391,17 +389,6 @@ CATALOGUE = {
         refused="its authors never released the weights (their issue 85).",
     ),
 }
-
-
-def get_published(name: str) -> Published:
-    """The row of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in CATALOGUE:
-        raise unknown_name("name", name, CATALOGUE)
-    return CATALOGUE[name]
 
 
 @dataclass(frozen=True)

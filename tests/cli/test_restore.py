@@ -15,6 +15,7 @@ from filelock import FileLock
 from PIL import Image
 
 from irsde_cli.cli.program import app
+from irsde_cli.engine.settings import SPREAD_GAIN
 from irsde_cli.images import read_picture
 from irsde_cli.observation import Observation
 from irsde_cli.storage.journal import Journal
@@ -337,6 +338,17 @@ def test_draws(restore: Program, photos: Path, tmp_path: Path) -> None:
     restore(source, tmp_path / "mean", "--estimate", "mean", "--samples", 3)
     expected = np.mean([pixels(tmp_path / "three" / name) for name in ("p1.png", "p1.1.png", "p1.2.png")], axis=0)
     assert np.abs(pixels(tmp_path / "mean" / "p1.png") - expected).max() <= 1
+
+
+def test_the_spread_is_eight_deviations(restore: Program, photos: Path, tmp_path: Path) -> None:
+    """Of two draws the deviation is half their difference; what is written is eight times that."""
+    restore(photos / "p1.png", tmp_path / "out", "--samples", 2, "--spread", "--sampler", "sde-1", steps=8)
+    one, other, spread = (pixels(tmp_path / "out" / f"p1{name}.png") for name in ("", ".1", ".spread"))
+    inside = (spread < 255) & (one > 0) & (one < 255) & (other > 0) & (other < 255)
+    deviation = np.abs(one - other)[inside] / 2
+    assert inside.mean() > 0.2 and deviation.mean() > 1
+    assert spread[inside].mean() == pytest.approx(SPREAD_GAIN * deviation.mean(), rel=0.05)
+    assert SPREAD_GAIN == 8
 
 
 def test_trajectories_can_be_looked_at(restore: Program, photos: Path, tmp_path: Path) -> None:
