@@ -67,6 +67,18 @@ def test_published_samplers_of_bridges(golden: Golden, name: str, sampler: str, 
             close(state, recorded, 1e-4)
 
 
+@pytest.mark.parametrize("steps", [5, 20])
+@pytest.mark.parametrize("run", ["data_sde_1", "data_sde_1_update", "data_goub_sde_1", "data_mean_ode_1"])
+def test_unidb_plus_plus_of_first_order_is_posterior_sampling(golden: Golden, run: str, steps: int) -> None:
+    """Its solver in data form, with its noise or without any; what it says of the penalty changes nothing."""
+    mu, path = golden["common/lq16"], BRIDGES["unidbpp_g1e7"].path(golden["common/lq16"])
+    predict_clean = from_noise(path, partial(noise_stub, mu))
+    pool = Pool(golden["common/noise_pool"], silent=range(100) if "mean" in run else ())
+    times = torch.arange(100, -1, -100 // steps)
+    *_, x = SAMPLERS.load("posterior")(predict_clean, mu, path, times, pool)
+    close(x, golden[f"unidbpp_g1e7/{run}/s{steps}/x000"], 1e-4)
+
+
 @pytest.mark.parametrize("name", [name for name in BRIDGES if name != "unidbpp_g1e7"])
 def test_what_bridges_teach(golden: Golden, name: str) -> None:
     """The state, the posterior's mean and the Euler mean that the likelihood objective compares, at t = 40."""
