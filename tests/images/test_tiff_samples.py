@@ -41,10 +41,10 @@ def of(bands: int, deep: bool, planar: bool, layout: str, **options: Any) -> tup
     [
         (3, "rgb", [], 3, None, ""),
         (4, "rgb", [STRAIGHT], 3, 3, ""),
-        (4, "rgb", [UNSPECIFIED], 3, None, "a channel of unstated meaning"),
-        (5, "rgb", [UNSPECIFIED, STRAIGHT], 3, 4, "a channel of unstated meaning"),
+        (4, "rgb", [UNSPECIFIED], 3, None, "further channels"),
+        (5, "rgb", [UNSPECIFIED, STRAIGHT], 3, 4, "further channels"),
         (2, "minisblack", [STRAIGHT], 1, 1, ""),
-        (2, "minisblack", [UNSPECIFIED], 1, None, "a channel of unstated meaning"),
+        (2, "minisblack", [UNSPECIFIED], 1, None, "further channels"),
         (3, "minisblack", [UNSPECIFIED] * 2, 3, None, "taken for red, green and blue"),
         (4, "minisblack", [UNSPECIFIED, UNSPECIFIED, STRAIGHT], 3, 3, "taken for red, green and blue"),
     ],
