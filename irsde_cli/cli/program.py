@@ -29,6 +29,24 @@ class Command(TyperCommand):
         super(Command, shown).format_help(ctx, formatter)
 
 
+class Evaluate(Command):
+    """`evaluate`, which also takes `--json FILE` for `--figures FILE`, as scripts of earlier versions have it.
+
+    It has no arguments, so that a word after the flag can be nothing else.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `TyperCommand.parse_args`."""
+        words = list(args)
+        for index, word in enumerate(words):
+            after = words[index + 1] if index + 1 < len(words) else "--"
+            if word == "--json" and (after == "-" or not after.startswith("-")):
+                words[index] = "--figures"
+            elif word.startswith("--json="):
+                words[index] = word.replace("--json=", "--figures=", 1)
+        return super().parse_args(ctx, words)
+
+
 app = typer.Typer(
     name="irsde",
     help="Restore photographs with mean-reverting SDEs.",
@@ -54,7 +72,7 @@ def _program(
 
 
 app.command("restore", cls=Command, no_args_is_help=True)(reported(restore.restore))
-app.command("evaluate", cls=Command, no_args_is_help=True)(reported(evaluate.evaluate))
+app.command("evaluate", cls=Evaluate, no_args_is_help=True)(reported(evaluate.evaluate))
 app.command("train", cls=Command)(reported(train.train))
 app.command("download", cls=Command, no_args_is_help=True)(reported(download.download))
 app.command("push", cls=Command, no_args_is_help=True)(reported(push.push))

@@ -475,6 +475,17 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@pytest.mark.parametrize("words", [["--json", "FILE"], ["--json=FILE"], ["--figures", "FILE"]])
+def test_figures_as_earlier_scripts_ask_for_them(place: Path, words: list[str]) -> None:
+    """`--json FILE` is `--figures FILE`; the flag alone prints events."""
+    asked = ["--gt", place / "GT", "--from", place / "ours"]
+    named = [word.replace("FILE", str(place / "f.json")) for word in words]
+    assert evaluate(*asked, *named, "-q").exit_code == 0
+    assert json.loads((place / "f.json").read_text())["measured"] == 3
+    lines = [json.loads(line) for line in evaluate(*asked, "--json", "-q").stdout.splitlines()]
+    assert {"planned", "scored", "result"} <= {line["event"] for line in lines}
+
+
 def test_a_limit_goes_with_an_incomplete_set(place: Path, stub: Path) -> None:
     """Who asks for two pictures knows that it is not the whole; the caption says so."""
     (place / "sets" / "Rain100H").mkdir(parents=True)
