@@ -8,7 +8,7 @@ for event in irsde_cli.restore("photos", "restored", task="deblur"):
     ...
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ def load(model: str) -> "Restorer":
 
 
 def restore(
-    inputs: "str | PathLike[str]",
+    inputs: "str | PathLike[str] | Sequence[str | PathLike[str]]",
     outputs: "str | PathLike[str] | None" = None,
     *,
     stopped: Callable[[], bool] = lambda: False,
@@ -51,7 +51,7 @@ def restore(
     `Skipped` or `Failed`, with `Step` and `Warned` between them. A picture that fails ends nothing.
 
     Args:
-        inputs: a picture or a folder.
+        inputs: a picture or a folder, or several of them.
         outputs: a folder, or a file for a single picture; none with `in_place`.
         stopped: asked between steps; the same call goes on later.
         options: those of `irsde restore`, with underscores: `task`, `model`, `steps`, `seed`, `recursive`.
@@ -65,5 +65,6 @@ def restore(
     from irsde_cli.workflows.restore.options import Options
     from irsde_cli.workflows.restore.run import restore as run
 
-    places = {"inputs": str(inputs), "outputs": None if outputs is None else str(outputs)}
+    given = tuple(map(str, [inputs] if isinstance(inputs, str | PathLike) else inputs))
+    places = {"inputs": given, "outputs": None if outputs is None else str(outputs)}
     return run(asked(Options, places | options), stopped=stopped)

@@ -91,7 +91,7 @@ def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None
             unsaid = event.left_out.losses if options.strict else []
             for phrase in event.left_out.phrases:
                 if phrase not in unsaid:
-                    shown.note(f"{printable(options.inputs)}: {phrase}.")
+                    shown.note(f"{printable(event.place)}: {phrase}.")
         case Done(data=bytes() as picture):
             sys.stdout.buffer.write(picture)
             sys.stdout.buffer.flush()

@@ -130,7 +130,7 @@ def make(folder: Path, count: int) -> dict[str, float]:
 
 
 def planned(folder: Path) -> Plan:
-    return plan(Options(inputs=str(folder / "in"), outputs=str(folder / "out"), task="denoise", recursive=True))
+    return plan(Options(inputs=(str(folder / "in"),), outputs=str(folder / "out"), task="denoise", recursive=True))
 
 
 def planning(folder: Path, count: int) -> dict[str, float]:
@@ -267,7 +267,7 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     shutil.rmtree(folder / "in", ignore_errors=True)
     for index in range(count * each):
         picture(folder / "in" / f"{index:04}.png")
-    todo = plan(Options(inputs=str(folder / "in"), outputs=str(folder / "out"), task="denoise"))
+    todo = plan(Options(inputs=(str(folder / "in"),), outputs=str(folder / "out"), task="denoise"))
     restoration = Restoration(checkpoint.load(weights), todo.options, torch.device("cpu"))
     settings = describe(todo, restoration.checkpoint, restoration.sampling, None)
     setup = Setup.of(restoration, todo.options, settings, weights)

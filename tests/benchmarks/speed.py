@@ -291,7 +291,7 @@ def restore_rows(bench: Bench) -> Iterator[Row]:
         def ours(precision: Precision) -> None:
             made[precision] = fresh()
             sampling = Sampling("posterior", bench.steps)
-            options = Options(sampling, inputs=str(source), outputs=str(made[precision]), task=task, format="png")
+            options = Options(sampling, inputs=(str(source),), outputs=str(made[precision]), task=task, format="png")
             loaded = checkpoint.load(find_weights(None, task).path)
             restoration = Restoration(loaded, options, bench.device, choose_precision(precision, bench.device))
             done = sum(isinstance(event, Done) for event in run(restoration, plan(options)))

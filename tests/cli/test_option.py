@@ -159,7 +159,7 @@ def changed(settings: Any, name: str, value: Any) -> Any:
 @pytest.mark.parametrize("one", declared(Options), ids=lambda one: one.name)
 def test_what_decides_pixels_is_in_the_record(one: Declared) -> None:
     """Two runs that differ in one option have the same record only if it decides no pixels."""
-    options = Options(inputs="in", outputs="out")
+    options = Options(inputs=("in",), outputs="out")
     value = {found.name: given for found, given in flat(options)}[one.name]
     same = record(options) == record(changed(options, one.name, other(one, value)))
     if one.option.recorded:

@@ -48,7 +48,7 @@ def steps(name: str, megapixels: float, count: int, tiles: int) -> Iterator[Even
 def test_what_is_left_is_known_before_the_first_picture_ends(clock: Clock, kind: type[Counter], tiles: int) -> None:
     """Three pictures of 4 megapixels and 5 evaluations at half a megapixel-evaluation a second are 120 seconds."""
     shown = kind()
-    shown.show(Planned(4, LeftOut()))
+    shown.show(Planned(4, LeftOut(), "in"))
     shown.show(Skipped("old", None))
     assert shown.left == ""
     total, passed = 120.0, 0.0
@@ -65,7 +65,7 @@ def test_what_is_left_is_known_before_the_first_picture_ends(clock: Clock, kind:
 def test_larger_pictures_weigh_more(clock: Clock) -> None:
     """What failed before it began is no work; those to come are taken to be like those before."""
     shown = Counter()
-    shown.show(Planned(4, LeftOut()))
+    shown.show(Planned(4, LeftOut(), "in"))
     for event in (*steps("small", 1, 2, 1), Done("small", None, 1.0), *steps("large", 9, 2, 1)):
         clock.now += event.megapixels if isinstance(event, Step) else 0
         shown.show(event)
@@ -77,7 +77,7 @@ def test_larger_pictures_weigh_more(clock: Clock) -> None:
 def test_what_is_prepared_for_the_first_is_no_measure(clock: Clock) -> None:
     """A large picture is enlarged and given noise for a minute before its first tile."""
     shown = Counter()
-    shown.show(Planned(1, LeftOut()))
+    shown.show(Planned(1, LeftOut(), "in"))
     clock.now += 60
     for event in list(steps("a", 10, 2, 10))[:2]:
         clock.now += 2
@@ -88,7 +88,7 @@ def test_what_is_prepared_for_the_first_is_no_measure(clock: Clock) -> None:
 def test_a_picture_that_is_done_again_in_smaller_tiles(clock: Clock) -> None:
     """Its work is not counted twice."""
     shown = Counter()
-    shown.show(Planned(1, LeftOut()))
+    shown.show(Planned(1, LeftOut(), "in"))
     clock.now += 10
     for event in (Tile(("a",), 2, 4, 1, 2, 10.0), *steps("a", 10, 4, 4)):
         shown.show(event)
@@ -97,7 +97,7 @@ def test_a_picture_that_is_done_again_in_smaller_tiles(clock: Clock) -> None:
 
 def test_lines_come_inside_a_picture(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     shown = Lines()
-    shown.show(Planned(2, LeftOut()))
+    shown.show(Planned(2, LeftOut(), "in"))
     for event in list(steps("a.png", 12, 4, 6))[:8]:
         clock.now += 6
         shown.show(event)

@@ -48,6 +48,7 @@ class Planned:
 
     count: int
     left_out: LeftOut
+    place: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Done:
     seconds: float
     data: bytes | None = None
     extra: tuple[Path, ...] = ()
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Skipped:
 
     name: str
     output: Path | None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)

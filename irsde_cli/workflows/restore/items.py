@@ -65,18 +65,29 @@ class Naming:
 
 
 def in_folder(
-    folder: Path, output: Path, naming: Naming, *, recursive: bool, left_out: LeftOut | None = None
+    folder: Path,
+    output: Path,
+    naming: Naming,
+    *,
+    recursive: bool,
+    left_out: LeftOut | None = None,
+    below: str = "",
 ) -> Iterator[Item]:
-    """The pictures of a folder in a fixed order; see `irsde_cli.datasets.discovery.walk`."""
+    """The pictures of a folder in a fixed order; see `irsde_cli.datasets.discovery.walk`.
+
+    `below` is a folder of the output folder that they go to; it is a part of their names and not of their keys.
+    """
     place = os.path.realpath(folder)
     for name, fault in walk(folder, recursive=recursive, left_out=left_out):
-        yield _item(name, folder / name, os.path.join(place, name), output, naming, fault)  # noqa: PTH118 - faster
+        lies = os.path.join(place, name)  # noqa: PTH118 - faster
+        yield _item(name, folder / name, lies, output, naming, fault, below)
 
 
-def _item(name: str, source: Path, place: str, output: Path, naming: Naming, fault: str) -> Item:
+def _item(name: str, source: Path, place: str, output: Path, naming: Naming, fault: str, below: str = "") -> Item:
     folder, slash, last = name.rpartition("/")
-    relative = f"{folder}{slash}{naming.name(last)}"
-    return Item(name, os.fsencode(name), source, output / relative, relative, fault=fault, place=place)
+    above = f"{below}/" if below else ""
+    relative = f"{above}{folder}{slash}{naming.name(last)}"
+    return Item(above + name, os.fsencode(name), source, output / relative, relative, fault=fault, place=place)
 
 
 def from_list(
@@ -91,10 +102,10 @@ def from_list(
     for text in paths:
         path = root / text
         place = place_of(path)
-        which = _which(path, place)
-        if which in seen:
+        identity = which(path)
+        if identity in seen:
             continue
-        seen.add(which)
+        seen.add(identity)
         name = _name_below(path, root) or _name_below(Path(place), Path(top)) or path.name
         if any(map(is_rubbish, name.split("/"))):
             if left_out is not None:
@@ -120,13 +131,13 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _which(path: Path, place: str) -> object:
+def which(path: Path) -> object:
     """What two spellings of one file share, also on file systems that take several spellings for one name."""
     try:
         status = path.lstat()
     except OSError:
-        return place
-    return (status.st_dev, status.st_ino) if status.st_nlink == 1 and status.st_ino else place
+        return place_of(path)
+    return (status.st_dev, status.st_ino) if status.st_nlink == 1 and status.st_ino else place_of(path)
 
 
 def single(source: Path, output: Path | None, relative: str) -> Item:
@@ -175,23 +186,26 @@ class Names:
         suspects = {*twice.tolist(), *blocked.tolist()}
         if not suspects:
             return
-        files: dict[str, str] = {}
-        folders: dict[str, str] = {}
+        files: dict[str, Item] = {}
+        folders: dict[str, Item] = {}
         for item, relatives in again:
             for relative in relatives:
                 wanted = self._fold(relative)
                 above = [folder for folder in _folders(wanted) if _hash(folder) in suspects]
                 known = [files.get(wanted), folders.get(wanted), *map(files.get, above)]
-                other = next((name for name in known if name is not None), None)
+                other = next((one for one in known if one is not None), None)
                 if other is not None:
+                    one, two = other.name, item.name
+                    if one == two:
+                        one, two = str(other.source), str(item.source)
                     raise UsageError(
-                        f"'{other}' and '{item.name}' would both become '{relative}'.",
+                        f"'{one}' and '{two}' would both become '{relative}'.",
                         hint="Give --on-collision rename, or another --suffix or --format.",
                     )
                 if _hash(wanted) in suspects:
-                    files[wanted] = item.name
+                    files[wanted] = item
                 for folder in above:
-                    folders.setdefault(folder, item.name)
+                    folders.setdefault(folder, item)
 
     def _fold(self, relative: str) -> str:
         return relative.casefold() if self._folds_case else relative

@@ -1,6 +1,6 @@
 """What a run of `irsde restore` was asked for."""
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -28,11 +28,11 @@ def parse_jobs(text: str) -> int | Literal["auto"]:
 class Options(Settings):
     """What `irsde restore` was asked for; the attributes are its options.
 
-    `inputs` is a file, a folder or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`. `listed` holds the
-    paths of the file `files_from`. `jobs` `None` is one process, or with `ray` as many as `auto`.
+    `inputs` are files and folders, or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`. `listed` holds
+    the paths of the file `files_from`. `jobs` `None` is one process, or with `ray` as many as `auto`.
     """
 
-    inputs: str = option("names", "A picture, a folder, or - for a pipe.", default=MISSING, flag="INPUT")
+    inputs: tuple[str, ...] = option("names", "Pictures, folders, or - for a pipe.", default=(), flag="INPUT")
     outputs: str | None = option("names", "A folder, a file for a single picture, or - for a pipe.", flag="OUTPUT")
     task: str = option(
         "pixels",
@@ -108,6 +108,25 @@ class Options(Settings):
     dry_run: bool = option(
         "machine", "Say what would be done, and do nothing.", default=False, panel="Batch", variable="-"
     )
+
+    @property
+    def arranged(self) -> "Options":
+        """The same with OUTPUT among the inputs where there is none: the last place that is given is OUTPUT.
+
+        Raises:
+            UsageError: there is no INPUT.
+        """
+        inputs, outputs = self.inputs, self.outputs
+        if outputs is not None and (self.in_place or not inputs):
+            inputs, outputs = (*inputs, outputs), None
+        if not inputs:
+            raise UsageError("INPUT is missing.", hint="Name a picture or a folder.")
+        return replace(self, inputs=inputs, outputs=outputs)
+
+    @property
+    def given(self) -> str:
+        """The inputs in words."""
+        return self.inputs[0] if len(self.inputs) == 1 else f"{len(self.inputs)} inputs"
 
     @property
     def limits(self) -> "Limits":

@@ -23,9 +23,9 @@ def paged(events: Iterator[Event], options: Options, folder: Path, caption: str)
         for event in events:
             if isinstance(event, Failed):
                 failures.append((event.name, event.reason))
-            elif isinstance(event, Done | Skipped) and event.output is not None:
+            elif isinstance(event, Done | Skipped) and event.output is not None and event.source is not None:
                 note = "restored by an earlier run" if isinstance(event, Skipped) else ""
-                page.read(event.name, partial(_before_and_after, options, event.name, event.output), note)
+                page.read(event.name, partial(_before_and_after, options, event.name, event.source, event.output), note)
             yield event
     except IrsdeError as error:
         stopped = error
@@ -34,9 +34,8 @@ def paged(events: Iterator[Event], options: Options, folder: Path, caption: str)
         raise stopped
 
 
-def _before_and_after(options: Options, name: str, output: Path) -> dict[str, Tensor]:
+def _before_and_after(options: Options, name: str, source: Path, output: Path) -> dict[str, Tensor]:
     """The input and what became of it."""
-    source = Path(options.inputs) / name if Path(options.inputs).is_dir() else Path(options.inputs)
     given = read_picture(source, name, limits=options.limits, allow_truncated=options.allow_truncated)
     places = {"restored": output}
     draws = options.samples if options.estimate == "sample" else 1

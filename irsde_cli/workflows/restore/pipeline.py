@@ -89,7 +89,7 @@ class Pipeline:
                     break
                 try:
                     if self.journal is not None and up_to_date(item, self.journal, self.settings, self.options):
-                        yield Skipped(item.name, item.output)
+                        yield Skipped(item.name, item.output, item.source)
                         continue
                 except InputError as error:
                     yield self._failure(item, error)
@@ -170,7 +170,9 @@ class Pipeline:
                 titles = tuple(dict.fromkeys(part.title for part in lost))
                 yield Lost(loaded.name, titles, tuple(map(str, lost)))
             extra = tuple(path for path, _ in files[1:])
-            yield Done(loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra)
+            yield Done(
+                loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra, loaded.item.source
+            )
 
     def _keep(self, loaded: Loaded, files: list[tuple[Path, bytes]], tile: int) -> tuple[Part, ...]:
         """Write the files of one picture, the restored one last: it says that all are there.

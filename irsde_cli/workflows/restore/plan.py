@@ -36,9 +36,9 @@ class Plan:
 
 def begun(plan: Plan) -> Iterator[Event]:
     """What each run says first; what was left out is a failure where no warning is allowed."""
-    yield Planned(plan.count, plan.left_out)
+    yield Planned(plan.count, plan.left_out, plan.options.given)
     if plan.options.strict:
-        yield from (Failed(plan.options.inputs, f"{loss}.") for loss in plan.left_out.losses)
+        yield from (Failed(plan.options.given, f"{loss}.") for loss in plan.left_out.losses)
 
 
 def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: bool = True) -> Plan:
@@ -98,11 +98,11 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     count = min(count, options.limit or count)
     if listed == 0:
         if not left_out.phrases:
-            check_for_other_data(Path(options.inputs))
+            check_for_other_data(Path(options.inputs[0]))
         others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
-        raise UsageError(f"no pictures in '{options.inputs}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+        raise UsageError(f"no pictures in '{options.given}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     if options.strict and options.fail_fast and left_out.losses:
-        raise InputError(f"'{options.inputs}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
+        raise InputError(f"'{options.given}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
     return Plan(options, folder, items, count, options.shard.label if options.shard else "", left_out)
 
 
@@ -110,20 +110,31 @@ def _places(
     options: Options, naming: Naming, stdin: Callable[[], bytes]
 ) -> tuple[Path | None, Callable[[LeftOut | None], Iterator[Item]]]:
     """The output folder, if any, and what lists the items and counts what it leaves out."""
-    source, target = options.inputs, options.outputs
+    sources, target = options.inputs, options.outputs
+    if len(sources) > 1 and ("-" in sources or options.listed is not None):
+        raise UsageError("a pipe or a list takes one INPUT.", hint="The last of several names is OUTPUT.")
+    source, several = sources[0], len(sources) > 1
+    folders = [place for place in sources if Path(place).is_dir()]
     if options.in_place:
-        if source == "-" or target is not None:
-            raise UsageError("--in-place takes an INPUT file or folder, and no OUTPUT.")
+        if source == "-":
+            raise UsageError("--in-place takes INPUT files or a folder, and no pipe.")
         if options.format or options.suffix or options.samples > 1:
             raise UsageError("--in-place keeps names: it goes with neither --format, --suffix nor --samples.")
-        target = source if Path(source).is_dir() else str(Path(source).parent)
+        parents = {os.path.realpath(Path(place).parent) for place in sources}
+        if several and (folders or len(parents) > 1):
+            raise UsageError("--in-place takes one folder, or files of one folder, and no OUTPUT.")
+        target = source if folders else str(Path(source).parent)
     elif options.backup:
         raise UsageError("--backup goes with --in-place: elsewhere the originals stay as they are.")
     if target is None:
         raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
     to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    if several and (to_file or target == "-"):
+        raise UsageError(
+            f"several pictures cannot be restored to '{target}'.", hint="The last name is OUTPUT: name a folder."
+        )
     if target != "-" and not to_file:
-        _check_kind(target, one=not Path(source).is_dir() and options.listed is None)
+        _check_kind(target, one=not several and not folders and options.listed is None)
     if to_file and naming.format not in (None, SUFFIXES[suffix_of(Path(target).name)]):
         raise UsageError(f"--format {options.format} is not the format of '{target}'.", hint="Leave --format out.")
     folder = None if target == "-" else Path(target).parent if to_file else Path(target)
@@ -131,27 +142,46 @@ def _places(
         output = None if folder is None else Path(target) if to_file else folder / "stdin.png"
         item = planning.piped(stdin(), output, output.name if output else "-")
         return folder, lambda left_out: iter([item])
-    path = Path(source)
-    if not path.exists() and not path.is_symlink():
-        raise missing(path, "file or folder")
-    if path.is_dir() or options.listed is not None:
+    for path in map(Path, sources):
+        if not path.exists() and not path.is_symlink():
+            raise missing(path, "file or folder")
+    if folders or options.listed is not None:
         if folder is None or to_file:
             raise UsageError(f"a folder cannot be restored to '{target}'.", hint="Name a folder as OUTPUT.")
-        if not options.in_place:
-            _check_apart(path, folder, recursive=options.recursive)
-        place = folder
-        listed = options.listed
-        if listed is not None:
-            return folder, lambda left_out: planning.from_list(listed, path, place, naming, left_out)
-        return folder, lambda left_out: planning.in_folder(
-            path, place, naming, recursive=options.recursive, left_out=left_out
-        )
-    if folder is None:
-        return None, lambda left_out: iter([planning.single(path, None, "-")])
-    output = path if options.in_place else Path(target) if to_file else folder / naming.name(path.name)
-    if not options.in_place and same_file(path, output):
-        raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
-    return folder, lambda left_out: iter([planning.single(path, output, output.name)])
+        for place in () if options.in_place else map(Path, sources if options.listed is not None else folders):
+            _check_apart(place, folder, recursive=options.recursive)
+    if options.listed is not None:
+        place, listed, root = folder or Path(), options.listed, Path(source)
+        return folder, lambda left_out: planning.from_list(listed, root, place, naming, left_out)
+
+    def output_of(path: Path) -> Path | None:
+        if options.in_place:
+            return path
+        return None if folder is None else Path(target) if to_file else folder / naming.name(path.name)
+
+    for path in map(Path, sources):
+        output = None if path.is_dir() or options.in_place else output_of(path)
+        if output is not None and same_file(path, output):
+            raise UsageError(f"'{output}' is the input itself.", hint="Name another OUTPUT, or give --in-place.")
+
+    def items(left_out: LeftOut | None) -> Iterator[Item]:
+        seen: set[object] = set()
+        for path in map(Path, sources):
+            identity = planning.which(path)
+            if identity in seen:  # the same by another spelling
+                continue
+            seen.add(identity)
+            if path.is_dir() and folder is not None:
+                # Several folders keep their names, as cp -r has it.
+                inner = Path(os.path.realpath(path)).name if several else ""
+                yield from planning.in_folder(
+                    path, folder, naming, recursive=options.recursive, left_out=left_out, below=inner
+                )
+            else:
+                output = output_of(path)
+                yield planning.single(path, output, "-" if output is None else output.name)
+
+    return folder, items
 
 
 def _check_kind(target: str, *, one: bool) -> None:

@@ -49,7 +49,7 @@ def preview(plan: Plan, settings: str, forecast: Forecast | None = None) -> Iter
 
     That is taken from the sizes of the first pictures alone where there are more than `MEASURED`.
     """
-    yield Planned(plan.count, plan.left_out)
+    yield Planned(plan.count, plan.left_out, plan.options.given)
     seconds: list[float] = []
     waiting = 0
     journal = None if plan.folder is None else Journal(plan.folder, plan.label)
@@ -105,7 +105,7 @@ def outstanding(items: Iterable[Item], plan: Plan, journal: Journal, settings: s
     for item in items:
         try:
             if up_to_date(item, journal, settings, plan.options):
-                yield Skipped(item.name, item.output)
+                yield Skipped(item.name, item.output, item.source)
                 continue
         except InputError as error:
             journal.failed(item.name, error.message)

@@ -56,11 +56,12 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
         WeightsError: there are no such weights, or they are damaged.
         MachineError: the output folder cannot be written, or a device or a package is missing.
     """
+    options = options.arranged
     _check(options)
     if options.ray is not None:  # elsewhere another folder is the current one
         options = replace(
             options,
-            inputs=_absolute(options.inputs),
+            inputs=tuple(map(_absolute, options.inputs)),
             outputs=options.outputs and _absolute(options.outputs),
             mask=options.mask and options.mask.absolute(),
         )
@@ -86,7 +87,7 @@ def _check(options: Options) -> None:
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
     if options.sampling.sampler is not None:
         SAMPLERS.check(options.sampling.sampler)
-    if options.report is not None and (options.in_place or "-" in (options.inputs, options.outputs)):
+    if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     if options.ray is not None:
         if find_spec("ray") is None or find_spec("pyarrow") is None:
