@@ -28,7 +28,7 @@ class Task:
 
 
 TASKS = {
-    "denoise": Task("remove noise", weights="denoise-small", dataset="cbsd68"),
+    "denoise": Task("remove noise", weights="denoise-photo", sampled="denoise-small", dataset="cbsd68"),
     "deblur": Task("remove motion blur", weights="deblur-small", fast="deblur-fast", dataset="gopro"),
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", weights="dehaze-small", dataset="sots-indoor"),

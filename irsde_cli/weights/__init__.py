@@ -25,6 +25,7 @@ class Weights:
 
 
 SHIPPED = (
+    "denoise-photo",
     "denoise-small",
     "deblur-small",
     "derain-small",

@@ -30,7 +30,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
     "denoise-photo": (
         "--steps 3130 --objective direct-regression --set decay=0",
-        "--steps 9000 --set warm_up=100 --set decay=0.35",
+        "--steps 3700 --set warm_up=100 --set decay=0.35",
     ),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",

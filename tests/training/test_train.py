@@ -467,7 +467,7 @@ def test_a_run_begins_with_a_shipped_name(photos: Path, tmp_path: Path) -> None:
     config = replace(config, steps=1, crop=16, batch_size=2, learning_rate=1e-9, precision="fp32")
     run(config, photos, tmp_path / "run", init="denoise-small")
     trained = checkpoint.load(tmp_path / "run" / "model.safetensors").restorer
-    before = irsde_cli.load("denoise").state_dict()
+    before = irsde_cli.load("denoise-small").state_dict()
     assert all(torch.allclose(tensor, before[name], atol=1e-6) for name, tensor in trained.state_dict().items())
     assert [len(trained.resolve(Sampling(steps=steps)).nodes or ()) for steps in (1, 2, 3, 4)] == [1, 2, 0, 4]
 
