@@ -47,6 +47,7 @@ class Header:
         version: of this package, when it was written.
         tile_tolerance: largest difference, of 255, of a tiled from an untiled result that was measured, with tiles of
             256 pixels and the default overlap.
+        depends_on_tiles: whether every pixel depends on all of its image, so that tiles never equal the whole.
         origin: another program's files that it was converted from, with their SHA-256.
         format: of the header.
     """
@@ -60,6 +61,7 @@ class Header:
     step: int = 0
     version: str = ""
     tile_tolerance: float | None = None
+    depends_on_tiles: bool = False
     origin: str = ""
     format: int = FORMAT
 
@@ -94,6 +96,7 @@ def save(path: Path, restorer: Restorer, *, dtype: torch.dtype = torch.float32, 
         system=next(name for name in SYSTEMS if SYSTEMS.load(name) is type(restorer)),
         config=to_mapping(restorer.config),
         version=__version__,
+        depends_on_tiles=restorer.facts.reach is None,
         **fields,
     )
     save_file(tensors, path, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from irsde_cli.errors import UsageError
 
@@ -31,18 +31,33 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "-").replace(" ", "-")
 
 
+# `weights`: official weights gave the published or recorded numbers. `code`: with equal weights it gives the numbers of
+# the official code. `properties`: neither was to be had, or it is ours; what must hold of it does.
+Checked = Literal["weights", "code", "properties"]
+
+
 @dataclass(frozen=True)
 class Entry:
     """A row of a table.
 
     Attributes:
         target: "module:attribute".
+        paper: its number at arXiv, or its DOI.
+        checked: how it is known to be right; see `Checked`.
+        evidence: the test that shows it.
         extra: the optional part of the package that it needs.
+        marks: names of tensors by which a file of it is known without loading it.
+        fills: the part of a system that such a file fills.
         example: the smallest settings with which it does all that it promises; tests of every row build it with them.
     """
 
     target: str
+    paper: str = ""
+    checked: Checked | None = None
+    evidence: str = ""
     extra: str = ""
+    marks: tuple[str, ...] = ()
+    fills: str = "network"
     example: Mapping[str, Any] = field(default_factory=dict)
 
 

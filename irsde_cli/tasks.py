@@ -36,6 +36,7 @@ TASKS = {
     "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),
     "lowlight": Task("brighten dark photographs", weights="lowlight-small", dataset="lol-v1"),
+    "retouch": Task("set tones and colours as an expert would"),
     "auto": Task("undo what a network that looks first finds"),
     "deshadow": Task("remove shadows", dataset="istd"),
     "raindrop": Task("remove raindrops on glass", dataset="raindrop"),

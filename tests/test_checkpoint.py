@@ -12,6 +12,7 @@ import irsde_cli
 from irsde_cli import checkpoint
 from irsde_cli.config import to_mapping
 from irsde_cli.errors import WeightsError
+from irsde_cli.networks import NETWORKS
 from irsde_cli.systems import build_restorer
 from tests.extras import rows
 from tests.systems.test_restorers import DIFFUSIONS, build
@@ -63,6 +64,15 @@ def test_a_system_that_was_called_otherwise_is_known(tmp_path: Path) -> None:
     image = torch.rand(3, 9, 14)
     now, then = (checkpoint.load(one) for one in (path, older))
     assert then.header == now.header and torch.equal(then.restorer(image), now.restorer(image))
+
+
+def test_a_header_says_whether_pixels_depend_on_tiles(tmp_path: Path) -> None:
+    """Attention, pooling and grids look at the whole image; a bounded neighbourhood does not care."""
+    for name, depends in (("dncnn", False), ("maxim", True)):
+        network = {"name": name, "options": dict(NETWORKS[name].example)}
+        path = tmp_path / f"{name}.safetensors"
+        checkpoint.save(path, build("one-pass", network=network), task="derain")
+        assert checkpoint.read_header(path).depends_on_tiles is depends
 
 
 def test_load_takes_a_path(saved: Path) -> None:

@@ -68,7 +68,7 @@ def download(
     wanted = list(names or [])
     if task is not None:
         get_task(task)
-        wanted += [name for name, row in CATALOGUE.items() if row.task == task and row.on_hub and not row.refused]
+        wanted += [name for name, row in CATALOGUE.items() if row.task == task and row.reachable and not row.refused]
         if not wanted and not quiet:
             typer.echo(
                 f"none for {task} can be fetched; 'irsde download --list' says where to get some by hand.", err=True
@@ -148,7 +148,10 @@ def _list(json_lines: bool) -> None:
             continue
         here = "here" if row["here"] else "no" if row["refused"] else "-"
         cells = f"{row['name']:24} {row['task'] or '-':9} {row['system']:14} {row['mib']:7.1f} MiB  {here:4}"
-        about = [row["refused"], row["doubt"], f"{row['data']}; {row['licence']}", row["source"]]
+        better = f"better than what ships: {row['better']}" if row.get("better") else ""
+        checked = f"checked by {row['checked']}" if row.get("checked") else ""
+        terms = "; ".join(part for part in (row["data"], row["licence"], checked) if part)
+        about = [row["refused"], better, row["doubt"], terms, row["source"], row.get("remark", "")]
         data(f"{cells}  {row['title']}" + "".join(f"\n{'':24} {line}" for line in about if line))
 
 

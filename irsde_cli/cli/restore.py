@@ -12,7 +12,7 @@ from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable
 from irsde_cli.errors import IrsdeError
-from irsde_cli.weights import BETTER_WEIGHTS
+from irsde_cli.weights import advice
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.run import prepare
 
@@ -130,7 +130,7 @@ def _opening(event: "Ready", options: Options) -> str:
         where += f" in {len(event.places)} processes"
     return (
         f"{event.weights} ({event.training_steps} training steps{seen}) on {where}, {event.sampler}, {steps}, "
-        f"seed {event.seed}. Other weights: {BETTER_WEIGHTS}"
+        f"seed {event.seed}. {advice(event.weights, options.task)}"
     )
 
 

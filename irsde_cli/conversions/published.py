@@ -1,8 +1,9 @@
-"""Released files of the reference to restorers, and back: the row says lambda and T, the tensors say the network."""
+"""Released files to restorers, and back: the row says the system and its settings, the tensors say the network."""
 
+import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,15 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
+from irsde_cli.conversions import DIALECTS
 from irsde_cli.conversions.networks import recognise
-from irsde_cli.conversions.official import read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.restorer import Restorer
 from irsde_cli.storage import digests
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
-from irsde_cli.weights.catalogue import File, Published
+from irsde_cli.weights.rows import File, Row
 
-PARTS = {"latent-unet": "autoencoder", "daclip": "clip"}
 TWIN = "visual."  # of "clip.visual.": DA-CLIP's files hold the picture tower under both names
 PUBLISHED = {"prediction": "noise", "centre": "degraded", "process": "mean-reverting"}
 
@@ -47,7 +47,7 @@ class Converted:
     fields: dict[str, Any]
 
 
-def convert(name: str, row: Published, paths: Sequence[Path], decided: Decided) -> Converted:
+def convert(name: str, row: Row, paths: Sequence[Path], decided: Decided) -> Converted:
     """The restorer of a row of the catalogue, of the files at `paths` in any order.
 
     Raises:
@@ -103,19 +103,19 @@ def export(restorer: Restorer, paths: Sequence[Path]) -> None:
 
 
 def _parts(
-    name: str, row: Published, paths: Sequence[Path]
+    name: str, row: Row, paths: Sequence[Path]
 ) -> Iterator[tuple[str, tuple[Path, NetworkConfig, dict[str, Tensor]]]]:
     seen: dict[str, Path] = {}
     files = {file.part: file for file in row.files}
     for path in paths:
-        state = read_state(path)
+        state = DIALECTS.load(row.dialect)(path)
         network = recognise(state, f"'{path}'")
-        part = PARTS.get(network.name, "network")
+        part = NETWORKS[network.name].fills
         if part not in files:
             raise WeightsError(f"'{path}' holds a {network.name}, which '{name}' has none of.")
         if part in seen:
             raise WeightsError(f"'{path}' and '{seen[part]}' both hold the {part} of '{name}'.")
-        _check_published(files[part], path)
+        _check_published(files[part], path, state)
         seen[part] = path
         if part == "clip":
             state = _without_twin(state, path)
@@ -131,14 +131,34 @@ def _without_twin(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith(TWIN)}
 
 
-def _check_published(file: File, path: Path) -> None:
+def _check_published(file: File, path: Path, state: Mapping[str, Tensor]) -> None:
     if file.sha256 is not None and digests.sha256(path) != file.sha256:
         raise WeightsError(
             f"'{path}' is not the published '{file.name}': its SHA-256 differs.", hint=f"Expected {file.sha256}."
         )
+    if file.content is not None and content(state) != file.content:
+        raise WeightsError(
+            f"'{path}' does not hold the published weights of '{file.name}': {_unlike(state)}.",
+            hint=f"The SHA-256 of its tensors should be {file.content}.",
+        )
 
 
-def _check_network(name: str, row: Published, network: NetworkConfig, decided: Decided) -> None:
+def content(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors: of each, in the order of their names, the name, the shape and the values in float32."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        values = state[name].detach().float().contiguous().cpu()
+        digest.update(f"{name} {tuple(values.shape)}\n".encode())
+        digest.update(values.numpy().astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def _unlike(state: Mapping[str, Tensor]) -> str:
+    bad = next((name for name, value in state.items() if not bool(torch.isfinite(value).all())), None)
+    return "its values are others" if bad is None else f"'{bad}' holds values that are not finite"
+
+
+def _check_network(name: str, row: Row, network: NetworkConfig, decided: Decided) -> None:
     """What was recognised against the row; sizes may differ where the user says what lambda is."""
     expected = _defaults(row.network) | dict(row.options)
     found = _defaults(network.name) | network.options
@@ -153,6 +173,8 @@ def _check_network(name: str, row: Published, network: NetworkConfig, decided: D
         difference = f"the network's {option} is {found.get(option)}, that of '{name}' is {value}"
         if option in ("conditional", "long_skip", "img_channel", "in_nc"):
             raise WeightsError(f"{difference}: the file belongs to something else.")
+        if not row.other_sizes:
+            raise WeightsError(f"{difference}: the file belongs to something else.")
         if decided.max_sigma is None:
             raise WeightsError(
                 f"{difference}, so the lambda of '{name}' may not be the one that the file was trained with.",
@@ -160,31 +182,12 @@ def _check_network(name: str, row: Published, network: NetworkConfig, decided: D
             )
 
 
-def _config(name: str, row: Published, networks: Mapping[str, NetworkConfig], decided: Decided) -> dict[str, Any]:
-    max_sigma = row.max_sigma if decided.max_sigma is None else decided.max_sigma
-    upsampling = row.upsampling if decided.upsampling is None else decided.upsampling
-    for value, option in ((max_sigma, "--max-sigma"), (upsampling, "--upsampling")):
-        if value is None:
-            raise WeightsError(f"of '{name}', {row.doubt}.", hint=f"Decide with {option}; try both, keep the better.")
-    assert max_sigma is not None
-    num_timesteps = row.num_timesteps if decided.num_timesteps is None else decided.num_timesteps
+def _config(name: str, row: Row, networks: Mapping[str, NetworkConfig], decided: Decided) -> dict[str, Any]:
     parts = {part: {"name": network.name, "options": network.options} for part, network in networks.items()}
-    return {
-        **parts,
-        "process": {
-            "name": row.process,
-            "options": {
-                "stationary_std": max_sigma / 255,
-                "num_timesteps": num_timesteps,
-                "schedule": row.schedule,
-                "eps": row.eps,
-                **row.process_options,
-            },
-        },
-        "sampling": {"sampler": row.sampler, "steps": num_timesteps, "clip": False},
-        **({"scale": row.scale, "upsampling": upsampling} if row.system == "mean-reverting" else {}),
-        **row.settings,
-    }
+    try:
+        return row.config(parts, asdict(decided))
+    except WeightsError as error:
+        raise WeightsError(f"of '{name}', {error.message}", hint=error.hint) from None
 
 
 def _defaults(network: str) -> dict[str, Any]:

@@ -4,10 +4,16 @@ Luo et al., ICLR 2024; CLIP is that of Radford et al. 2021, as open_clip names i
 out here, because open_clip needs torchvision.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from irsde_cli.networks.network import count_modules
+
+CLIP_HEAD = 64
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -172,6 +178,26 @@ class DaClip(nn.Module):
             embed_dim, image_size, patch_size, width, ControlTransformer(width, layers, heads)
         )
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Numbers of heads leave no trace: all released ones are 64 wide."""
+        width, _, patch_size, _ = tensors["visual_control.conv1.weight"].shape
+        patches = tensors["visual_control.positional_embedding"].shape[0] - 1
+        context_length, text_width = tensors["clip.positional_embedding"].shape
+        return {
+            "embed_dim": tensors["visual_control.proj"].shape[1],
+            "image_size": patch_size * math.isqrt(patches),
+            "patch_size": patch_size,
+            "width": width,
+            "layers": count_modules(tensors, "clip.visual.transformer.resblocks."),
+            "head_width": min(CLIP_HEAD, width),
+            "context_length": context_length,
+            "vocab_size": tensors["clip.token_embedding.weight"].shape[0],
+            "text_width": text_width,
+            "text_heads": max(text_width // CLIP_HEAD, 1),
+            "text_layers": count_modules(tensors, "clip.transformer.resblocks."),
+        }
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (B, embed_dim) of what is shown and of its damage.

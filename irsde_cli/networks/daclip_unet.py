@@ -4,18 +4,19 @@ Luo et al., "Controlling Vision-Language Models for Multi-Task Image Restoration
 "Photo-Realistic Image Restoration in the Wild with Controlled Vision-Language Models", CVPRW 2024.
 """
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.layers import PreNorm, downsampling, upsampling
-from irsde_cli.networks.network import Predictor
+from irsde_cli.networks.network import Predictor, count_modules
 from irsde_cli.networks.unet import UNet
 
 HEAD_DIM = 32
+CONTEXT = "mid_attn.fn.fn.transformer_blocks.0.attn2"
 
 
 class CrossAttention(nn.Module):
@@ -160,6 +161,21 @@ class DaClipUNet(UNet):
         if halved:
             self.downsample = downsampling(nf, nf, last=False)
             self.upsample = upsampling(nf, nf, last=False)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        plain = super().options_from(tensors)
+        nf, depth = plain["nf"], count_modules(tensors, "downs.")
+        return {
+            "in_nc": plain["in_nc"],
+            "out_nc": plain["out_nc"],
+            "nf": nf,
+            "ch_mult": tuple(tensors[f"downs.{level}.3.weight"].shape[0] // nf for level in range(depth)),
+            "context_dim": tensors[f"{CONTEXT}.to_k.weight"].shape[1],
+            "degradation_context": "prompt" in tensors,
+            "halved": "downsample.weight" in tensors,
+        }
 
     def forward(
         self, x: Tensor, mu: Tensor, t: Tensor, content: Tensor | None = None, degradation: Tensor | None = None

@@ -1,13 +1,14 @@
 """The U-Net autoencoder of latent Refusion: the degraded image's skips decode the restored latent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import ResBlock, ResidualAttention, conv3, downsampling, levels, upsampling
-from irsde_cli.networks.network import pad_to
+from irsde_cli.networks.network import count_modules, pad_to
 
 
 class LatentUNet(nn.Module):
@@ -70,6 +71,19 @@ class LatentUNet(nn.Module):
         self.latent_conv = nn.Conv2d(widths[-1], embed_dim, 1, bias=False)
         self.post_latent_conv = nn.Conv2d(embed_dim, widths[-1], 1, bias=False)
         self.final_conv = conv3(ch, out_ch, bias=True)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        ch, channels = tensors["init_conv.weight"].shape[:2]
+        depth = count_modules(tensors, "encoder.")
+        return {
+            "in_ch": channels,
+            "out_ch": tensors["final_conv.weight"].shape[0],
+            "ch": ch,
+            "ch_mult": tuple(tensors[f"encoder.{level}.3.weight"].shape[0] // ch for level in range(depth)),
+            "embed_dim": tensors["latent_conv.weight"].shape[0],
+        }
 
     def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, C, H, W) to the latent (B, embed_dim, H / factor, W / factor) of the padded image, and its skips."""

@@ -4,15 +4,15 @@ Tu et al., "MAXIM: Multi-Axis MLP for Image Processing", CVPR 2022. Inside, imag
 is linear in channels. Names of modules are those of the official parameters, with `weight` for `kernel` and `scale`.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper
+from irsde_cli.networks.network import Mapper, count_modules
 from irsde_cli.randomness import RandnLike
 
 LEVELS = 3
@@ -81,6 +81,16 @@ class MAXIM(Mapper):
             to, source = LEVELS - 1 - place // LEVELS, place % LEVELS
             source = LEVELS - 1 - source if from_skips else source
             self.add_module(f"UpSampleRatio_{number}", Resized(widths[source], widths[to], to - source))
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        return {
+            "features": tensors["UpSampleRatio_0.Conv_0.weight"].shape[1],
+            "num_stages": count_modules(tensors, "UpSampleRatio_") // (2 * LEVELS * LEVELS),
+            "num_groups": count_modules(tensors, "stage_0_encoder_block_0.SplitHeadMultiAxisGmlpLayer_"),
+            "num_bottleneck_blocks": count_modules(tensors, "stage_0_global_block_"),
+        }
 
     def part(self, stage: int, name: str) -> nn.Module:
         """The module of a stage."""

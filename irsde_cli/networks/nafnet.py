@@ -4,14 +4,15 @@ Luo et al., "Refusion: Enabling Large-Size Realistic Image Restoration with Late
 Channel attention pools over the whole input, so what a tile predicts depends a little on the tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn
-from irsde_cli.networks.network import Predictor
+from irsde_cli.networks.network import Predictor, count_modules
 
 
 class SimpleGate(nn.Module):
@@ -106,6 +107,22 @@ class NAFNet(Predictor):
             self.ups.append(nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2)))
             channels //= 2
             self.decoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        width, channels = tensors["intro.weight"].shape[:2]
+        image = tensors["ending.weight"].shape[0]
+        levels = range(count_modules(tensors, "encoders."))
+        return {
+            "img_channel": image,
+            "width": width,
+            "enc_blk_nums": tuple(count_modules(tensors, f"encoders.{level}.") for level in levels),
+            "middle_blk_num": count_modules(tensors, "middle_blks."),
+            "dec_blk_nums": tuple(count_modules(tensors, f"decoders.{level}.") for level in levels),
+            "conditional": channels == 2 * image,
+            "long_skip": image == 8,
+        }
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`; the unconditional network does not look at `mu`."""

@@ -1,7 +1,10 @@
 """What every backbone is: a module that says of itself what others must know, for any height and width."""
 
 import math
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,16 @@ class Network(nn.Module):
     """
 
     facts: Facts = Facts()
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The hyper-parameters, of names and shapes; nothing else in a file of weights says them.
+
+        Raises:
+            KeyError: a tensor is missing.
+            ValueError: they are another network's.
+        """
+        raise ValueError(f"a {cls.__name__} cannot be told by its tensors")
 
     def freeze(self) -> None:
         """Say that the weights do not change from now on, so that faster forms of them can be kept; see `train`."""
@@ -45,6 +58,20 @@ class Mapper(Network, ABC):
 
         `randn_like` is the source of all noise, for those that draw some.
         """
+
+
+def count_modules(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered modules stand under a prefix.
+
+    Raises:
+        KeyError: none do, or a number is missing.
+    """
+    numbers = {
+        int(found[1]) for name in tensors if (found := re.match(rf"{re.escape(prefix)}(\d+)\.", name)) is not None
+    }
+    if numbers != set(range(len(numbers))) or not numbers:
+        raise KeyError(f"{prefix}{min(set(range(len(numbers) + 1)) - numbers)}")
+    return len(numbers)
 
 
 def pad_to(x: Tensor, size: tuple[int, int], padding: Padding) -> Tensor:

@@ -4,7 +4,8 @@ The output is the prediction itself; there is no global residual. Linear attenti
 what a tile predicts depends a little on the size of the tile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from irsde_cli.networks.layers import (
     levels,
     upsampling,
 )
-from irsde_cli.networks.network import Predictor
+from irsde_cli.networks.network import Predictor, count_modules
 
 Attend = Callable[[nn.Module, Tensor], Tensor]
 
@@ -97,6 +98,24 @@ class UNet(Predictor):
         self.mid_block2 = ResBlock(widths[-1], widths[-1], time_dim)
         self.final_res_block = ResBlock(2 * nf, nf, time_dim)
         self.final_conv = conv3(nf, out_nc, bias=True)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        nf, channels = tensors["init_conv.weight"].shape[:2]
+        out = tensors["final_conv.weight"].shape[0]
+        depth = count_modules(tensors, "downs.")
+        # Level i ends with a convolution to the width of the next.
+        widths = [tensors[f"downs.{level}.3.weight"].shape[0] for level in range(depth)]
+        powers = [nf * 2 ** (level + 1) for level in range(depth)]
+        return {
+            "in_nc": out,
+            "out_nc": out,
+            "nf": nf,
+            **({"depth": depth} if widths == powers else {"ch_mult": tuple(width // nf for width in widths)}),
+            "conditional": channels == 2 * out,
+            "full_attention": "mid_attn.fn.fn.to_out.weight" in tensors,
+        }
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`; the unconditional network does not look at `mu`."""

@@ -24,14 +24,23 @@ SYSTEMS = Registry(
     {
         "mean-reverting": Entry(
             "irsde_cli.systems.mean_reverting:MeanReverting",
+            paper="2301.11699",
+            checked="code",
+            evidence="tests/samplers/test_trajectories.py::test_irsde_run_equals_the_reference",
             example={"network": POCKET, "process": {"prediction": "clean"}},
         ),
         "denoising": Entry(
             "irsde_cli.systems.denoising:Denoising",
+            paper="2301.11699",
+            checked="code",
+            evidence="tests/samplers/test_trajectories.py::test_denoising_run_equals_the_reference",
             example={"network": _small("unet", conditional=False, full_attention=True)},
         ),
         "latent": Entry(
             "irsde_cli.systems.latent:Latent",
+            paper="2304.08291",
+            checked="code",
+            evidence="tests/conversions/test_published.py::test_latent_refusion_is_two_files",
             example={
                 "autoencoder": AUTOENCODER,
                 "network": _small("nafnet", img_channel=4, enc_blk_nums=(1,), dec_blk_nums=(1,), long_skip=True),
@@ -39,18 +48,35 @@ SYSTEMS = Registry(
         ),
         "daclip": Entry(
             "irsde_cli.systems.daclip:DaClipRestorer",
+            paper="2310.01018",
+            checked="code",
+            evidence="tests/networks/test_parity.py::test_golden_daclip_unet",
             example={"network": _small("daclip-unet"), "clip": _small("daclip")},
         ),
         "flux-ir": Entry(
             "irsde_cli.systems.flux:FluxRestorer",
+            paper="2410.04811",
+            checked="properties",
+            evidence="tests/systems/test_flux.py::test_sampling_is_that_of_the_released_program",
             extra="flux",
             example={
                 "network": _small("flux", channels=4),
                 "autoencoder": _small("kl-autoencoder", widths=(8, 8, 8)),
             },
         ),
-        "autoencoder": Entry("irsde_cli.systems.autoencoder:Autoencoder", example={"autoencoder": AUTOENCODER}),
-        "one-pass": Entry("irsde_cli.systems.one_pass:OnePass", example={"network": POCKET}),
+        "autoencoder": Entry(
+            "irsde_cli.systems.autoencoder:Autoencoder",
+            paper="2304.08291",
+            checked="code",
+            evidence="tests/networks/test_parity.py::test_golden_latent_unet",
+            example={"autoencoder": AUTOENCODER},
+        ),
+        "one-pass": Entry(
+            "irsde_cli.systems.one_pass:OnePass",
+            checked="weights",
+            evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
+            example={"network": POCKET},
+        ),
     },
 )
 

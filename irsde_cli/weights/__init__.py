@@ -14,6 +14,7 @@ from irsde_cli.weights.catalogue import CATALOGUE
 
 BETTER_WEIGHTS = "'irsde download --list'"
 MODEL = "model.safetensors"
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,28 @@ def stored_path(name: str) -> Path:
     return store() / f"{name}.safetensors"
 
 
+def recommended(task: str) -> list[str]:
+    """Weights of others that are better at a task than what ships, on real photographs too, the best first."""
+    return [name for name, row in CATALOGUE.items() if row.task == task and row.better]
+
+
+def advice(used: str, task: str) -> str:
+    """Which weights to take instead of those that are used."""
+    names = recommended(task)
+    if not names or used in names:
+        return f"Other weights: {BETTER_WEIGHTS}"
+    name, here = names[0], stored_path(names[0]).is_file()
+    how = f"--model {name}" if here else f"irsde download {name}"
+    return f"Better: {name} ({CATALOGUE[name].better}): {how}"
+
+
 def find_weights(model: str | None, task: str, *, short: bool = False, sampled: bool = False) -> Weights:
     """The weights that `--model` and `--task` name; those of the Hub are fetched.
 
     Args:
-        model: a shipped name, a name of `irsde download --list`, a `.safetensors` file, a folder with
-            `model.safetensors`, or `owner/name` on the Hub, with `@revision` if wanted; `None` takes the task's
-            shipped network.
+        model: `best` for the recommended weights where they are here, a shipped name, a name of
+            `irsde download --list`, a `.safetensors` file, a folder with `model.safetensors`, or `owner/name` on the
+            Hub, with `@revision` if wanted; `None` takes the task's shipped network.
         task: a row of `irsde_cli.tasks.TASKS`.
         short: take the task's network for few evaluations, where one ships.
         sampled: take the one that samplers are for, where that is another.
@@ -80,6 +96,9 @@ def find_weights(model: str | None, task: str, *, short: bool = False, sampled: 
                 hint="'irsde download --list' names others; or train some, and name them with --model.",
             )
         return Weights(name, shipped_path(name))
+    if model == BEST:
+        model = next((name for name in recommended(task) if stored_path(name).is_file()), None)
+        return find_weights(model, task, short=short, sampled=sampled)
     if model in SHIPPED:
         return Weights(model, shipped_path(model))
     if model in CATALOGUE:

@@ -1,12 +1,17 @@
-"""The released files of IR-SDE, Refusion, latent Refusion and DA-CLIP: one row each. No torch.
+"""The released files of IR-SDE, Refusion, latent Refusion and DA-CLIP, one row each, and of their peers. No torch.
 
 A file of the reference holds tensors and nothing else: lambda, T, schedule and sampler come from here. They were read
 in the reference's settings and issues; `certainty` says how. What nobody can know for sure is `None`, and an option
 decides.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from irsde_cli.errors import WeightsError
+from irsde_cli.weights.peers import PEERS
+from irsde_cli.weights.rows import File, Row
 
 DRIVE = "https://drive.google.com/drive/folders/"
 IRSDE_FOLDER = DRIVE + "14SvJXvp0HPKFHpGaaHy7h2I2fkRnIXAG"
@@ -23,38 +28,12 @@ NAME = "its name and size in third-party records"
 
 
 @dataclass(frozen=True)
-class File:
-    """A released file.
+class Published(Row):
+    """A system of the reference's: besides what every row says, its SDE.
 
     Attributes:
-        name: as its authors call it.
-        mib: its size in MiB, as published or by its parameters.
-        part: the part of the system that it fills.
-        sha256: of its bytes, where somebody published it.
-    """
-
-    name: str
-    mib: float
-    part: str = "network"
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Published:
-    """A system whose weights were released.
-
-    Attributes:
-        title: what it is.
-        task: a row of `irsde_cli.tasks.TASKS`; empty where there is none.
-        files: what was released, all of it needed.
-        source: an id on the Hub, or an address where people fetch the files by hand.
-        data: what it was trained on.
-        certainty: how lambda, T and the network are known.
-        system: a row of `irsde_cli.systems.SYSTEMS`.
         process: a row of `irsde_cli.processes.PROCESSES`.
         process_options: its settings besides those below.
-        network: a row of `irsde_cli.networks.NETWORKS`.
-        options: the network's hyper-parameters; the tensors are asked, and must agree.
         max_sigma: lambda, of 255.
         num_timesteps: T.
         schedule: shape of theta_t.
@@ -62,24 +41,15 @@ class Published:
         sampler: of the reference's test, with T steps.
         scale: how many times larger the restored image is.
         upsampling: how the degraded image is enlarged first.
-        settings: of the system, besides.
-        protocol: the reference's way of measuring.
-        licence: of the weights.
-        doubt: what is not known about it, for people; there is one where a value is `None`.
-        refused: why it cannot be used here; empty where it can.
     """
 
-    title: str
-    task: str
-    files: tuple[File, ...]
-    source: str
-    data: str
-    certainty: str
+    other_sizes: ClassVar[bool] = True
+
     system: str = "mean-reverting"
     process: str = "mean-reverting"
     process_options: dict[str, Any] = field(default_factory=dict)
     network: str = "unet"
-    options: dict[str, Any] = field(default_factory=dict)
+    licence: str = "MIT, as the repository; the files say nothing"
     max_sigma: float | None = 10
     num_timesteps: int = 100
     schedule: str = "cosine"
@@ -87,21 +57,34 @@ class Published:
     sampler: str = "posterior"
     scale: int = 1
     upsampling: str | None = "bicubic"
-    settings: dict[str, Any] = field(default_factory=dict)
-    protocol: str = "irsde"
-    licence: str = "MIT, as the repository; the files say nothing"
-    doubt: str = ""
-    refused: str = ""
 
-    @property
-    def on_hub(self) -> bool:
-        """Whether `irsde download` can fetch it."""
-        return "://" not in self.source and bool(self.source)
-
-    @property
-    def mib(self) -> float:
-        """Size of all files, in MiB."""
-        return sum(file.mib for file in self.files)
+    def config(self, parts: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Row.config`."""
+        told: dict[str, Any] = {
+            "max_sigma": self.max_sigma,
+            "num_timesteps": self.num_timesteps,
+            "upsampling": self.upsampling,
+        }
+        told |= {name: value for name, value in decided.items() if value is not None}
+        for name, option in (("max_sigma", "--max-sigma"), ("upsampling", "--upsampling")):
+            if told[name] is None:
+                raise WeightsError(f"{self.doubt}.", hint=f"Decide with {option}; try both, keep the better.")
+        return {
+            **parts,
+            "process": {
+                "name": self.process,
+                "options": {
+                    "stationary_std": told["max_sigma"] / 255,
+                    "num_timesteps": told["num_timesteps"],
+                    "schedule": self.schedule,
+                    "eps": self.eps,
+                    **self.process_options,
+                },
+            },
+            "sampling": {"sampler": self.sampler, "steps": told["num_timesteps"], "clip": False},
+            **({"scale": self.scale, "upsampling": told["upsampling"]} if self.system == "mean-reverting" else {}),
+            **self.settings,
+        }
 
 
 NAF = {"width": 64, "enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1, 1, 1, 1)}
@@ -137,7 +120,7 @@ UNIDB_LICENCE = "none stated for UniDB, MIT for UniDB++; the files say nothing"
 UNIDB = {"penalty": 1e-7, "released_std": True}
 ENLARGED = {"scale": 4, "upsampling": None, "doubt": "its code does not say how pictures are enlarged first"}
 
-CATALOGUE = {
+REFERENCE = {
     "goub-rain100h": _bridge("GOUB on heavy rain", "derain", "Rain100H", GOUB_FOLDER, GOUB_LICENCE, protocol="irsde-y"),
     "goub-celeba-hq": _bridge("GOUB on holes in faces", "inpaint", "CelebA-HQ 256", GOUB_FOLDER, GOUB_LICENCE),
     "goub-div2k-x4": _bridge("GOUB, four times larger", "sr4", "DIV2K", GOUB_FOLDER, GOUB_LICENCE, **ENLARGED),
@@ -389,6 +372,9 @@ CATALOGUE = {
         refused="its authors never released the weights (their issue 85).",
     ),
 }
+
+
+CATALOGUE: dict[str, Row] = {**REFERENCE, **PEERS}
 
 
 @dataclass(frozen=True)

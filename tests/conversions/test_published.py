@@ -13,6 +13,7 @@ from torch import Tensor
 
 from irsde_cli import checkpoint
 from irsde_cli.config import to_mapping
+from irsde_cli.conversions import DIALECTS
 from irsde_cli.conversions.networks import recognise
 from irsde_cli.conversions.published import Converted, Decided, convert, export
 from irsde_cli.errors import WeightsError
@@ -29,7 +30,8 @@ from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights.catalogue import CATALOGUE, File, Published
+from irsde_cli.weights.catalogue import CATALOGUE, REFERENCE, Published
+from irsde_cli.weights.rows import File
 from tests.golden import Golden, load_golden
 
 USABLE = {name: row for name, row in CATALOGUE.items() if not row.refused}
@@ -63,7 +65,7 @@ def saved(path: Path, state: dict[str, Tensor], how: str = "bare") -> Path:
 
 def small(name: str, **changes: Any) -> Published:
     """A row of the catalogue whose network has another size."""
-    return replace(CATALOGUE[name], **changes)
+    return replace(REFERENCE[name], **changes)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +89,12 @@ def test_rows_are_complete(name: str) -> None:
     """Every row names what exists, and says what is in doubt where a value is missing."""
     row = CATALOGUE[name]
     assert row.task in TASKS or row.refused
-    assert row.system in SYSTEMS and row.sampler in SAMPLERS and row.protocol in PROTOCOLS
+    assert row.system in SYSTEMS and row.protocol in PROTOCOLS and row.dialect in DIALECTS
     assert row.refused or (row.files and row.source and row.data and row.certainty)
-    assert bool(row.doubt) == (row.max_sigma is None or row.upsampling is None)
+    assert (row.checked is None) == (row.evidence == "")
+    if isinstance(row, Published):
+        assert row.sampler in SAMPLERS
+        assert bool(row.doubt) == (row.max_sigma is None or row.upsampling is None)
     assert all(file.sha256 is None or len(file.sha256) == 64 for file in row.files)
 
 
@@ -304,7 +309,7 @@ def test_what_does_not_fit_is_named(unet: tuple[Published, dict[str, Tensor]], t
     for strange in (torch.zeros(()), torch.zeros(0, 6, 7, 7), torch.zeros(3)):
         with pytest.raises(WeightsError, match="shapes are those of no network"):
             converted(row, state | {"init_conv.weight": strange}, tmp_path)
-    with pytest.raises(WeightsError, match="no network of the reference"):
+    with pytest.raises(WeightsError, match="no network that is known"):
         converted(row, {"a": torch.zeros(1)}, tmp_path)
 
 

