@@ -62,7 +62,7 @@ def predict(x: Tensor, t: int) -> Tensor:
 def test_bands_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every state of a picture that goes through a solver in bands is the state of one that goes through whole."""
     mu = torch.rand(2, 3, 24, 17)
-    process = build_process(ProcessConfig(OWN.get(name, "mean-reverting")), Process)
+    process = build_process(ProcessConfig(OWN.get(name, "mean-reverting"), prediction="clean"), Process)
     path = process.path(mu)
     times = times_from(even_nodes(100, 6))
 
