@@ -11,7 +11,7 @@ from irsde_cli.systems.parts import NetworkConfig
 STRANGERS = {
     "cam_mlp": "Refusion's network for bokeh, which needs lens data",
     ".fusion.": "Refusion's network for two views",
-    "patch_embed": "a transformer (DiT), which no release uses",
+    "patch_embed.proj": "a transformer (DiT), which no release uses",
 }
 
 

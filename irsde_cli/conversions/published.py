@@ -119,6 +119,7 @@ def _parts(
         seen[part] = path
         if part == "clip":
             state = _without_twin(state, path)
+        state = {key: value for key, value in state.items() if key not in row.made}
         yield part, (path, network, state)
 
 

@@ -117,15 +117,17 @@ NETWORKS = Registry(
         "prenet": Entry(
             "irsde_cli.networks.prenet:PReNet",
             paper="1901.09221",
-            checked="code",
-            evidence="tests/networks/test_fingerprints.py::test_prenet",
+            checked="weights",
+            evidence="tests/weights/test_published_files.py::test_prenet_restores_as_its_authors_weights_do",
+            marks=("conv0.0.weight", "res_conv1.0.weight", "conv.0.weight"),
             example={"passes": 2},
         ),
         "mambair-v2": Entry(
             "irsde_cli.networks.mambair_v2:MambaIRv2",
             paper="2411.15269",
-            checked="code",
-            evidence="tests/networks/test_fingerprints.py::test_mambair_v2",
+            checked="weights",
+            evidence="tests/weights/test_published_files.py::test_mambair_v2_reaches_its_figure_on_set5",
+            marks=("layers.0.residual_group.layers.0.assm.selectiveScan.A_logs",),
             example={
                 "embed_dim": 12,
                 "d_state": 2,

@@ -6,7 +6,7 @@ the classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper
+from irsde_cli.networks.network import Mapper, count_modules
 from irsde_cli.networks.scan import selective_scan
 from irsde_cli.randomness import Prefetched, RandnLike
 
@@ -109,6 +109,40 @@ class MambaIRv2(Mapper):
             self.conv_last = nn.Conv2d(FEATURES, channels, 3, padding=1)
         else:
             self.conv_last = nn.Conv2d(embed_dim, channels, 3, padding=1)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        layer = "layers.0.residual_group.layers.0."
+        dim, channels = tensors["conv_first.weight"].shape[:2]
+        groups = range(count_modules(tensors, "layers."))
+        tables = [f"layers.{group}.residual_group.layers.0.win_mhsa.relative_position_bias_table" for group in groups]
+        gated = f"{layer}convffn1.sg.conv.weight" in tensors
+        convolution = "convffn1.sg.conv.weight" if gated else "convffn1.dwconv.depthwise_conv.0.weight"
+        tokens, rank = tensors[f"{layer}assm.embeddingB.weight"].shape
+        upsampler: Upsampler = "none"
+        upscale = 1
+        if "conv_before_upsample.0.weight" in tensors:
+            upsampler = "pixelshuffle"
+            grown = [value.shape for name, value in tensors.items() if name.startswith("upsample.") and value.ndim == 4]
+            upscale = math.prod(math.isqrt(shape[0] // shape[1]) for shape in grown)
+        elif "upsample.0.weight" in tensors:
+            upsampler, upscale = "pixelshuffledirect", math.isqrt(tensors["upsample.0.weight"].shape[0] // channels)
+        return {
+            "embed_dim": dim,
+            "d_state": tensors[f"{layer}assm.selectiveScan.A_logs"].shape[1],
+            "depths": tuple(count_modules(tensors, f"layers.{group}.residual_group.layers.") for group in groups),
+            "num_heads": tuple(tensors[table].shape[1] for table in tables),
+            "window_size": (math.isqrt(tensors[tables[0]].shape[0]) + 1) // 2,
+            "inner_rank": rank,
+            "num_tokens": tokens,
+            "convffn_kernel_size": tensors[layer + convolution].shape[-1],
+            "mlp_ratio": tensors[f"{layer}assm.in_proj.0.weight"].shape[0] / dim,
+            "gated": gated,
+            "upsampler": upsampler,
+            "upscale": upscale,
+            "channels": channels,
+        }
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""

@@ -4,7 +4,8 @@ Ren et al., "Progressive Image Deraining Networks: A Better and Simpler Baseline
 those of the released files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,13 @@ class PReNet(Mapper):
                 for gate in (nn.Sigmoid, nn.Sigmoid, nn.Tanh, nn.Sigmoid)
             )
         self.conv = nn.Sequential(nn.Conv2d(WIDTH, 3, 3, padding=1))
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`; the number of passes leaves no trace, and all released ones are of six."""
+        if tensors["conv0.0.weight"].shape != (WIDTH, 6, 3, 3):
+            raise ValueError("not a PReNet")
+        return {"memory": "conv_i.0.weight" in tensors, "shared": "res_conv2.0.weight" not in tensors}
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""

@@ -1,5 +1,7 @@
 """The released files of other systems: one row each. No torch."""
 
+from typing import Any
+
 from irsde_cli.weights.rows import File, Row
 
 GOOGLE = "https://github.com/google-research/maxim"
@@ -42,7 +44,70 @@ def _maxim(
     )
 
 
+def _prenet(title: str, place: str, sha256: str, mib: float, data: str, **options: Any) -> Row:
+    """A set of the PReNet family: files of the authors' repository, which states no licence."""
+    return Row(
+        title,
+        "derain",
+        (File("net_latest.pth", mib, sha256=sha256),),
+        "https://github.com/csdwren/PReNet",
+        data,
+        "the authors' program",
+        network="prenet",
+        options=options,
+        protocol="deraining-y",
+        licence="none stated: the authors keep all rights",
+        checked="weights",
+        evidence="tests/weights/test_published_files.py::test_prenet_restores_as_its_authors_weights_do",
+        remark=f"fetch logs/{place}/net_latest.pth of the repository by hand, and give it with --from",
+    )
+
+
 PEERS = {
+    "prenet-rain100l": _prenet(
+        "PReNet on light rain",
+        "Rain100L/PReNet6",
+        "cb9b743bb33cf6e5c56ba45f8ade93add46266dea9fa582e1934dc5eed942333",
+        0.65,
+        "Rain100L",
+    ),
+    "prenet-rain100h": _prenet(
+        "PReNet on heavy rain",
+        "Rain100H/PReNet6",
+        "127c0098787c5272f1f8583f6c5202e7ef674f750cd145a1691912a6d9e96210",
+        0.65,
+        "Rain100H",
+    ),
+    "prenet-r-rain100l": _prenet(
+        "PReNet with one block five times, on light rain",
+        "Rain100L/PReNet6_r",
+        "31dd4419cdb0f4da623d974747113d60e2c22803598c39dcf03d789f86a7f62b",
+        0.37,
+        "Rain100L",
+        shared=True,
+    ),
+    "mambairv2-light-x3": Row(
+        "MambaIRv2, light, three times larger",
+        "sr3",
+        (
+            File(
+                "mambairv2_lightSR_x3.pth",
+                3.87,
+                sha256="01f418f30a7205eeee6e48ebf7151556c22f7cd615d8824cb2221ed285f011e9",
+                url="https://github.com/csguoh/MambaIR/releases/download/v1.0/mambairv2_lightSR_x3.pth",
+            ),
+        ),
+        "https://github.com/csguoh/MambaIR",
+        "DIV2K",
+        "the authors' program",
+        network="mambair-v2",
+        made=("relative_position_index_SA",),
+        protocol="sr-y",
+        licence="Apache-2.0, as the repository",
+        checked="weights",
+        evidence="tests/weights/test_published_files.py::test_mambair_v2_reaches_its_figure_on_set5",
+        remark="draws the class of each pixel: another seed changes single pixels by up to 4 of 255",
+    ),
     "maxim-derain": _maxim(
         "MAXIM-2S on rain",
         "derain",

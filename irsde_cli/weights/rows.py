@@ -45,6 +45,7 @@ class Row:
         options: the network's hyper-parameters; the tensors are asked, and must agree.
         settings: of the system, besides.
         dialect: a row of `irsde_cli.conversions.DIALECTS`: how its files are written.
+        made: names of tensors in its files that are made anew of the hyper-parameters.
         protocol: its authors' way of measuring.
         licence: of the weights.
         checked: how the weights are known to do what was published; `None` where nobody here had them.
@@ -68,6 +69,7 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     dialect: str = "pytorch"
+    made: tuple[str, ...] = ()
     protocol: str = "irsde"
     licence: str = ""
     checked: Checked | None = None
