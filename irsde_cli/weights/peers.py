@@ -68,21 +68,21 @@ PEERS = {
         "PReNet on light rain",
         "Rain100L/PReNet6",
         "cb9b743bb33cf6e5c56ba45f8ade93add46266dea9fa582e1934dc5eed942333",
-        0.65,
+        0.6445,
         "Rain100L",
     ),
     "prenet-rain100h": _prenet(
         "PReNet on heavy rain",
         "Rain100H/PReNet6",
         "127c0098787c5272f1f8583f6c5202e7ef674f750cd145a1691912a6d9e96210",
-        0.65,
+        0.6445,
         "Rain100H",
     ),
     "prenet-r-rain100l": _prenet(
         "PReNet with one block five times, on light rain",
         "Rain100L/PReNet6_r",
         "31dd4419cdb0f4da623d974747113d60e2c22803598c39dcf03d789f86a7f62b",
-        0.37,
+        0.3623,
         "Rain100L",
         shared=True,
     ),
@@ -92,7 +92,7 @@ PEERS = {
         (
             File(
                 "mambairv2_lightSR_x3.pth",
-                3.87,
+                2.9777,
                 sha256="01f418f30a7205eeee6e48ebf7151556c22f7cd615d8824cb2221ed285f011e9",
                 url="https://github.com/csguoh/MambaIR/releases/download/v1.0/mambairv2_lightSR_x3.pth",
             ),

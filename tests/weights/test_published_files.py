@@ -41,7 +41,7 @@ def test_prenet_restores_as_its_authors_weights_do(
     name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recorded pixels of the authors' program, at two sizes."""
-    network = checkpoint.load(converted(name, tmp_path, monkeypatch)).restorer.network
+    network = checkpoint.load(converted(name, tmp_path, monkeypatch)).restorer.get_submodule("network")
     golden = load_file(shared / "golden" / "systems1_golden.safetensors")
     for size, picture in (("48x56", image(48, 56)), ("16x16", golden["common/image16"])):
         with torch.inference_mode():
@@ -59,7 +59,7 @@ def test_mambair_v2_reaches_its_figure_on_set5(shared: Path, tmp_path: Path, mon
         height, width = (size // 3 * 3 for size in clean.shape[-2:])
         clean = clean[..., :height, :width]
         small = Downsampling(factor=3).apply(clean, torch.Generator())
-        figures.append(scorer.score(restorer(small), clean)["psnr"])
+        figures.append(scorer.score(restorer(small), clean)["psnr"] or 0.0)
     assert sum(figures) / len(figures) == pytest.approx(34.71, abs=0.015)
 
 
