@@ -15,6 +15,7 @@ GAP = 6
 
 
 def main() -> None:
+    """Write the picture."""
     restored, target = map(Path, sys.argv[1:])
     samples = Path(__file__).parents[1] / "samples"
     pairs = [[Image.open(folder / row).convert("RGB") for folder in (samples, restored)] for row in ROWS]
