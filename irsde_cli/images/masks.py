@@ -49,7 +49,7 @@ def _level(mask: Picture) -> Pixels:
     if ((highest - lowest) > COLOURFUL).mean() > MOST_COLOUR:
         raise _refused(mask, "has colours")
     level: Pixels = np.rint(mask.pixels.mean(-1)).astype(np.uint8)
-    if mask.alpha is None or mask.alpha.min() == 255:
+    if mask.alpha is None or mask.alpha.min() > WHITE:
         return level
     if not mask.alpha.max() > WHITE:
         raise _refused(mask, "is transparent everywhere")

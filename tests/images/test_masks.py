@@ -52,6 +52,7 @@ def soft() -> Pixels:
         "one bit": (saved(Image.fromarray(~HOLE)), HOLE),
         "RGB": (saved(np.dstack([MASK] * 3)), HOLE),
         "opaque RGBA": (saved(np.dstack([MASK] * 3 + [np.full_like(MASK, 255)])), HOLE),
+        "nearly opaque RGBA": (saved(np.dstack([MASK] * 3 + [np.where(HOLE, 254, 255).astype(np.uint8)])), HOLE),
         "16 bits": (saved(MASK.astype(np.uint16) * 257), HOLE),
         "16 bits in TIFF": (tiff(MASK.astype(np.uint16) * 257), HOLE),
         "black and white palette": (palette(~HOLE, [0, 0, 0, 255, 255, 255] + [0] * 762), HOLE),

@@ -71,6 +71,8 @@ def corpus() -> list[Odd]:
         *_profiles(),
         *_truncated(),
         *_flipped(),
+        *_forgiven(),
+        *_marked_otherwise(),
         *_bombs(),
         *_holding(),
     ]
@@ -199,6 +201,44 @@ def _flipped() -> Iterator[Odd]:
         wrong = bytearray(_noise("png"))
         wrong[wrong.index(b"IDAT") + 10 + 100 * index] ^= 1
         yield Odd(f"checksum-{index}.png", bytes(wrong), reason="checksum")
+
+
+def _forgiven() -> Iterator[Odd]:
+    """Damage of which decoders say nothing."""
+    samples = np.asarray(Image.fromarray(_samples(9, 12, 3, 5)).resize((200, 150), Image.Resampling.BICUBIC))
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "optimised": {"optimize": True},
+        "rows": {"restart_marker_rows": 1},
+    }
+    for name, options in kinds.items():
+        data = saved(samples, "jpeg", quality=95, **options)
+        half = len(data) // 2
+        yield Odd(f"forgiven-half-{name}.jpg", data[:half].rstrip(b"\xff") + b"\xff\xd9", reason="is damaged")
+        yield Odd(f"forgiven-zeros-{name}.jpg", data[:half] + bytes(2000) + data[half + 2000 :], reason="is damaged")
+        padded = data[:-2] + bytes(4) + data[-2:]
+        yield Odd(f"forgiven-padding-{name}.jpg", padded, Kept((150, 200)))
+    flipped = bytearray(saved(samples, "webp", quality=90))
+    flipped[len(flipped) // 2] ^= 64
+    yield Odd("forgiven-flip.webp", bytes(flipped), reason="is damaged")
+
+
+def _marked_otherwise() -> Iterator[Odd]:
+    """TIFFs that are marked one way and filled another."""
+    deep = np.random.default_rng(3).integers(0, 65536, (9, 14, 5), dtype=np.uint16)
+    for bits, samples in ((16, deep), (8, deep.astype(np.uint8))):
+        for planar in (False, True):
+            planes = {count: np.moveaxis(samples[..., :count], 2, 0 if planar else 2).copy() for count in (2, 3, 4, 5)}
+            way = {"planarconfig": "separate" if planar else "contig"}
+            name = f"marked-{bits}-{way['planarconfig']}"
+            bands = tiff(planes[3], photometric="minisblack", extrasamples=[0, 0], **way)
+            yield Odd(f"{name}-bands.tif", bands, Kept((9, 14), 3, bits))
+            alpha = tiff(planes[4], photometric="rgb", extrasamples=["unassalpha"], **way)
+            yield Odd(f"{name}-alpha.tif", alpha, Kept((9, 14), 3, bits, alpha=samples[..., 3]))
+            grey = tiff(planes[2], photometric="minisblack", extrasamples=["unassalpha"], **way)
+            yield Odd(f"{name}-grey-alpha.tif", grey, Kept((9, 14), 1, bits, alpha=samples[..., 1]))
+            five = tiff(planes[5], photometric="minisblack", extrasamples=[0] * 4, **way)
+            yield Odd(f"{name}-five.tif", five, reason="cannot be told apart")
 
 
 def _bombs() -> Iterator[Odd]:

@@ -76,7 +76,8 @@ def test_one_run_over_all_of_them(tmp_path: Path, stub: Path) -> None:
             assert lost.get(odd.name, set()) == set(odd.lost), odd.name
             path = tmp_path / "out" / odd.name
             check(odd, odd.kept, read_picture(path, odd.name))
-            if odd.kept.bits == 8 or deep_png:
+            # Pillow knows no grey with alpha of 16 bits.
+            if odd.kept.bits == 8 or (deep_png and (odd.kept.channels == 3 or odd.kept.alpha is False)):
                 with Image.open(path) as image:
                     assert image.getexif().get(274, 1) == 1 and image.size[::-1] == odd.kept.size, odd.name
     assert len(done) > 200 and len(failed) > 100
