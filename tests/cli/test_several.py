@@ -1,9 +1,12 @@
 """Several inputs: the last name is OUTPUT, as of cp."""
 
+import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.cli.stub import Program, picture, tree
 
@@ -107,3 +110,28 @@ def test_a_page_of_several(restore: Program, photos: Path, tmp_path: Path) -> No
     """Each result stands beside its own input."""
     restore(photos / "p1.png", photos / "sub", tmp_path / "out", "--report", tmp_path / "page")
     assert (tmp_path / "page" / "index.html").read_text().count("sub/q.jpg") >= 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks of another kind there")
+@pytest.mark.parametrize("way", ["file", "folder", "pipe"])
+def test_single_pictures_side_by_side(restore: Program, photos: Path, tmp_path: Path, way: str) -> None:
+    """Runs for one picture each share a folder; the same picture twice at once is refused, and all know the results."""
+
+    def words(name: str) -> tuple[object, ...]:
+        out = tmp_path / "out"
+        return (photos / name, out) if way == "folder" else ("-" if way == "pipe" else photos / name, out / name)
+
+    def run(name: str, code: int = 0) -> Any:
+        return restore(*words(name), code=code, input=(photos / name).read_bytes())
+
+    run("p0.png")
+    (lock,) = (tmp_path / "out" / ".irsde").glob("lock*")
+    with FileLock(lock):
+        run("p1.png")
+        run("p0.png", code=5)
+    assert "1 up to date" in run("p0.png").stderr
+    assert list(tree(tmp_path / "out")) == ["p0.png", "p1.png"]
+    if way != "pipe":
+        assert "4 done, 0 failed, 2 up to date" in restore(photos, tmp_path / "out").stderr
+    picture(tmp_path / "other" / "p0.png", 7, 7)
+    assert "another picture" in restore(tmp_path / "other" / "p0.png", tmp_path / "out", code=3).stderr

@@ -10,6 +10,7 @@ from irsde_cli.content import missing
 from irsde_cli.datasets.discovery import PICTURES, LeftOut, check_for_other_data, suffix_of
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture
+from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import refusal
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows.restore import items as planning
@@ -22,8 +23,8 @@ from irsde_cli.workflows.restore.options import Options, companions
 class Plan:
     """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
 
-    `left_out` counts what lay beside them. `label` is that of the shard or worker, for the names of its manifest, its
-    lock and its temporary files.
+    `left_out` counts what lay beside them. `label` is that of the shard, the worker or the only picture, for the
+    names of its manifest, its lock and its temporary files.
     """
 
     options: Options
@@ -103,7 +104,11 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         raise UsageError(f"no pictures in '{options.given}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     if options.strict and options.fail_fast and left_out.losses:
         raise InputError(f"'{options.given}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
-    return Plan(options, folder, items, count, options.shard.label if options.shard else "", left_out)
+    label = options.shard.label if options.shard else ""
+    single = len(options.inputs) == 1 and options.listed is None and not Path(options.inputs[0]).is_dir()
+    if single and not label and not options.in_place:  # a record of its own: two such runs may go on side by side
+        label = f"one-{content_of(os.fsencode(next(make(None)).relative))[:16]}"
+    return Plan(options, folder, items, count, label, left_out)
 
 
 def _places(
