@@ -1,6 +1,7 @@
 """MAXIM against the official graphs with their real weights, and what can be known of it without them."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ SETS = {
 }
 
 
+def keep(images: dict[str, Tensor], key: str) -> Callable[..., None]:
+    """A hook that notes the picture of a stage, the first time."""
+
+    def hook(_: object, __: object, out: tuple[Tensor, Tensor]) -> None:
+        images.setdefault(key, out[1])
+
+    return hook
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_the_official_graphs_are_computed(shared: Path, name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -36,8 +46,7 @@ def test_the_official_graphs_are_computed(shared: Path, name: str, tmp_path_fact
     for stage in range(SETS[name] - 1):
         for level in range(3):
             module = network.part(stage, f"supervised_attention_module_{level}")
-            key = f"{name}/64x64/stage{stage}_scale{level}"
-            module.register_forward_hook(lambda _, __, out, key=key: images.setdefault(key, out[1]))
+            module.register_forward_hook(keep(images, f"{name}/64x64/stage{stage}_scale{level}"))
     for size in ("64x64", "64x128"):
         degraded = golden[f"input/{size}"].reshape(1, *map(int, size.split("x")), 3).permute(0, 3, 1, 2)
         found = network(degraded).permute(0, 2, 3, 1)
