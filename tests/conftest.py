@@ -1,10 +1,17 @@
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# Records of single pictures lie in the user's state folder. Set before other modules copy the environment.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="irsde-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

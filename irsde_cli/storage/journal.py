@@ -23,6 +23,7 @@ from irsde_cli.storage.files import make_folder, refusal, sweep, sync_folder, te
 
 SCHEMA = 1
 FOLDER = ".irsde"
+ALONE = "one-"
 NOWHERE = bytes(8)
 PATIENCE = 20.0  # seconds that the workers of a killed run may take to notice it
 _PART = re.compile(r"(?P<index>\d+)-of-(?P<count>\d+)\b")
@@ -104,20 +105,34 @@ class Journal:
 
     Args:
         folder: the output folder; it must exist.
-        label: `i-of-n` for a shard, or "" for a run over everything: each has a manifest and a lock of its own.
+        label: `i-of-n` for a shard, "" for a run over everything, or `ALONE` and more for one picture: each has a
+            manifest and a lock of its own. Those of one picture lie in the user's state folder, so that nothing is
+            left beside it, unless the folder has a record already.
 
     Raises:
         MachineError: another run holds the lock, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path, label: str = "") -> None:
-        self._folder = folder / FOLDER
+        self._place = folder
         self._label = label
-        self._path = _manifest(self._folder, label)
-        self._lock = _lock(self._folder, label)
         self._known = _Table()
+        beside = folder / FOLDER
+        self._keep(remembered(folder) if label.startswith(ALONE) and not beside.is_dir() else beside)
+
+    def _keep(self, folder: Path) -> None:
+        """Where manifest and lock are."""
+        self._folder = folder
+        self._path = _manifest(folder, self._label)
+        self._lock = _lock(folder, self._label)
 
     def __enter__(self) -> Self:
+        if self._folder.name != FOLDER:
+            try:
+                make_folder(self._folder)
+                (self._folder / "folder").write_text(os.path.realpath(self._place), "utf-8", "surrogateescape")
+            except OSError:  # no home that may be written
+                self._keep(self._place / FOLDER)
         try:
             make_folder(self._folder)
             self._lock.acquire(timeout=0)
@@ -146,7 +161,7 @@ class Journal:
 
     def _taken(self) -> MachineError:
         return MachineError(
-            f"another run is writing to '{self._folder.parent}'.",
+            f"another run is writing to '{self._place}'.",
             hint="Wait for it, or let several work together with --shard.",
         )
 
@@ -194,7 +209,9 @@ class Journal:
         Other parts of the same division are passed over: they hold none of this one's pictures.
         """
         mine = _PART.match(self._label)
-        for path in sorted(self._folder.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+        places = {self._place / FOLDER, remembered(self._place)}
+        found = [path for place in places for path in place.glob("manifest*.jsonl")]
+        for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
             theirs = _PART.match(path.name.removeprefix("manifest."))
             if mine and theirs and mine["count"] == theirs["count"] and mine["index"] != theirs["index"]:
                 continue
@@ -300,6 +317,15 @@ class WorkerJournal(Journal):
     def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
         super().done(source, output, made, settings, seconds, tile)
         self._told.pop(output, None)
+
+
+def remembered(folder: Path) -> Path:
+    """Where the record of single pictures in a folder lies: XDG_STATE_HOME, or what stands for it."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    except RuntimeError:  # nobody's home
+        return folder / FOLDER
+    return state / "irsde" / _digest(os.path.realpath(folder), 12).hex()
 
 
 def worker(label: str, name: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from irsde_cli.storage.journal import remembered
 from tests.cli.stub import Program, picture, tree
 
 
@@ -125,7 +126,7 @@ def test_single_pictures_side_by_side(restore: Program, photos: Path, tmp_path: 
         return restore(*words(name), code=code, input=(photos / name).read_bytes())
 
     run("p0.png")
-    (lock,) = (tmp_path / "out" / ".irsde").glob("lock*")
+    (lock,) = remembered(tmp_path / "out").glob("lock*")
     with FileLock(lock):
         run("p1.png")
         run("p0.png", code=5)
@@ -135,3 +136,37 @@ def test_single_pictures_side_by_side(restore: Program, photos: Path, tmp_path: 
         assert "4 done, 0 failed, 2 up to date" in restore(photos, tmp_path / "out").stderr
     picture(tmp_path / "other" / "p0.png", 7, 7)
     assert "another picture" in restore(tmp_path / "other" / "p0.png", tmp_path / "out", code=3).stderr
+
+
+def test_one_picture_leaves_nothing_beside_it(
+    restore: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record lies in the user's state folder, and does all that one beside it would."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    picture(tmp_path / "a.png", 9, 14)
+    out = tmp_path / "desk"
+    restore(tmp_path / "a.png", out / "better.png")
+    assert [path.name for path in out.iterdir()] == ["better.png"]
+    assert "1 up to date" in restore(tmp_path / "a.png", out / "better.png").stderr
+    picture(tmp_path / "other" / "b.png", 8, 8)
+    before = (out / "better.png").read_bytes()
+    assert "--overwrite" in restore(tmp_path / "other" / "b.png", out / "better.png", code=3).stderr
+    assert (out / "better.png").read_bytes() == before
+    restore(tmp_path / "other", out)  # a folder's record lies beside its results, and knows of the single one
+    assert (out / ".irsde").is_dir()
+    picture(tmp_path / "third" / "better.png", 8, 8)
+    restore(tmp_path / "third", out, code=3)
+    assert (out / "better.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a place that may not be written")
+def test_without_a_state_folder_the_record_lies_beside(
+    restore: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that cannot be written is no reason to fail."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    picture(tmp_path / "a.png", 9, 14)
+    restore(tmp_path / "a.png", tmp_path / "out" / "a.png")
+    assert (tmp_path / "out" / ".irsde").is_dir()
+    assert "1 up to date" in restore(tmp_path / "a.png", tmp_path / "out" / "a.png").stderr

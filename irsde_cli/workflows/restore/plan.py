@@ -12,6 +12,7 @@ from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import SUFFIXES, looks_like_picture
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import refusal
+from irsde_cli.storage.journal import ALONE
 from irsde_cli.tasks import get_task
 from irsde_cli.workflows.restore import items as planning
 from irsde_cli.workflows.restore.events import Event, Failed, Planned
@@ -107,7 +108,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
     label = options.shard.label if options.shard else ""
     single = len(options.inputs) == 1 and options.listed is None and not Path(options.inputs[0]).is_dir()
     if single and not label and not options.in_place:  # a record of its own: two such runs may go on side by side
-        label = f"one-{content_of(os.fsencode(next(make(None)).relative))[:16]}"
+        label = f"{ALONE}{content_of(os.fsencode(next(make(None)).relative))[:16]}"
     return Plan(options, folder, items, count, label, left_out)
 
 
