@@ -401,7 +401,7 @@ def test_folders_of_other_tools(place: Path) -> None:
 @pytest.mark.parametrize("degraded", [False, True])
 def test_names_of_other_tools(place: Path, template: str, degraded: bool) -> None:
     """A pattern pairs them; without it the hint names the option and the pattern, which works as it stands."""
-    for path in (place / "ours").iterdir():
+    for path in list((place / "ours").iterdir()):
         path.rename(path.with_name(f"{template.replace('*', 'v2').format(stem=path.stem)}.png"))
     words = ["--gt", place / "GT", *(["--lq", place / "LQ"] if degraded else []), "--from", place / "ours"]
     refused = evaluate(*words)
