@@ -14,7 +14,7 @@ import torch
 from irsde_cli.errors import MachineError, UsageError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 UNKNOWN_MEMORY = 4 << 30
 
 
@@ -47,7 +47,7 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype | Non
     """The dtype in which networks run, `None` for float32; `auto` is bf16 where a GPU has it."""
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
-    return DTYPES.get(name)
+    return HALVES.get(name)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

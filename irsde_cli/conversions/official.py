@@ -8,7 +8,7 @@ from torch import Tensor
 from irsde_cli.errors import WeightsError
 from irsde_cli.storage.weight_files import unpickled
 
-SUFFIXES = {".pth", ".pt", ".ckpt"}
+WEIGHT_SUFFIXES = {".pth", ".pt", ".ckpt"}
 # Tensors may share their memory in such a file, and may even repeat one number; more than this is no set of weights.
 MOST_SHARED = 8
 PREFIXES = ("module.", "online_model.", "ema_model.", "model.")

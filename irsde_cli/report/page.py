@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 PAGE = "index.html"
-PICTURES = "pictures"
+PICTURE_FOLDER = "pictures"
 MARK = b'<meta name="generator" content="irsde">'
 NAME = re.compile(r"[0-9a-f]{8}-\d+-(small|\d+(-error)?)\.webp")
 THUMBNAIL = (128, 96)
@@ -75,7 +75,7 @@ class Report:
         try:
             if page.exists() and MARK not in page.read_bytes():
                 raise UsageError(f"'{page}' is no page of irsde and would be lost.", hint="Name another folder.")
-            (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+            (folder / PICTURE_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _machine(error, page) from None
 
@@ -181,7 +181,7 @@ class Report:
         stream = io.BytesIO()
         # The smallest of the lossless settings takes ten times as long for files 8 % smaller.
         image.save(stream, "WEBP", lossless=True, quality=0, method=1)
-        path = f"{PICTURES}/{self._run}-{name}.webp"
+        path = f"{PICTURE_FOLDER}/{self._run}-{name}.webp"
         try:
             (self._folder / path).write_bytes(stream.getvalue())
         except OSError as error:
@@ -190,7 +190,7 @@ class Report:
 
     def _sweep(self) -> None:
         """Remove the pictures of earlier pages, but not those of a run that goes on beside this one."""
-        for path in (self._folder / PICTURES).iterdir():
+        for path in (self._folder / PICTURE_FOLDER).iterdir():
             with contextlib.suppress(OSError):
                 ours = NAME.fullmatch(path.name) and not path.name.startswith(self._run)
                 if ours and path.stat().st_mtime < self._since:

@@ -25,7 +25,7 @@ from irsde_cli.randomness import damage_for
 from irsde_cli.runtime import free_memory
 
 NAMED_FAULTS = 10
-MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures; the others are read again for each crop
+PICTURES_SHARE = 0.4  # of the free memory, for decoded pictures; the others are read again for each crop
 
 
 class Pictures:
@@ -345,7 +345,7 @@ def _refuse(faults: list[str], what: str, skip_bad: Callable[[str], None] | None
 
 
 def _budget(device: torch.device) -> int:
-    return int(MEMORY_SHARE * free_memory(device))
+    return int(PICTURES_SHARE * free_memory(device))
 
 
 def _keeping(device: torch.device) -> torch.device:

@@ -269,13 +269,6 @@ class Trainer:
         return (MIN_SNR / ratio).clamp_max(1).float()
 
 
-def parameter_count(config: TrainConfig) -> int:
-    """How many numbers are learnt."""
-    with torch.device("meta"):
-        system = build_restorer(config.system, config.model, "'model'")
-    return sum(parameter.numel() for parameter in system.learnt.parameters())
-
-
 def _objective(config: TrainConfig, system: Restorer) -> Any:
     """The function, or the strategy with its settings.
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from irsde_cli.errors import InputError, MachineError, UsageError
-from irsde_cli.report.page import PICTURES, Report
+from irsde_cli.report.page import PICTURE_FOLDER, Report
 
 
 def image(seed: int = 0, height: int = 12, width: int = 20) -> Tensor:
@@ -124,8 +124,8 @@ def test_a_new_page_takes_the_place_of_the_old(tmp_path: Path) -> None:
     first = Report(tmp_path, "first")
     first.pictures("a", {"input": image()})
     page = first.write("caption")
-    old = set((tmp_path / PICTURES).iterdir())
-    mine = tmp_path / PICTURES / "mine.webp"
+    old = set((tmp_path / PICTURE_FOLDER).iterdir())
+    mine = tmp_path / PICTURE_FOLDER / "mine.webp"
     mine.write_bytes(b"a picture of mine")
     second = Report(tmp_path, "second")
     second.pictures("a", {"input": image()})

@@ -16,7 +16,7 @@ from irsde_cli.samplers.nodes import times_from
 from irsde_cli.workflows.restore.loading import loaded_images
 from irsde_cli.workflows.restore.plan import Plan
 
-PICTURES = 8
+CALIBRATED_ON = 8
 SIDE = 256
 WALK = 25
 
@@ -42,7 +42,7 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
     restorer = restorer.to(device)
     tables = []
     walked: set[tuple[int, ...]] = set()
-    for loaded in islice(loaded_images(plan), PICTURES):
+    for loaded in islice(loaded_images(plan), CALIBRATED_ON):
         noise = ImageNoise([generator_for(options.seed, loaded.key)])
         known = None if loaded.known is None else _middle(loaded.known)[None, None].to(device)
         with torch.inference_mode():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from irsde_cli.errors import UsageError
 
-MOST_DIGITS = 40
+LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shard:
         """From "i/n"."""
         index, slash, count = text.partition("/")
         digits = index + count
-        if not (slash and index and count and digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
+        if not (slash and index and count and digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
             raise UsageError(f"'{text}' is no shard.", hint="Write it as i/n, for instance --shard 2/8.")
         return cls(int(index), int(count))
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.conversions.official import SUFFIXES, read_state
+from irsde_cli.conversions.official import WEIGHT_SUFFIXES, read_state
 from irsde_cli.datasets.halves import find_pair_folders
 from irsde_cli.degradations import build_degradation
 from irsde_cli.errors import UsageError, WeightsError
@@ -83,7 +83,7 @@ def begin(trainer: Trainer, run: RunConfig) -> None:
         return
     path = Path(run.init)
     expected = trainer.system.state_dict()
-    if path.suffix in SUFFIXES:
+    if path.suffix in WEIGHT_SUFFIXES:
         bare = read_state(path)
         part = "network" if any(name.startswith("network.") for name in expected) else "autoencoder"
         if "latent_conv.weight" in bare:

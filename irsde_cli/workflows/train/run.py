@@ -19,7 +19,7 @@ from irsde_cli.workflows.train.options import RunConfig
 from irsde_cli.workflows.train.states import BEST, NEWEST, States, check_settings, held, write_settings
 
 RETURNS = 3
-PICTURES = 4
+SHOWN = 4
 
 
 def train(
@@ -183,7 +183,7 @@ def _validate(trainer: Trainer, source: Source, run: RunConfig) -> tuple[float, 
     shown: list[Measured] = []
     for picture in trainer.validate(source, crop=run.validation_crop):
         sums = [a + b for a, b in zip(sums, (picture.input_psnr, picture.psnr, 1.0), strict=True)]
-        if len(shown) < PICTURES:
+        if len(shown) < SHOWN:
             shown.append(picture)
     before, after, count = trainer.ranks.total(sums)
     return before / count, after / count, shown
