@@ -40,7 +40,7 @@ class Source:
         "pixels", "Damage clean pictures this way; 'none': --data holds pairs.", variable="-"
     )
     change: tuple[str, ...] = option(
-        "pixels", "Any other setting: model.eps=0.01.", default=(), flag="--set", metavar="KEY=VALUE", variable="-"
+        "pixels", "Any other setting: model.scale=2.", default=(), flag="--set", metavar="KEY=VALUE", variable="-"
     )
     device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", short="-d")
     listing: bool = option("machine", "Name the presets and stop.", default=False, flag="--list", variable="-")
@@ -133,14 +133,20 @@ def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
     named = values.pop("preset", None)
     if preset is None and named is not None:
         preset = str(named)
-    return merged(read_preset(preset), values) if preset is not None else values
+    if preset is not None:
+        return merged(read_preset(preset), values)
+    if "model" in values:
+        from irsde_cli.systems.upgrades import with_process
+
+        values["model"] = with_process(values.get("system", "mean-reverting"), values["model"])
+    return values
 
 
 def _set(values: dict[str, Any], text: str) -> None:
     """Apply one `--set a.b=VALUE`; the value is TOML, or else plain text."""
     path, equals, value = text.partition("=")
     if not equals or not path:
-        raise UsageError(f"'--set {text}' has no value.", hint="For example --set model.eps=0.01")
+        raise UsageError(f"'--set {text}' has no value.", hint="For example --set model.scale=2")
     *tables, key = path.split(".")
     for table in tables:
         values[table] = dict(values.get(table) or {})

@@ -71,16 +71,29 @@ def test_plain_lines_without_a_terminal(place: Path) -> None:
 
 def test_dry_run_shows_settings_that_can_be_used(place: Path) -> None:
     """All settings with their defaults as JSON, which is itself a settings file; the cost on standard error."""
-    done = irsde("train", place / "mine.toml", "--dry-run", "--set", "model.eps=0.01", "--set", "optimiser=adam")
+    done = irsde(
+        "train", place / "mine.toml", "--dry-run", "--set", "model.process.options.eps=0.01", "--set", "optimiser=adam"
+    )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    assert (shown["model"]["eps"], shown["optimiser"], shown["clip_norm"]) == (0.01, "adam", 1.0)
+    assert shown["model"]["process"]["options"]["eps"] == 0.01
+    assert (shown["optimiser"], shown["clip_norm"]) == ("adam", 1.0)
     assert re.search(
         r"parameters; about \S+ GiB .* GFLOP a step, about .* on cpu: .* for 40 steps", done.stderr.decode()
     )
     (place / "shown.json").write_bytes(done.stdout)
     again = irsde("train", place / "shown.json", "--dry-run")
     assert json.loads(again.stdout) == shown
+
+
+def test_settings_of_earlier_versions_are_understood(place: Path) -> None:
+    """Where the process had no table of its own, its settings stood beside the others."""
+    today = (place / "mine.toml").read_text()
+    before = today.replace('process.prediction = "clean"', 'prediction = "clean"\neps = 0.02')
+    (place / "old.toml").write_text(before)
+    shown = json.loads(irsde("train", place / "old.toml", "--dry-run").stdout)
+    process = shown["model"]["process"]
+    assert (process["options"]["eps"], process["prediction"], process["name"]) == (0.02, "clean", "mean-reverting")
 
 
 @pytest.mark.parametrize(

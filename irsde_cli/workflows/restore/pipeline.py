@@ -15,7 +15,7 @@ from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.images import Part
-from irsde_cli.storage.files import write_whole
+from irsde_cli.storage.files import is_there, write_whole
 from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Seen, Skipped, Warned
@@ -196,7 +196,7 @@ class Pipeline:
             def pending(status: os.stat_result, relative: str = relative) -> None:
                 journal.pending(loaded.source, relative, Identity.of(status), loaded.settings)
 
-            if not self.options.in_place and path.is_file() and not path.is_symlink():
+            if not self.options.in_place and is_there(path) and path.is_file() and not path.is_symlink():
                 lost += ties(path)
             dated = self.options.in_place or (self.options.keep_times and item.source is not None)
             status = write_whole(
