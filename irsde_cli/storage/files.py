@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.storage import outside
@@ -59,7 +60,7 @@ def write_whole(
             replaces = path.is_file() and not path.is_symlink()
             rights = partial(os.open, mode=0o600 if replaces else 0o666)
             stream = open(aside, "xb", opener=rights)  # noqa: SIM115 - open while it may look old
-        with stream:
+        with _closed_at_last(stream):
             with _refused(path):
                 _hold(stream.fileno())
                 stream.write(data)
@@ -81,6 +82,16 @@ def write_whole(
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _closed_at_last(stream: BinaryIO) -> Iterator[None]:
+    """Closing tries once more to write what a full disk did not take: the error that was raised first is kept."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def _hold(handle: int) -> None:

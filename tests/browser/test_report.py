@@ -252,7 +252,7 @@ def test_evaluate_writes_a_page(browser: Any, tmp_path: Path) -> None:
     )
     run("evaluate", *words, "--report", tmp_path / "page", "--quiet", code=3)
     browser.get((tmp_path / "page" / "index.html").as_uri())
-    assert css(browser, "#means").text.split("\n")[0] == "PSNR (dB) SSIM"
+    assert css(browser, "#means").text.split("\n")[0] == "PSNR (dB) SSIM Made worse"
     assert "theirs equal" in css(browser, "#means").text
     assert names(browser)[-1] == "1"  # without a figure: last
     css(browser, "#list li:last-child button").click()
