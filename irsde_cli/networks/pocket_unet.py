@@ -5,16 +5,16 @@ the image, so that every pixel depends on a bounded neighbourhood and tiles agre
 """
 
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.fusible import Fusible, packed
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn
-from irsde_cli.networks.network import Predictor
-from irsde_cli.networks.onednn import Convolution, is_usable
+from irsde_cli.networks.onednn import Convolution
 
 TIME_FEATURES = 64
 MOST_TIMES = 16
@@ -41,7 +41,7 @@ class PocketBlock(nn.Module):
         return out
 
 
-class PocketUNet(Predictor):
+class PocketUNet(Fusible):
     """A U-Net of `PocketBlock`s.
 
     Args:
@@ -80,32 +80,14 @@ class PocketUNet(Predictor):
         self.ending = conv3(widths[0], 12, bias=True)
         nn.init.zeros_(self.ending.weight)
         nn.init.zeros_(cast(Tensor, self.ending.bias))
-        self.frozen = False
-        self._fused: dict[torch.dtype, FusedPocketUNet] = {}
 
-    def freeze(self) -> None:
-        """See `Network.freeze`."""
-        super().freeze()
-        self.frozen = True
-
-    def train(self, mode: bool = True) -> Self:
-        """Training ends what `freeze` began."""
-        self.frozen = self.frozen and not mode
-        self._fused.clear()
-        return super().train(mode)
-
-    def _faster(self, x: Tensor, t: Tensor) -> "FusedPocketUNet | None":
-        """The same function in a faster form, where there is one for such an input."""
-        if not self.frozen or x.device.type != "cpu" or torch.is_grad_enabled() or not bool((t == t[0]).all()):
-            return None
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        if dtype not in self._fused and is_usable(dtype):
-            self._fused[dtype] = FusedPocketUNet(self, dtype)
-        return self._fused.get(dtype)
+    def fused(self, dtype: torch.dtype) -> "FusedPocketUNet":
+        """See `Fusible.fused`."""
+        return FusedPocketUNet(self, dtype)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`."""
-        if (faster := self._faster(x, t)) is not None:
+        if (faster := self.faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         image = self.padded(torch.cat((x - mu, mu - 0.5), dim=1))
@@ -132,13 +114,13 @@ class FusedPocketUNet:
     def __init__(self, network: PocketUNet, dtype: torch.dtype) -> None:
         self.network = network
         self.dtype = dtype
-        self.intro = self._packed(network.intro)
-        self.ending = self._packed(network.ending)
-        self.downs = [self._packed(down) for down in network.downs]
-        self.ups = [self._packed(up[0], up=True) for up in cast(Sequence[Any], network.ups)]
+        self.intro = packed(network.intro, dtype)
+        self.ending = packed(network.ending, dtype)
+        self.downs = [packed(down, dtype) for down in network.downs]
+        self.ups = [packed(up[0], dtype, up=True) for up in cast(Sequence[Any], network.ups)]
         self.levels = [[*cast(Sequence[PocketBlock], level)] for level in (*network.encoders, network.middle)]
         self.levels += [[*cast(Sequence[PocketBlock], level)] for level in [*network.decoders][::-1]]
-        self.seconds = [[self._packed(block.conv2) for block in level] for level in self.levels]
+        self.seconds = [[packed(block.conv2, dtype) for block in level] for level in self.levels]
         self.firsts: dict[float, list[list[Convolution]]] = {}
 
     def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
@@ -176,14 +158,6 @@ class FusedPocketUNet:
         scale, shift = block.time(time)[0].chunk(2)
         weight, bias = block.conv1.weight, cast(Tensor, block.conv1.bias)
         return Convolution(weight * (scale + 1)[:, None, None, None], bias * (scale + 1) + shift, self.dtype)
-
-    def _packed(self, layer: nn.Module, *, up: bool = False) -> Convolution:
-        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-        weight, bias = layer.weight, layer.bias
-        if up:  # from (C, 2, 2) to (2, 2, C), the order in which `shuffled` reads them
-            weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
-            bias = bias.reshape(-1, 4).t().flatten()
-        return Convolution(weight, bias, self.dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
 
 
 def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:

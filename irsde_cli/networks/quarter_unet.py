@@ -6,16 +6,16 @@ ReLU, which rides on a convolution; SiLU before each convolution is two fifths o
 """
 
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.fusible import Fusible, packed
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3
-from irsde_cli.networks.network import Predictor
-from irsde_cli.networks.onednn import Convolution, is_usable
+from irsde_cli.networks.onednn import Convolution
 from irsde_cli.networks.pocket_unet import MOST_TIMES, TIME_FEATURES, shuffled
 
 PATCH = 4
@@ -39,7 +39,7 @@ class QuarterBlock(nn.Module):
         return out
 
 
-class QuarterUNet(Predictor):
+class QuarterUNet(Fusible):
     """A U-Net of `QuarterBlock`s; time shifts and scales the features once where each level begins.
 
     Args:
@@ -85,28 +85,10 @@ class QuarterUNet(Predictor):
         for layer in (self.ending, *cast(Sequence[nn.Linear], self.times)):
             nn.init.zeros_(cast(Tensor, layer.weight))
             nn.init.zeros_(cast(Tensor, layer.bias))
-        self.frozen = False
-        self._fused: dict[torch.dtype, FusedQuarterUNet] = {}
 
-    def freeze(self) -> None:
-        """See `Network.freeze`."""
-        super().freeze()
-        self.frozen = True
-
-    def train(self, mode: bool = True) -> Self:
-        """Training ends what `freeze` began."""
-        self.frozen = self.frozen and not mode
-        self._fused.clear()
-        return super().train(mode)
-
-    def _faster(self, x: Tensor, t: Tensor) -> "FusedQuarterUNet | None":
-        """The same function in a faster form, where there is one for such an input."""
-        if not self.frozen or x.device.type != "cpu" or torch.is_grad_enabled() or not bool((t == t[0]).all()):
-            return None
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        if dtype not in self._fused and is_usable(dtype):
-            self._fused[dtype] = FusedQuarterUNet(self, dtype)
-        return self._fused.get(dtype)
+    def fused(self, dtype: torch.dtype) -> "FusedQuarterUNet":
+        """See `Fusible.fused`."""
+        return FusedQuarterUNet(self, dtype)
 
     def image(self, x: Tensor, mu: Tensor) -> Tensor:
         """What the first convolution sees, (B, C, H / 4, W / 4)."""
@@ -115,7 +97,7 @@ class QuarterUNet(Predictor):
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`."""
-        if (faster := self._faster(x, t)) is not None:
+        if (faster := self.faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         time = self.time_mlp(t)
@@ -146,11 +128,11 @@ class FusedQuarterUNet:
     def __init__(self, network: QuarterUNet, dtype: torch.dtype) -> None:
         self.network = network
         self.dtype = dtype
-        self.ending = self._packed(network.ending)
-        self.ups = [self._packed(up[0], up=True) for up in cast(Sequence[Any], network.ups)]
+        self.ending = packed(network.ending, dtype)
+        self.ups = [packed(up[0], dtype, up=True) for up in cast(Sequence[Any], network.ups)]
         levels = [*network.encoders, network.middle, *[*network.decoders][::-1]]
         self.levels = [
-            [(self._packed(block.conv1), self._packed(block.conv2)) for block in cast(Sequence[QuarterBlock], level)]
+            [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in cast(Sequence[QuarterBlock], level)]
             for level in levels
         ]
         self.entries: dict[float, list[Convolution]] = {}
@@ -185,14 +167,6 @@ class FusedQuarterUNet:
         if len(self.entries) < MOST_TIMES:
             self.entries[t] = made
         return made
-
-    def _packed(self, layer: nn.Module, *, up: bool = False) -> Convolution:
-        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-        weight, bias = layer.weight, layer.bias
-        if up:  # from (C, 2, 2) to (2, 2, C), the order in which `shuffled` reads them
-            weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
-            bias = bias.reshape(-1, 4).t().flatten()
-        return Convolution(weight, bias, self.dtype, padding=int(layer.padding[0]))
 
 
 def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:

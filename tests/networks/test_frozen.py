@@ -10,7 +10,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network, Predictor
 from irsde_cli.networks.onednn import is_usable
 from irsde_cli.networks.pocket_unet import MOST_TIMES, FusedPocketUNet, PocketUNet
-from irsde_cli.networks.quarter_unet import QuarterUNet
+from irsde_cli.networks.quarter_unet import FusedQuarterUNet, QuarterUNet
 from tests.extras import rows
 from tests.networks.test_contract import IMAGE_NETWORKS, build_small, evaluate
 
@@ -81,6 +81,7 @@ def test_a_frozen_network_keeps_only_so_many_times(name: str) -> None:
     assert isinstance(network, PocketUNet | QuarterUNet)
     if is_usable(torch.float32):
         fused = network._fused[torch.float32]
+        assert isinstance(fused, FusedPocketUNet | FusedQuarterUNet)
         assert len(fused.firsts if isinstance(fused, FusedPocketUNet) else fused.entries) == MOST_TIMES
 
 
