@@ -203,8 +203,9 @@ class Trainer:
             here = pair.to(self.ranks.device).observation
             with torch.inference_mode():
                 restored = last(self.kept.steps(here, noise, sampling)).clamp(0, 1).cpu()
-                mu = self.kept.endpoints(clean, pair.observation)[1]
-                seen = degraded if self.kept.scale == 1 else _enlarged(mu, clean)
+                seen = degraded
+                if self.kept.scale > 1:
+                    seen = _enlarged(self.kept.endpoints(clean, pair.observation)[1], clean)
             yield Measured(
                 name, clean, seen, restored, float(psnr(seen.clamp(0, 1), clean)), float(psnr(restored, clean))
             )
