@@ -222,7 +222,7 @@ def _beside(root: Path, pictures: Sequence[Path]) -> Halves | None:
             others = [(path, read_name(path.name)) for path in sorted(folder.parent.iterdir()) if path.is_dir()]
         except OSError:
             continue
-        for clean, _ in _related([(folder, name), *((path, other) for path, other in others if path != folder)]):
+        for clean, _ in _related([(folder, name), *(one for one in others if one[1].role == "clean")]):
             if (name.sure and folder == place) or _stems(clean.rglob("*.*")) & _stems(pictures):
                 return Halves(clean, root)
     return None

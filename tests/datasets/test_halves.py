@@ -137,6 +137,12 @@ def test_folders_of_results_beside_data_are_no_clean_half(tmp_path: Path) -> Non
         check_clean(root / name, pictures_below(root / name))
 
 
+def test_pairs_of_others_beside_pictures_say_nothing_of_them(tmp_path: Path) -> None:
+    """Two halves that lie beside belong to each other, though numbers are the names of files everywhere."""
+    root = place(tmp_path, {"low tide": "{}", "boats_HR": "{}", "boats_LR": "{}"})
+    check_clean(root / "low tide", pictures_below(root / "low tide"))
+
+
 def test_the_sets_at_hand(shared: Path) -> None:
     """Halves of real sets are told apart; photographs to train on are not refused."""
     for folder in (shared / "data" / "photos" / "train", shared / "data" / "testsets" / "kodak24"):
