@@ -73,7 +73,10 @@ def run(request: Request, show: Show) -> None:
     _written(request, show, planned, rows, problems, result)
     if page is not None:
         failures = [(problem.key, problem.reason) for problem in problems]
-        typer.echo(f"the page is {printable(page.write(planned.caption, failures, table(planned, result)))}", err=True)
+        typer.echo(
+            f"the page is {printable(page.write(planned.caption, failures, table(planned, result), result.notes))}",
+            err=True,
+        )
     for problem in problems:
         typer.echo(f"failed: {printable(problem.key)}: {printable(problem.reason)}", err=True)
     if interrupted.code:

@@ -11,7 +11,7 @@ from irsde_cli.metrics.columns import COLUMNS
 
 if TYPE_CHECKING:
     from irsde_cli.metrics.statistics import Mean
-    from irsde_cli.workflows.evaluate.events import Planned, Problem, Result, Scored
+    from irsde_cli.workflows.evaluate.events import Planned, Problem, Result, Scored, Worse
 
 
 def _columns(result: "Result") -> list[str]:
@@ -45,11 +45,16 @@ def table(planned: "Planned", result: "Result") -> list[list[str]]:
     columns = _columns(result)
     rows = [["", *(COLUMNS[name].heading for name in columns)]]
     rows += [[label, *_cells(means, columns, planned.pairs)] for label, means in result.means.items()]
+    if result.costs:
+        rows[0].append("s/MP")
+        for row in rows[1:]:
+            cost = result.costs.get(row[0])
+            times = "" if cost is None or cost.times is None else f", {cost.times:.3g}x"
+            row.append("-" if cost is None else f"{cost.seconds:.3g}{times}")
     if any(result.worse.values()):
         rows[0].append("Made worse")
         for row in rows[1:]:
-            shares = result.worse.get(row[0], {}).items()
-            row.append(", ".join(f"{found.share:.0%} {COLUMNS[name].title}" for name, found in shares) or "-")
+            row.append(", ".join(_share(name, found) for name, found in result.worse.get(row[0], {}).items()) or "-")
     first = next((label for label in result.means if label != "input"), "")
     rows += [
         [f"{label} - {first}", *_cells(means, columns, planned.pairs, signed=True)]
@@ -58,6 +63,11 @@ def table(planned: "Planned", result: "Result") -> list[list[str]]:
     for row in rows:
         row += ["-"] * (len(rows[0]) - len(row))
     return rows
+
+
+def _share(name: str, found: "Worse") -> str:
+    """How many pictures lost by a metric, with what chance leaves of it."""
+    return f"{found.share:.0%} [{found.low:.0%}, {found.high:.0%}] {COLUMNS[name].title}"
 
 
 def plain(planned: "Planned", result: "Result") -> str:
@@ -97,7 +107,16 @@ def everything(planned: "Planned", rows: "list[Scored]", problems: "list[Problem
             | ({"equal": True} if math.inf in values.values() else {})
             for label, values in row.figures.items()
         }
-        images.append({"key": row.key, "figures": figures, "seconds": row.seconds})
+        drawn = {label: asdict(one) for label, one in row.drawn.items()}
+        images.append(
+            {
+                "key": row.key,
+                "figures": figures,
+                "seconds": row.seconds,
+                "megapixels": row.megapixels,
+                "draws": drawn,
+            }
+        )
     return {
         **planned.facts,
         "caption": planned.caption,
@@ -107,6 +126,7 @@ def everything(planned: "Planned", rows: "list[Scored]", problems: "list[Problem
             label: {name: asdict(mean) for name, mean in means.items()} for label, means in result.differences.items()
         },
         "worse": {label: {name: asdict(found) for name, found in row.items()} for label, row in result.worse.items()},
+        "costs": {label: asdict(cost) for label, cost in result.costs.items()},
         "notes": list(result.notes),
         "images": images,
         "problems": [asdict(problem) for problem in problems],

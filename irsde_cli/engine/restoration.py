@@ -58,15 +58,32 @@ class Subject(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Several restorations of one picture, taken together; (3, H, W) on the CPU, of draws kept in [0, 1].
+
+    Attributes:
+        mean: of them.
+        variance: of each pixel, as the sample has it: with one draw less in the denominator.
+        count: of draws.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    count: int
+
+
 @dataclass(eq=False)
 class Output:
     """What a run made of one picture: the images to write, by the suffix of their names.
 
     Attributes:
         tile: the side of the tiles that it was cut into; 0 is the whole.
+        draws: all of them together, where their spread is asked for.
     """
 
     tile: int = 0
+    draws: Draws | None = None
     images: dict[str, Tensor] = field(default_factory=dict)
     states: list[Tensor] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
@@ -234,8 +251,10 @@ class Restoration:
                 if self.options.estimate == "mean":
                     output.images[""] = mean[index, :, :height, :width]
                 if squares is not None:
-                    std = (squares[index] / self.draws).sub_(mean[index].square()).clamp_min_(0).sqrt_()
-                    output.images[".spread"] = std.mul_(SPREAD_GAIN).clamp_(0, 1)[:, :height, :width]
+                    centre = mean[index, :, :height, :width]
+                    variance = (squares[index, :, :height, :width] / self.draws).sub_(centre.square()).clamp_min_(0)
+                    output.images[".spread"] = variance.sqrt().mul_(SPREAD_GAIN).clamp_(0, 1)
+                    output.draws = Draws(centre, variance.mul_(self.draws / max(self.draws - 1, 1)), self.draws)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
             for suffix, image in output.images.items():
                 if suffix != ".spread":
@@ -276,7 +295,7 @@ class Restoration:
             return self._tile
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
-        extra = images - 1 + 2 * options.spread + (self.draws > 1)
+        extra = images - 1 + 3 * options.spread + (self.draws > 1)
         extra += 2 * (self.sampling.realism not in (None, 1)) + (self.sampling.strength is not None)
         return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
 

@@ -34,4 +34,6 @@ COLUMNS = {
     "psnr_hole": Column("PSNR of holes", "dB", digits=2),
     "fid": Column("FID", digits=2, higher=False),
     "kid": Column("KID", digits=5, higher=False),
+    "spread": Column("Spread", "of 255", digits=2),
+    "calibration": Column("Calibration", digits=2),
 }

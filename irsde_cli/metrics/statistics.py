@@ -1,6 +1,7 @@
 """Means over images, with what chance leaves of them."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,3 +44,25 @@ def bootstrap(values: Sequence[float]) -> Mean:
     ]
     low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
     return Mean(float(finite.mean()), float(low), float(high), len(finite), infinite)
+
+
+def share_interval(count: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson's formula: none in ten may still be one in four."""
+    z = statistics.NormalDist().inv_cdf(0.975)
+    share, weight = count / of, z**2 / of
+    middle, half = share + weight / 2, z * math.sqrt(share * (1 - share) / of + weight / of / 4)
+    return max((middle - half) / (1 + weight), 0.0), min((middle + half) / (1 + weight), 1.0)
+
+
+def resampled(values: Sequence[float], others: Sequence[float]) -> Mean:
+    """The sum of the values by that of the others, pair by pair, with its 95 % interval by the bootstrap over pairs.
+
+    `None` where the others are all zero.
+    """
+    top, bottom = np.asarray(values, float), np.asarray(others, float)
+    if not bottom.sum() > 0:
+        return Mean(None, None, None, 0)
+    drawn = np.random.default_rng(0).integers(len(top), size=(RESAMPLES, len(top)))
+    sums = bottom[drawn].sum(1)
+    low, high = np.percentile(top[drawn].sum(1)[sums > 0] / sums[sums > 0], (2.5, 97.5))
+    return Mean(float(top.sum() / bottom.sum()), float(low), float(high), len(top))

@@ -97,7 +97,11 @@ class Report:
         }
 
     def write(
-        self, caption: str, problems: Sequence[tuple[str, str]] = (), table: Sequence[Sequence[str]] = ()
+        self,
+        caption: str,
+        problems: Sequence[tuple[str, str]] = (),
+        table: Sequence[Sequence[str]] = (),
+        notes: Sequence[str] = (),
     ) -> Path:
         """The page, and where it is.
 
@@ -105,6 +109,7 @@ class Report:
             caption: how the pictures came about and the figures were taken.
             problems: what is not on the page, and why.
             table: of means, with a row of headings.
+            notes: below it.
 
         Raises:
             MachineError: it, or a picture of it, cannot be written.
@@ -126,6 +131,7 @@ class Report:
             "rows": [row | {"key": _text(row["key"])} for row in self._rows],
             "problems": [{"key": _text(key), "reason": _text(reason)} for key, reason in (*problems, *self._unseen)],
             "table": table,
+            "notes": [_text(note) for note in notes],
             "errorTop": ERROR_TOP,
         }
         # Inside a script element only "<" can end the text; as an escape it cannot.

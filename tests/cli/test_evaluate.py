@@ -21,7 +21,10 @@ from typer.testing import CliRunner
 
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
+from irsde_cli.datasets.pairing import Pair
 from irsde_cli.degradations import DEGRADATIONS
+from irsde_cli.engine.restoration import Draws
+from irsde_cli.images import read_picture
 from irsde_cli.metrics.luma import luma
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.psnr import psnr
@@ -32,6 +35,8 @@ from irsde_cli.observation import Observation
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.workflows.evaluate.pairs import Loaded
+from irsde_cli.workflows.evaluate.run import _drawn
 from tests.cli.stub import Program
 
 
@@ -506,12 +511,15 @@ def test_pictures_made_worse_are_counted(place: Path) -> None:
     worse = found["worse"]["ours"]["psnr"]
     assert (worse["share"], worse["count"], worse["of"]) == (pytest.approx(2 / 3), 2, 3)
     assert worse["worst"] == "0" and worse["change"] is None, "from equal pictures there is no larger loss"
-    assert found["worse"]["LQ"]["psnr"] == {"share": 0, "count": 0, "of": 3, "worst": None, "change": None}
+    assert (worse["low"], worse["high"]) == pytest.approx((0.2077, 0.9385), abs=1e-4), "Wilson's interval"
+    none = found["worse"]["LQ"]["psnr"]
+    assert (none["share"], none["count"], none["worst"], none["change"]) == (0, 0, None, None)
+    assert none["low"] == 0 and none["high"] == pytest.approx(0.5615, abs=1e-4), "none of three may be one of two"
     assert list(found["worse"]["ours"]) == ["psnr", "ssim"] and "input" not in found["worse"]
     assert "Made worse most, by PSNR: ours: 0, from equal." in found["notes"]
     shown = evaluate(*words).stdout
     assert re.search(r"^ +PSNR \(dB\) +SSIM +Made worse$", shown, re.MULTILINE)
-    assert re.search(r"^ours .* 67% PSNR, \d+% SSIM$", shown, re.MULTILINE)
+    assert re.search(r"^ours .* 67% \[21%, 94%\] PSNR, \d+% \[\d+%, \d+%\] SSIM$", shown, re.MULTILINE)
     assert re.search(r"^LQ - ours .* -$", shown, re.MULTILINE) and re.search(r"^input .* -$", shown, re.MULTILINE)
     assert "| Made worse |" in (place / "table.md").read_text()
     photo(place / "LQ" / "0.png", seed=0, change=10)
@@ -519,6 +527,67 @@ def test_pictures_made_worse_are_counted(place: Path) -> None:
     assert (again["worst"], again["count"]) == ("1", 1)
     assert again["change"] == pytest.approx(20 * math.log10(11 / 30))
     assert "Made worse" not in evaluate("--gt", place / "GT", "--from", place / "ours").stdout, "there is no input"
+
+
+def test_draws_are_measured_against_the_truth(place: Path, stub: Path) -> None:
+    """Spread and calibration are those of the draws that restore writes; the first of them is scored."""
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub]
+    found = report(*words, "--way", "posterior:2", "--way", "ode-2:2x3", "--draws", 4, "--save", place / "saved")
+    alone = report(*words, "--way", "posterior:2")
+    assert [row["figures"] for row in alone["images"]] == [
+        {label: row["figures"][label] for label in ("input", "stub posterior:2")} for row in found["images"]
+    ], "further draws change nothing of the first"
+    variances, errors = [], []
+    Program(stub)(place / "LQ", place / "out", "--sampler", "posterior", "--samples", 4, "--depth", 16)
+    for row in found["images"]:
+        names = [f"{row['key']}{suffix}.png" for suffix in ("", ".1", ".2", ".3")]
+        read = [
+            torch.as_tensor(read_picture(place / "out" / name, name).pixels.astype(float) / 65535) for name in names
+        ]
+        clean = torch.as_tensor(np.asarray(Image.open(place / "GT" / names[0])) / 255)
+        drawn = torch.stack(read)
+        variances.append(float(drawn.var(0).mean()))
+        errors.append(float((drawn.mean(0) - clean).square().mean()))
+        kept = row["draws"]["stub posterior:2"]
+        assert (kept["variance"], kept["error"]) == pytest.approx((variances[-1], errors[-1]), rel=1e-3)
+        assert (kept["count"], row["draws"]["stub ode-2:2x3"]["count"]) == (4, 3)
+    means = found["means"]["stub posterior:2"]
+    assert means["calibration"]["mean"] == pytest.approx(1.25 * sum(variances) / sum(errors), rel=1e-3)
+    assert means["calibration"]["low"] <= means["calibration"]["mean"] <= means["calibration"]["high"]
+    assert means["spread"]["mean"] == pytest.approx(sum(255 * v**0.5 for v in variances) / 3, rel=1e-3)
+    assert "spread" not in found["means"]["input"] and any("4 draws" in note for note in found["notes"])
+
+
+def test_draws_of_holes_are_those_of_the_holes(place: Path, stub: Path) -> None:
+    """What is known neither spreads nor errs, and is not counted; true draws have a calibration of one."""
+    known = torch.zeros(1, 1, 24, 32, dtype=torch.bool)
+    known[..., :16] = True
+    generator = torch.Generator().manual_seed(0)
+    clean, *drawn = (torch.randn(3, 24, 32, generator=generator) * 0.1 for _ in range(9))
+    several = Draws(torch.stack(drawn).mean(0), torch.stack(drawn).var(0), 8)
+    pair = Pair("a", place / "GT" / "0.png", place / "LQ" / "0.png")
+    found = _drawn(several, Loaded(pair, clean[None], Observation(clean[None], known), False, None))
+    hole = torch.stack(drawn)[..., 16:]
+    assert found.variance == pytest.approx(float(hole.var(0).mean()), rel=1e-5)
+    assert found.error == pytest.approx(float((hole.mean(0) - clean[..., 16:]).square().mean()), rel=1e-5)
+    assert found.expected / found.error == pytest.approx(1, abs=0.15)
+
+
+def test_time_stands_beside_that_of_one_pass(place: Path, stub: Path) -> None:
+    """Each way of restoring has its seconds for a megapixel, and how many times those of regression."""
+    network = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time_dim": 8})
+    checkpoint.save(place / "regression.safetensors", OnePass(OnePassConfig(network)), task="denoise")
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--from", place / "ours"]
+    words += ["--model", stub, "--model", place / "regression.safetensors", "--way", "posterior:3"]
+    found = report(*words)
+    costs = found["costs"]
+    assert set(costs) == {"stub posterior:3", "regression"}, "of pictures in a folder nobody knows"
+    assert costs["regression"]["times"] is None and costs["stub posterior:3"]["reference"] == "regression"
+    both = [row["seconds"] for row in found["images"]]
+    ratios = sorted(row["stub posterior:3"] / row["regression"] for row in both)
+    assert costs["stub posterior:3"]["times"] == pytest.approx(ratios[1])
+    assert found["images"][0]["megapixels"] == pytest.approx(24 * 32 / 1e6)
+    assert re.search(r"s/MP +Made worse$", evaluate(*words, "--quiet").stdout, re.MULTILINE)
 
 
 def test_sizes_that_differ(place: Path, stub: Path) -> None:
@@ -728,7 +797,7 @@ def test_metrics_of_whole_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert figure["count"] == 3 and "FID and KID of 3 pictures: below 2000" in found["notes"][0]
     assert "kid" in found["means"]["input"] and "FID and KID on Inception" in found["caption"]
     shown = evaluate(*words, "--csv", place / "rows.csv", "--markdown", place / "table.md").stdout
-    assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4} +0% PSNR, 0% SSIM\n", shown)
+    assert re.search(r"ours +36\.09 \[.*\] .* 0\.00 +0\.0\d{4} +0% \[0%, 56%\] PSNR, 0% \[.*\] SSIM\n", shown)
     assert (
         "FID and KID of 3 pictures: below 2000 not to be" in shown
         and "FID and KID of 3" in (place / "table.md").read_text()

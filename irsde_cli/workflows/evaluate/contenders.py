@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irsde_cli import checkpoint
 from irsde_cli.datasets.pairing import pair_results
-from irsde_cli.engine.restoration import Restoration
+from irsde_cli.engine.restoration import Draws, Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
@@ -59,6 +59,7 @@ class Restored:
         seed: int,
         stopped: Callable[[], bool],
         keys: Collection[str],
+        draws: int = 1,
     ) -> None:
         self.contender = contender
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
@@ -74,7 +75,8 @@ class Restored:
             way = "" if strength == Sampling() else contender.way
             self.contender = contender = Contender(contender.name, way, contender.model, sampling=strength)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
-        settings = Settings(contender.sampling, seed, samples=contender.draws, estimate=estimate)
+        samples = contender.draws if contender.draws > 1 else draws if loaded.restorer.draws else 1
+        settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=samples > 1)
         self.restoration = Restoration(loaded, settings, device, dtype)
         self.restoration.stopped = stopped
         self.scale = loaded.restorer.scale
@@ -95,15 +97,15 @@ class Restored:
         """Whether its pictures are files of another tool."""
         return self.contender.folder is not None
 
-    def __call__(self, loaded: Loaded) -> Tensor:
-        """The restored picture (1, 3, H, W) on the CPU.
+    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+        """The restored picture (1, 3, H, W) on the CPU, and all of its draws together if there are several.
 
         Raises:
             InputError: there is none.
             StoppedError: the run was asked to stop.
         """
         if self.contender.folder is not None:
-            return self._read(loaded)
+            return self._read(loaded), None
         height, width = loaded.degraded.shape[-2:]
         scale = self.restoration.restorer.scale
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
@@ -113,7 +115,8 @@ class Restored:
         *_, outputs = self.restoration.sample([subject])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
         image = outputs[0].images[""][None]
-        return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
+        whole = image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
+        return whole, outputs[0].draws
 
     def _read(self, loaded: Loaded) -> Tensor:
         if loaded.pair.key not in self.files:

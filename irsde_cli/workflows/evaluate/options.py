@@ -57,6 +57,7 @@ class EvaluateOptions:
         limit: only the first so many pairs; the data set may be incomplete then.
         lpips: weights of LPIPS, on either backbone; without them the column is missing.
         metrics: rows of `OPTIONAL_METRICS` and `SET_METRICS` of `irsde_cli.metrics`.
+        draws: of each picture, of which the first is scored and all together tell their spread.
         save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by
             contender.
     """
@@ -76,4 +77,5 @@ class EvaluateOptions:
     limit: int | None = None
     lpips: Path | None = None
     metrics: tuple[str, ...] = ()
+    draws: int = 1
     save: Path | None = None

@@ -91,6 +91,14 @@ class Request:
         panel=HOW,
         flag="--metric",
     )
+    draws: int = option(
+        "pixels",
+        "Draws of each picture, to measure their spread and whether it fits the error; the first is scored.",
+        default=1,
+        panel=HOW,
+        minimum=1,
+        maximum=1000,
+    )
     seed: int = option("pixels", "Of damage and noise.", default=0, panel=HOW, minimum=0, maximum=2**31)
     device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", panel=HOW, short="-d")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
@@ -160,6 +168,7 @@ def resolved(request: Request) -> EvaluateOptions:
         limit=request.limit,
         lpips=lpips,
         metrics=tuple(dict.fromkeys(request.metrics)),
+        draws=request.draws,
         save=request.save,
     )
 

@@ -15,7 +15,7 @@ from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import mask_folder
 from irsde_cli.datasets.pairing import Pair, find_masks
 from irsde_cli.degradations import DegradationConfig, build_degradation
-from irsde_cli.engine.restoration import StoppedError, explained
+from irsde_cli.engine.restoration import Draws, StoppedError, explained
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.inception import Inception
@@ -25,7 +25,7 @@ from irsde_cli.metrics.sets import FeatureSets
 from irsde_cli.storage import digests
 from irsde_cli.version import __version__
 from irsde_cli.workflows.evaluate.contenders import Restored
-from irsde_cli.workflows.evaluate.events import Event, Planned, Problem, Scored
+from irsde_cli.workflows.evaluate.events import Drawn, Event, Planned, Problem, Scored
 from irsde_cli.workflows.evaluate.options import INPUT, EvaluateOptions
 from irsde_cli.workflows.evaluate.pairs import (
     Loaded,
@@ -39,7 +39,18 @@ from irsde_cli.workflows.evaluate.pairs import (
     sizes,
 )
 from irsde_cli.workflows.evaluate.saved import Saved
-from irsde_cli.workflows.evaluate.summary import cropped, hidden, named, summarise, ways, with_sets, worst
+from irsde_cli.workflows.evaluate.summary import (
+    costs,
+    cropped,
+    hidden,
+    named,
+    spreads,
+    summarise,
+    timed,
+    ways,
+    with_sets,
+    worst,
+)
 
 BEHIND = 2
 KNOWN = "known"
@@ -83,7 +94,10 @@ def evaluate(
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
     keys = [pair.key for pair in pairs]
-    built = (Restored(contender, task, where, dtype, options.seed, stopped, keys) for contender in options.contenders)
+    built = (
+        Restored(contender, task, where, dtype, options.seed, stopped, keys, options.draws)
+        for contender in options.contenders
+    )
     contenders = list({one.contender.label: one for one in built}.values())
     made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.contender.folder is None)]
     saved = None if options.save is None else Saved(options.save, made_here)
@@ -130,8 +144,9 @@ def evaluate(
             yield event
         damaged = degradation is not None or masks is not None or any(pair.clean != pair.degraded for pair in pairs)
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)], damaged=damaged)
+        paid = costs(scored, contenders)
         notes = (*ways(contenders, facts["precision"]), *hidden(scored), *cropped(scored), *worst(result))
-        result = replace(result, notes=notes)
+        result = replace(result, notes=(*notes, *spreads(scored), *timed(paid)), costs=paid)
         yield result if sets is None else with_sets(result, sets)
 
 
@@ -176,11 +191,12 @@ def _score_all(
                 continue
             images: dict[str, Tensor] = {INPUT: enlarged(loaded)}
             seconds: dict[str, float] = {}
+            draws: dict[str, Draws] = {}
             for one in contenders:
                 since = time.perf_counter()
                 try:
                     with explained():
-                        image = one(loaded)
+                        image, several = one(loaded)
                     if image.shape != loaded.clean.shape and not (one.is_folder and is_cropped(image, loaded.clean)):
                         raise InputError(sizes(image, loaded.clean, 1))
                 except InputError as error:
@@ -190,9 +206,11 @@ def _score_all(
                     break
                 seconds[one.contender.label] = time.perf_counter() - since
                 images[one.contender.label] = image
+                if several is not None:
+                    draws[one.contender.label] = several
             if stopped():
                 break
-            behind.append((pair.key, thread.submit(measure, loaded, images, seconds)))
+            behind.append((pair.key, thread.submit(measure, loaded, images, seconds, draws)))
             if shown is not None:
                 inner, parts = common_part(loaded, images)
                 shown(pair.key, {"clean": inner.clean, **parts})
@@ -218,7 +236,9 @@ class _Measure:
     sets: FeatureSets | None
     saved: Saved | None
 
-    def __call__(self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float]) -> Scored:
+    def __call__(
+        self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float], draws: dict[str, Draws]
+    ) -> Scored:
         inner, parts = common_part(loaded, images)
         figures = {
             label: self.scorer.score(image, inner.clean, inner.known, one_channel=inner.one_channel, shown=inner.shown)
@@ -237,7 +257,21 @@ class _Measure:
             if loaded.known is not None:
                 self.saved.write(loaded.pair.key, KNOWN, loaded.known.float().expand_as(loaded.clean))
         cropped = tuple(label for label, image in images.items() if image.shape != loaded.clean.shape)
-        return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None, cropped)
+        megapixels = loaded.clean.shape[-2] * loaded.clean.shape[-1] / 1e6
+        drawn = {label: _drawn(several, inner) for label, several in draws.items()}
+        return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None, cropped, megapixels, drawn)
+
+
+def _drawn(draws: Draws, inner: Loaded) -> Drawn:
+    """Draws against the clean picture, where it is seen, and where there are holes in these alone."""
+    height, width = inner.clean.shape[-2:]
+    counted = torch.ones(1, 1, height, width, dtype=torch.bool) if inner.shown is None else inner.shown
+    if inner.known is not None and not inner.known.all():
+        counted = counted & ~inner.known
+    counted = counted[0].expand(3, -1, -1)
+    error = (draws.mean[:, :height, :width] - inner.clean[0]).square()[counted]
+    variance = draws.variance[:, :height, :width][counted]
+    return Drawn(float(variance.double().mean()), float(error.double().mean()), draws.count)
 
 
 def _settings(config: DegradationConfig) -> str:

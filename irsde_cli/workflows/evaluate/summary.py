@@ -1,15 +1,16 @@
 """Figures of pictures as figures of sets, with what must be known to read them."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from irsde_cli.metrics.columns import COLUMNS
 from irsde_cli.metrics.sets import FEW, FeatureSets
-from irsde_cli.metrics.statistics import Mean, bootstrap
+from irsde_cli.metrics.statistics import Mean, bootstrap, resampled, share_interval
 from irsde_cli.workflows.evaluate.contenders import Restored
-from irsde_cli.workflows.evaluate.events import Result, Scored, Worse
+from irsde_cli.workflows.evaluate.events import Cost, Result, Scored, Worse
 from irsde_cli.workflows.evaluate.options import INPUT
 
 
@@ -25,6 +26,7 @@ def summarise(scored: list[Scored], labels: list[str], *, damaged: bool = True) 
     for label in labels:
         columns = sorted({name for row in scored for name in row.figures.get(label, {})})
         means[label] = {name: bootstrap(_column(scored, label, name)) for name in columns}
+        means[label] |= _drawn(scored, label)
     first = labels[1] if len(labels) > 1 else labels[0]
     differences = {
         label: {name: bootstrap(_differences(scored, label, first, name)) for name in means[label]}
@@ -55,8 +57,57 @@ def _worse(scored: list[Scored], label: str, metrics: Iterable[str]) -> dict[str
                 len(losses),
                 key if count else None,
                 change if count and math.isfinite(change) else None,
+                *share_interval(count, len(losses)),
             )
     return found
+
+
+def _drawn(scored: list[Scored], label: str) -> dict[str, Mean]:
+    """How far a contender's draws spread, and whether they err as far from the truth as from each other."""
+    found = [row.drawn[label] for row in scored if label in row.drawn]
+    if not found:
+        return {}
+    fit = resampled([one.expected for one in found], [one.error for one in found])
+    return {"spread": bootstrap([one.spread for one in found]), "calibration": fit}
+
+
+def spreads(scored: list[Scored]) -> tuple[str, ...]:
+    """How spread and calibration are to be read, where they are shown."""
+    counts = {label: one.count for row in scored for label, one in row.drawn.items()}
+    if not counts:
+        return ()
+    made = ", ".join(sorted({str(count) for count in counts.values()}))
+    return (
+        f"Spread is the standard deviation of {made} draws; calibration, (1 + 1/n) of its square by the squared error "
+        "of their mean: 1 where draws differ from the truth as from each other, less where they are too sure.",
+    )
+
+
+def costs(scored: list[Scored], contenders: list[Restored]) -> dict[str, Cost]:
+    """What each contender's pictures cost, beside those of one pass, or of the first."""
+    timed = [one for one in contenders if not one.is_folder]
+    if not timed:
+        return {}
+    reference = next((one for one in timed if one.facts["sampler"] == "one-pass"), timed[0]).contender.label
+    found = {}
+    for label in (one.contender.label for one in timed):
+        rows = [row for row in scored if label in row.seconds and row.megapixels]
+        if rows:
+            both = [row.seconds[label] / row.seconds[reference] for row in rows if row.seconds.get(reference)]
+            times = statistics.median(both) if both and label != reference else None
+            found[label] = Cost(
+                statistics.median(row.seconds[label] / row.megapixels for row in rows), times, reference
+            )
+    return found
+
+
+def timed(paid: dict[str, Cost]) -> tuple[str, ...]:
+    """How times are to be read."""
+    if not paid:
+        return ()
+    others = {cost.reference for cost in paid.values() if cost.times is not None}
+    beside = f", and as many times that of {others.pop()} for the same picture" if others else ""
+    return (f"Seconds for a megapixel are the median over pictures{beside}; scoring runs beside them.",)
 
 
 def worst(result: Result) -> tuple[str, ...]:
