@@ -37,6 +37,9 @@ class TrainConfig:
         crop: side of a training crop, in pixels of the clean picture.
         batch_size: crops a step, over all devices.
         accumulate: parts that a batch is cut into, one after another, to save memory.
+        enlarged_share: share of samples that are enlarged before they are degraded, by bicubic interpolation: pixels of
+            cameras are softer than those of pictures that were made smaller. Pairs of files stay as they are.
+        enlarged_max: how far at most; each draws its own, evenly in the logarithm.
         swap_share: share of samples whose clean and degraded pictures change places.
         timesteps: how the index of a sample is drawn from 1..T: uniformly, or uniformly in half the log of the
             signal-to-noise ratio.
@@ -80,6 +83,8 @@ class TrainConfig:
         "pixels", "Crops a step, over all devices.", default=16, panel=LEARNT, short="-b", minimum=1
     )
     accumulate: int = option("pixels", "Parts of a batch, to save memory.", default=1, panel=LEARNT, minimum=1)
+    enlarged_share: float = 0.0
+    enlarged_max: float = 3.0
     swap_share: float = 0.0
     timesteps: Literal["uniform", "half-log-snr"] = "uniform"
     terminal_share: float = 0.2
@@ -112,9 +117,11 @@ class TrainConfig:
         for name in ("weight_decay", "clip_norm", "warm_up", "final_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"'{name}' must be at least 0, not {getattr(self, name)}")
-        for name in ("decay", "terminal_share", "swap_share"):
+        for name in ("decay", "terminal_share", "swap_share", "enlarged_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' must lie in [0, 1], not {getattr(self, name)}")
+        if not 1 <= self.enlarged_max <= 16:
+            raise ValueError(f"'enlarged_max' must be from 1 to 16, not {self.enlarged_max}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"'ema_decay' must lie in [0, 1), not {self.ema_decay}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

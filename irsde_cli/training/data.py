@@ -3,6 +3,7 @@
 A sample depends on its generator alone, so that any worker can make it and a resumed run repeats nothing.
 """
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from irsde_cli.datasets.discovery import pictures_below
 from irsde_cli.datasets.halves import check_clean
@@ -129,11 +131,19 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class CleanSource(Source):
-    """Clean pictures, degraded on the fly."""
+    """Clean pictures, degraded on the fly.
+
+    Attributes:
+        enlarged_share: share of the samples that are enlarged before they are degraded, as the pixels of a camera are
+            softer than those of a picture that was made smaller.
+        enlarged_max: how far at most, at least 1; each draws its own, evenly in the logarithm.
+    """
 
     pictures: Pictures
     degradation: Degradation
     device: torch.device
+    enlarged_share: float = 0.0
+    enlarged_max: float = 1.0
 
     @property
     def files(self) -> Sequence[Path]:
@@ -146,11 +156,16 @@ class CleanSource(Source):
     def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """See `Source.sample`; what the degradation reads beyond the crop is cut from the picture too."""
         margin, scale = self.degradation.margin, self.degradation.scale
-        size = crop + 2 * margin
+        wanted = size = crop + 2 * margin
+        if self.enlarged_share:
+            chosen, place = torch.rand(2, generator=generator).tolist()
+            size = math.ceil(size / self.enlarged_max**place) if chosen < self.enlarged_share else size
         picture = self.pictures[_below(len(self.pictures), generator)]
         top, left = (_below(length - size + 1, generator) for length in picture.shape[-2:])
         cut = _turned(picture[:, top : top + size, left : left + size], _below(8, generator))
         clean = cut[None].to(self.device).float() / 255
+        if size < wanted:
+            clean = F.interpolate(clean, (wanted, wanted), mode="bicubic", align_corners=False).clamp(0, 1)
         seen, border = self.degradation.observe(clean, _on(self.device, generator)), margin // scale
         known = None if seen.known is None else _inside(seen.known, border)
         return Batch(_inside(clean, margin), Observation(_inside(seen.image, border), known))
@@ -202,7 +217,13 @@ class PairedSource(Source):
 
 
 def load_clean(
-    folder: Path, degradation: Degradation, *, crop: int, device: torch.device, skip_bad: Callable[[str], None] | None
+    folder: Path,
+    degradation: Degradation,
+    *,
+    crop: int,
+    device: torch.device,
+    skip_bad: Callable[[str], None] | None,
+    enlarged: tuple[float, float] = (0.0, 1.0),
 ) -> CleanSource:
     """All pictures of a folder, at any depth.
 
@@ -212,6 +233,7 @@ def load_clean(
         crop: the side of the crops to come.
         device: where pictures are kept and degraded.
         skip_bad: told of pictures that cannot be used, which are then left out; `None` refuses them.
+        enlarged: share and most, see `CleanSource`.
 
     Raises:
         UsageError: there are no pictures.
@@ -236,7 +258,7 @@ def load_clean(
         pictures, _ = load([path for path, size in zip(paths, pictures.sizes, strict=True) if size != (0, 0)])
     if not len(pictures):
         raise UsageError(f"no pictures in '{folder}'.")
-    return CleanSource(pictures, degradation, device)
+    return CleanSource(pictures, degradation, device, *enlarged)
 
 
 def load_pairs(

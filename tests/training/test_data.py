@@ -80,6 +80,25 @@ def test_a_degraded_crop_is_a_crop_of_the_degraded_picture(tmp_path: Path) -> No
         torch.testing.assert_close(degraded[inner], again[inner], atol=1e-5, rtol=0)
 
 
+def test_some_samples_are_enlarged_before_they_are_degraded(tmp_path: Path) -> None:
+    """Their pixels are as soft as those of a camera, noise is not; none are where nobody asked for it."""
+    degradation = build_degradation(DegradationConfig("gaussian-noise", {"sigma_min": 50, "sigma_max": 50}))
+    folder = photos(tmp_path / "p")
+
+    def roughness(image: Tensor) -> float:
+        return float((image[..., 1:] - image[..., :-1]).std() / image.std())
+
+    plain = load_clean(folder, degradation, crop=32, device=CPU, skip_bad=None)
+    some = load_clean(folder, degradation, crop=32, device=CPU, skip_bad=None, enlarged=(0.5, 3.0))
+    rough = [roughness(plain.sample(32, seeded(seed)).clean) for seed in range(24)]
+    soft = [roughness(some.sample(32, seeded(seed)).clean) for seed in range(24)]
+    assert min(rough) > 1.3 and max(soft) > 1.3 and min(soft) < 0.9
+    assert 6 <= sum(found < min(rough) for found in soft) <= 18
+    clean, degraded = images(some.sample(32, seeded(soft.index(min(soft)))))
+    assert clean.shape == degraded.shape == (1, 3, 32, 32)
+    assert roughness(degraded - clean) > 1.3
+
+
 @pytest.mark.parametrize("scale", [1, 4])
 def test_flips_and_turns_keep_pairs_together(tmp_path: Path, scale: int) -> None:
     """A degraded file that is the clean one at a lower resolution stays so in every sample."""

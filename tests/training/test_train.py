@@ -580,6 +580,7 @@ def test_what_is_not_built_says_so(name: str) -> None:
         ({"betas": [0.9]}, "two numbers"),
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"terminal_share": 2.0}, "terminal_share"),
+        ({"enlarged_max": 0.5}, "enlarged_max"),
         ({"crop": 18, "model": {"network": {"name": "pocket-unet"}, "scale": 4}}, "no multiple of the scale 4"),
     ],
 )

@@ -43,7 +43,8 @@ def find_source(
             f"the degradation '{config.degradation.name}' makes pictures {degradation.scale} times smaller, but the "
             f"model enlarges {scale} times."
         )
-    return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad)
+    enlarged = (config.enlarged_share, config.enlarged_max)
+    return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad, enlarged=enlarged)
 
 
 def check_apart(learnt: Sequence[Path], measured: Sequence[Path]) -> None:
