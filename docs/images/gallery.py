@@ -68,7 +68,7 @@ def strip(task: str, name: str, options: dict[str, Any], photo: str, seed: int, 
     pixels = getattr(data, photo)()[CROPS[photo]]
     clean = to_tensor(Picture(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, -1), name=photo))[None]
     degraded = degradation.apply(clean, torch.Generator().manual_seed(seed)).clamp(0, 1)
-    draw = restorer(degraded, sampling=Sampling())
+    draw = restorer(degraded, sampling=Sampling(realism=1.0 if restorer.draws else None))
     mean = irsde_cli.load(fast)(degraded) if fast else restorer(degraded, sampling=Sampling("ode-1", 1))
     if isinstance(degradation, FreeFormMask):
         known = degradation.masks(1, *clean.shape[-2:], torch.Generator().manual_seed(seed))

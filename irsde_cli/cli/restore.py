@@ -123,6 +123,8 @@ def _opening(event: "Ready", options: Options) -> str:
     at = f" at {','.join(map(str, event.nodes or ()))}" if options.sampling.is_chosen and event.nodes else ""
     seen = f", trained for {event.trained_for}" if event.trained_for != options.task else ""
     steps = f"{event.steps} step{'s' * (event.steps != 1)}{at}"
+    if event.realism not in (None, 1):
+        steps += f", realism {event.realism:g}"
     where = ", ".join(dict.fromkeys(event.places))
     if event.ray is not None:
         where = f"the Ray cluster '{event.ray}'"

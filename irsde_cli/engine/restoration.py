@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -107,7 +107,10 @@ class Restoration:
         self.device = device
         self.dtype = dtype
         self.share = share
-        self.sampling = self.restorer.resolve(options.sampling)
+        asked = options.sampling
+        if asked.is_usual and self.restorer.draws and (options.samples > 1 or options.estimate == "mean"):
+            asked = replace(asked, realism=1.0)  # several draws are to differ
+        self.sampling = self.restorer.resolve(asked)
         self.draws = options.samples if options.samples > 1 or options.estimate == "sample" else 8
         if options.estimate == "mean" and options.samples == 1:
             logger.info("the mean is that of %d draws", self.draws)

@@ -56,7 +56,8 @@ class Sampling:
     )
     realism: float | None = option(
         "pixels",
-        "From 0, the mean of what the picture may have been (one evaluation), to 1, one of these.",
+        "From 0, the mean of what the picture may have been (one evaluation), to 1, one of these. "
+        "Without it, the weights' own.",
         panel="Model",
     )
     strength: float | None = option(
@@ -68,6 +69,11 @@ class Sampling:
     def is_chosen(self) -> bool:
         """Whether a run chooses the nodes on its pictures."""
         return self.nodes == CHOSEN
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether how to sample is left to the checkpoint."""
+        return self == Sampling(noise_level=self.noise_level, strength=self.strength, clip=self.clip)
 
     @property
     def is_short(self) -> bool:

@@ -116,6 +116,8 @@ class PublishedSampling:
         schedules: the time indices of other numbers of steps that were.
         clip: whether clean estimates of pixels are kept in [0, 1]. The reference does not, so its own weights with
             their own sampler and steps do not either; any other sampler or number of steps does.
+        realism: from 0, the mean estimate, to 1, a draw: what looks best where nobody says how to sample. Whoever
+            names a sampler, steps, nodes or eta gets draws.
     """
 
     sampler: str = "posterior"
@@ -123,10 +125,17 @@ class PublishedSampling:
     nodes: tuple[int, ...] | None = None
     schedules: tuple[tuple[int, ...], ...] = ()
     clip: bool = True
+    realism: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.realism <= 1:
+            raise ValueError(f"realism goes from 0 to 1, not {self.realism}")
 
 
 def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, *, clip: bool) -> Sampling:
     """Complete and check what was asked for; see `Restorer.resolve`. Of `path` only the tables count."""
+    if asked.is_usual and published.realism < 1:
+        asked = replace(asked, realism=published.realism)
     sampler, num_timesteps = SAMPLERS.check(asked.sampler or published.sampler), path.num_timesteps
     if reason := refusal(sampler, path):
         raise UsageError(

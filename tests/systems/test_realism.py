@@ -1,18 +1,22 @@
 """`realism` and `strength`: what they blend, what it costs, and where they are refused."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli import checkpoint
+from irsde_cli.engine.restoration import Restoration
+from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.network import Predictor
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import strengthened
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.systems.parts import ProcessConfig
+from irsde_cli.systems.parts import ProcessConfig, PublishedSampling
 from irsde_cli.workflows.evaluate.request import sampling_of
 from tests.systems.test_restorers import build, noise, run
 
@@ -79,6 +83,37 @@ def test_full_realism_changes_no_bit() -> None:
     restorer, degraded = build("mean-reverting"), torch.rand(1, 3, 9, 11)
     plain = run(restorer, degraded, noise(), sampler="posterior", steps=3)
     assert torch.equal(run(restorer, degraded, noise(), sampler="posterior", steps=3, realism=1.0), plain)
+
+
+@pytest.mark.parametrize(
+    ("asked", "realism", "steps"),
+    [
+        (Sampling(), 0.0, 1),
+        (Sampling(strength=0.5), 0.0, 1),
+        (Sampling(realism=0.5), 0.5, 4),
+        (Sampling(realism=1.0), 1.0, 4),
+        (Sampling(steps=3), None, 3),
+        (Sampling(sampler="ode-1"), None, 4),
+        (Sampling(nodes=(90, 10)), None, 2),
+    ],
+)
+def test_weights_may_have_a_realism_of_their_own(asked: Sampling, realism: float | None, steps: int) -> None:
+    """It is taken where nobody says how to sample; who names a sampler, steps or nodes gets draws."""
+    resolved = build("mean-reverting", sampling=PublishedSampling(steps=4, realism=0.0)).resolve(asked)
+    assert (resolved.realism, resolved.steps) == (realism, steps)
+    with pytest.raises(ValueError, match="realism"):
+        PublishedSampling(realism=1.5)
+
+
+@pytest.mark.parametrize(("samples", "estimate", "steps"), [(1, "sample", 1), (2, "sample", 4), (1, "mean", 4)])
+def test_several_draws_differ_whatever_the_weights_say(
+    samples: int, estimate: Literal["sample", "mean"], steps: int, tmp_path: Path
+) -> None:
+    """Draws are draws; one picture is what the weights say."""
+    path = tmp_path / "a.safetensors"
+    checkpoint.save(path, build("mean-reverting", sampling=PublishedSampling(steps=4, realism=0.0)), task="denoise")
+    settings = Settings(Sampling(), 0, samples=samples, estimate=estimate)
+    assert Restoration(checkpoint.load(path), settings, torch.device("cpu")).sampling.steps == steps
 
 
 @pytest.mark.parametrize(

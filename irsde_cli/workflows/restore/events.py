@@ -21,6 +21,7 @@ class Ready:
         sampler: a row of `irsde_cli.samplers.SAMPLERS`.
         steps: network evaluations for each picture.
         nodes: their time indices, where they were chosen.
+        realism: see `Sampling`; 1 or `None` is what they end with.
         seed: of the noise.
     """
 
@@ -32,6 +33,7 @@ class Ready:
     sampler: str
     steps: int
     nodes: tuple[int, ...] | None
+    realism: float | None
     seed: int
 
 

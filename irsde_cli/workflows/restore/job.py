@@ -66,6 +66,7 @@ class Job:
             sampler=sampling.sampler,
             steps=sampling.steps,
             nodes=sampling.nodes,
+            realism=sampling.realism,
             seed=self.plan.options.seed,
         )
 
