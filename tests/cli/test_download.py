@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,8 @@ from irsde_cli.workflows.weights.download import OWNER
 from tests.cli.stub import picture, save_stub
 from tests.golden import load_golden
 from tests.hub_server import COMMIT, Hub, Repo, served
+from tests.reliability.points import Prepare
+from tests.reliability.processes import Running, limited, start
 from tests.systems.test_restorers import build
 
 ROOT = Path(__file__).parents[2]
@@ -40,38 +42,27 @@ class Machine:
     def __init__(self, home: Path, hub: Hub) -> None:
         self.home = home
         self.hub = hub
-        self.before: Callable[[], None] | None = None
+        self.prepare: list[Prepare] = []
 
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "IRSDE_"))}
+    def environment(self, **more: str) -> dict[str, str | None]:
+        """Variables to set, or to unset."""
         ours = {
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
             "HF_HOME": str(self.home / "hf"),
             "HF_ENDPOINT": self.hub.endpoint,
             "HF_HUB_ETAG_TIMEOUT": "1",
             "HF_HUB_DISABLE_XET": "1",
             "IRSDE_WEIGHTS": str(self.home / "weights"),
         }
-        return kept | ours | more
+        return {name: None for name in os.environ if name.startswith(("HF_", "HUGGING", "IRSDE_"))} | ours | more
 
-    def start(self, *words: object, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "irsde_cli", *map(str, words)],
-            preexec_fn=self.before,
-            env=self.environment(**environment),
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *words: object, **environment: str) -> Running:
+        return start(*words, cwd=self.home, environment=self.environment(**environment), prepare=self.prepare)
 
     def __call__(self, *words: object, code: int = 0, **environment: str) -> tuple[str, str]:
-        process = self.start(*words, **environment)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, f"{process.returncode}: {out}\n{err}"
-        assert "Traceback" not in err, err
-        return out, err
+        ended = self.start(*words, **environment).wait(120)
+        assert ended.code == code, f"{ended.code}: {ended.stdout}\n{ended.stderr}"
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended.stdout, ended.stderr
 
     def cached(self) -> list[Path]:
         """What the cache shows under final names."""
@@ -96,8 +87,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
+    home = tmp_path / "home"
+    home.mkdir()
     with served({}) as hub:
-        yield Machine(tmp_path, hub)
+        yield Machine(home, hub)
 
 
 def test_an_id_of_the_hub_works_wherever_a_name_does(machine: Machine, small: bytes) -> None:
@@ -219,9 +212,9 @@ def test_two_processes_at_once(machine: Machine, large: bytes) -> None:
     machine.hub.repos["me/good"] = Repo({MODEL: large}, pause=0.001)
     both = [machine.start("download", "me/good") for _ in range(2)]
     for process in both:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert Path(out.strip()).read_bytes() == large
+        ended = process.wait(120)
+        assert ended.code == 0, ended.stderr
+        assert Path(ended.stdout.strip()).read_bytes() == large
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
@@ -233,14 +226,13 @@ def test_killed_at_any_instant(machine: Machine, large: bytes) -> None:
         before = machine.hub.transfers()
         left = set((machine.home / "hf").rglob("*.incomplete"))
         process = machine.start("download", "me/good")
-        while machine.hub.transfers() == before and process.poll() is None:
-            time.sleep(0.01)
+        process.until(lambda before=before: machine.hub.transfers() > before)  # type: ignore[misc]
         time.sleep(chance.uniform(0, 1))
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), err
-        assert number == signal.SIGKILL or "interrupted" in err
-        assert "Traceback" not in err
+        process.signal(number)
+        ended = process.wait()
+        assert ended.code == (-9 if number == signal.SIGKILL else 128 + number), ended.stderr
+        assert number == signal.SIGKILL or "interrupted" in ended.stderr
+        assert "Traceback" not in ended.stderr
         assert all(path.read_bytes() == large for path in machine.cached())
         assert number == signal.SIGKILL or set((machine.home / "hf").rglob("*.incomplete")) == left
     repo.pause = 0
@@ -282,13 +274,9 @@ def test_a_full_disk(machine: Machine, small: bytes, large: bytes) -> None:
     """The cache or the folder of results cannot be written: exit 5, a sentence, and nothing torn under a final name."""
     import resource
 
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
     machine.hub.repos |= {"me/good": Repo({MODEL: large}), "me/small": Repo({MODEL: small})}
     (machine.home / "big.safetensors").write_bytes(large)
-    machine.before = limited
+    machine.prepare.append(limited(resource.RLIMIT_FSIZE, 4 * MIB))
     _, err = machine("download", "me/small", "me/good", code=5)
     assert "cannot write to the cache" in err and "HF_HOME" in err
     assert [path.read_bytes() for path in machine.cached()] == [small]
@@ -411,8 +399,9 @@ def test_a_run_goes_to_the_hub_and_comes_back(machine: Machine, small: bytes) ->
     assert (told["library_name"], told["pipeline_tag"]) == ("irsde", "image-to-image") and "denoise" in told["tags"]
     assert told["license"] == "other"
     assert hashlib.sha256(small).hexdigest() in card
+    environment = {name: value for name, value in (os.environ | machine.environment()).items() if value is not None}
     script = "import irsde_cli, torch; print(tuple(irsde_cli.load('me/mine')(torch.rand(3, 9, 8)).shape))"
     result = subprocess.run(
-        [sys.executable, "-c", script], env=machine.environment(), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert result.stdout.strip() == "(3, 9, 8)", result.stderr

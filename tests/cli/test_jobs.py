@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,7 +16,7 @@ from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.workflows.restore import pool
 from irsde_cli.workflows.restore.pool import places
 from tests.cli.stub import Program, thirteen, tree
-from tests.cli.test_processes import ENVIRONMENT
+from tests.reliability.processes import Running, start
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -143,56 +141,63 @@ def test_processes_that_do_not_stay_alive(
     assert "do not stay alive" in result.stderr
 
 
-class Running:
-    """`irsde restore --jobs 2` in a process of its own."""
+def started(stub: Path, photos: Path, out: Path, *more: object) -> Running:
+    """`irsde restore` of these in a process of its own."""
+    words = ["restore", photos, out, "-r", "--task", "denoise", "--model", stub, "--steps", 60, *more]
+    return start(*words, cwd=photos, environment={"OMP_NUM_THREADS": "1"})
 
-    def __init__(self, stub: Path, *words: object) -> None:
-        command = [sys.executable, "-m", "irsde_cli", "restore", *words, "-r", "--task", "denoise", "--model", stub]
-        self.process = subprocess.Popen(
-            [*map(str, command), "--steps", "60", "--jobs", "2"],
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
 
-    def restored(self, count: int) -> None:
-        assert self.process.stdout is not None
-        for _ in range(count):
-            assert self.process.stdout.readline(), self.process.communicate()[1].decode()
+def told(run: Running, count: int) -> None:
+    """Wait for so many results."""
+    run.until(lambda: run.stdout.count("\n") >= count)
 
-    def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-    def ends(self, code: int) -> str:
-        _, complaint = self.process.communicate(timeout=120)
-        assert self.process.returncode == code, complaint.decode()
-        assert b"Traceback" not in complaint
-        return complaint.decode()
+def ended(run: Running, code: int) -> str:
+    found = run.wait(120)
+    assert found.code == code, found.stderr
+    assert "Traceback" not in found.stderr
+    return found.stderr
+
+
+def workers(run: Running) -> list[int]:
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    """Whether it is there, and not only because nobody has asked how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_killed_halfway(restore: Program, stub: Path, photos: Path, tmp_path: Path) -> None:
-    """A process, then the run, then the run by SIGTERM: nothing is torn or lost, and the bytes are those of one."""
+    """A process, then the run by SIGTERM, then the next by SIGKILL: nothing is torn or lost, and its processes end."""
     restore(photos, tmp_path / "one", "-r", steps=60)
-    out = tmp_path / "out"
-    run = Running(stub, photos, out)
-    run.restored(1)
-    os.kill(run.workers()[0], signal.SIGKILL)
-    run.restored(2)
-    left = run.workers()
-    run.process.kill()
-    run.process.communicate()
-    whole = tree(tmp_path / "one")
-    assert all(whole[name] == data for name, data in tree(out).items() if not name.endswith(".part"))
-    run = Running(stub, photos, out)
-    run.restored(2)
-    assert not [pid for pid in left if Path(f"/proc/{pid}").exists()], "the processes of a killed run end"
-    run.process.terminate()
-    assert "interrupted" in run.ends(143)
-    assert tree(out).items() <= whole.items() and len(tree(out)) < len(whole)
-    run = Running(stub, photos, out)
-    assert "0 failed" in run.ends(0)
+    whole, out = tree(tmp_path / "one"), tmp_path / "out"
+    run = started(stub, photos, out, "--jobs", 2)
+    told(run, 1)
+    os.kill(workers(run)[0], signal.SIGKILL)
+    told(run, 3)
+    run.signal(signal.SIGTERM)
+    assert "interrupted" in ended(run, 143)
+    before = tree(out)
+    assert before.items() <= whole.items() and 3 <= len(before) < len(whole)
+    run = started(stub, photos, out, "--jobs", 2)
+    told(run, 2)
+    left = workers(run)
+    run.signal(signal.SIGKILL)
+    assert run.wait().code == -signal.SIGKILL
+    found = {name: data for name, data in tree(out).items() if not name.endswith(".part")}
+    assert before.items() < found.items() <= whole.items()
+    shown = restore(photos, out, "-r", steps=60).stderr
+    until = time.monotonic() + 60
+    while any(map(alive, left)):
+        assert time.monotonic() < until, "the processes of a killed run do not end"
+        time.sleep(0.01)
+    assert "0 failed" in shown and "0 up to date" not in shown
     assert tree(out) == whole
     assert not list((out / ".irsde").glob("*job*"))
 

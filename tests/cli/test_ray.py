@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import MachineError
 from irsde_cli.workflows.restore import cluster
 from tests.cli.stub import Program, thirteen, tree
-from tests.cli.test_jobs import lines
-from tests.cli.test_processes import ENVIRONMENT, ROOT
+from tests.cli.test_jobs import ended, lines, started, told
+from tests.reliability.processes import ROOT
 
 REASON = "the extra 'ray' is not installed"
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray deprecates parts of itself while it uses them
@@ -105,36 +103,24 @@ def test_a_picture_that_kills_its_actor_fails_alone(
     assert not list((tmp_path / "out" / ".irsde").glob("*job*"))
 
 
-def started(stub: Path, photos: Path, out: Path) -> "subprocess.Popen[bytes]":
-    words = ["restore", photos, out, "-r", "--task", "denoise", "--model", stub, "--steps", 90]
-    return subprocess.Popen(
-        [sys.executable, "-m", "irsde_cli", *map(str, words), "--ray", "local", "--jobs", "2"],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def test_a_run_that_is_killed_and_one_that_is_stopped(
+def test_a_run_that_is_stopped_and_one_that_is_killed(
     restore: Program, stub: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """By SIGKILL and by SIGTERM, with a Ray of its own: nothing is torn or lost, and the next run goes on."""
+    """By SIGTERM and by SIGKILL, with a Ray of its own: nothing is torn or lost, and the next run goes on."""
     pytest.importorskip("ray", reason=REASON)
     pytest.importorskip("pyarrow", reason=REASON)
-    restore(photos, tmp_path / "one", "-r", steps=90)
+    restore(photos, tmp_path / "one", "-r", steps=60)
     whole, out = tree(tmp_path / "one"), tmp_path / "out"
-    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
-        run = started(stub, photos, out)
-        assert run.stdout is not None
-        assert run.stdout.readline(), run.communicate()[1].decode()
-        run.send_signal(number)
-        _, complaint = run.communicate(timeout=120)
-        assert run.returncode == code, complaint.decode()
-        left = {name: data for name, data in tree(out).items() if not name.endswith(".part")}
-        assert left.items() <= whole.items() and left
-    run = started(stub, photos, out)
-    _, complaint = run.communicate(timeout=120)
-    assert run.returncode == 0, complaint.decode()
+    before: dict[str, bytes] = {}
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        run = started(stub, photos, out, "--ray", "local", "--jobs", 2)
+        told(run, 1)
+        run.signal(number)
+        ended(run, code)
+        found = {name: data for name, data in tree(out).items() if not name.endswith(".part")}
+        assert before.items() < found.items() <= whole.items()
+        before = found
+    assert "0 failed" in restore(photos, out, "-r", steps=60).stderr
     assert tree(out) == whole
     assert sum('"run"' in line for line in (out / ".irsde" / "manifest.jsonl").read_text().splitlines()) == 3
     assert not list((out / ".irsde").glob("*job*"))

@@ -57,13 +57,15 @@ def test_nothing_beyond_the_reach_matters(name: str) -> None:
     reach = network.facts.reach or 40
     side = 4 * reach // 16 * 16 + 48
     x = torch.rand(1, network.facts.channels[0], side, side)
+    before = evaluate(network, x, torch.ones(1), x)
     farthest = 0
     for place in (side // 2, side // 2 + 1, side // 2 + 7):
         other = x.clone()
         other[..., place, place] += 1
-        before, after = (evaluate(network, image, torch.ones(1), image) for image in (x, other))
-        changed = (after != before)[0].any(0)
+        changed = (evaluate(network, other, torch.ones(1), other) != before)[0].any(0)
         for axis in (0, 1):
             places = changed.any(axis).nonzero() // network.facts.scale
             farthest = max(farthest, int((places - place).abs().max()))
+        if network.facts.reach is None and farthest > reach:
+            break
     assert farthest > reach if network.facts.reach is None else reach // 2 <= farthest <= reach

@@ -24,18 +24,21 @@ def set_formula_weights(network: nn.Module) -> None:
     """Weights from a hash of name rank and element index, so that any implementation can make them."""
     state = {}
     for rank, (name, tensor) in enumerate(sorted(network.state_dict().items())):
-        index = np.arange(tensor.numel(), dtype=np.uint64)
-        h = (np.uint64(2654435761) * index + np.uint64(40503 * rank + 1)) & np.uint64(0xFFFFFFFF)
+        # 32 bits wrap as the formula wants, and large networks are quick to fill.
+        h = np.arange(tensor.numel(), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(40503 * rank + 1)
         for shift, factor in ((16, 2246822519), (13, 3266489917), (16, 1)):
-            h = ((h ^ (h >> np.uint64(shift))) * np.uint64(factor)) & np.uint64(0xFFFFFFFF)
-        u = h.astype(np.float64) / 2**32 - 0.5
+            h ^= h >> np.uint32(shift)
+            h *= np.uint32(factor)
+        u = h * 2.0**-32
+        u -= 0.5
         last = name.rsplit(".", 1)[-1]
         if last == "g":
             value = 1 + 0.2 * u
         elif last in ("beta", "gamma"):
             value = 0.5 + 0.2 * u
         elif tensor.ndim >= 2:
-            value = u * math.sqrt(12 * tensor.shape[0] / tensor.numel())
+            u *= math.sqrt(12 * tensor.shape[0] / tensor.numel())
+            value = u
         else:
             value = 0.2 * u
         state[name] = torch.from_numpy(value.astype(np.float32)).reshape(tensor.shape)

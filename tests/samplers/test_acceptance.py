@@ -27,6 +27,19 @@ from irsde_cli.samplers.nodes import choose_nodes, times_from
 SPREADS = torch.tensor([0.3 * 2 ** (-j / 2) for j in range(13)], dtype=torch.float64)
 
 
+class Impulses:
+    """Noise for as many images as there are draws: one in the image that has the number of the draw, zero elsewhere."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        noise = torch.zeros_like(x)
+        noise[self.count : self.count + 1] = 1
+        self.count += 1
+        return noise
+
+
 class Impulse:
     """Noise that is one at a single draw and zero at all others; counts the draws."""
 
@@ -57,15 +70,16 @@ def moments(
     """Exact mean and standard deviation of the sampler's result for a normal start, per pixel."""
     predict_clean = gaussian_predictor(path, mean, spread)
 
-    def run(start: Tensor, position: int | None = None) -> tuple[Tensor, int]:
-        noise = Impulse(position)
+    def run(start: Tensor, noise: Impulse | Impulses) -> Any:
         *_, x = sampler(predict_clean, start, path, times, noise)
-        return x, noise.count
+        return x
 
-    result, draws = run(start_mean)
-    variance = (run(start_mean + start_std)[0] - result) ** 2
-    for position in range(draws):
-        variance = variance + (run(start_mean, position)[0] - result) ** 2
+    none = Impulse(None)
+    result = run(start_mean, none)
+    variance = (run(start_mean + start_std, Impulse(None)) - result) ** 2
+    if none.count:
+        each = run(start_mean.expand(none.count, *start_mean.shape), Impulses())
+        variance = variance + ((each - result) ** 2).sum(0)
     return result, variance.sqrt()
 
 
