@@ -22,6 +22,11 @@ class Degradation(ABC):
         """How many times smaller the degraded image is."""
         return 1
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the damages of which each image gets one; empty where all get the same."""
+        return ()
+
     @abstractmethod
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Degrade `clean` (B, 3, H, W), RGB in [0, 1]; each image draws its own parameters.
@@ -34,6 +39,10 @@ class Degradation(ABC):
     def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
         """What `apply` gives, with the pixels that are known where the damage is holes."""
         return Observation(self.apply(clean, generator))
+
+    def draw(self, clean: Tensor, generator: torch.Generator) -> tuple[Observation, Tensor | None]:
+        """What `observe` gives, and which of `tasks` each image got, (B,) integers; `None` where there are none."""
+        return self.observe(clean, generator), None
 
     def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap | None:
         """The linear part with parameters drawn as `apply` draws them for images like `clean`, or `None`."""

@@ -55,8 +55,17 @@ class Mixture(Degradation):
         """Draw each image's part, then degrade the images of a part together."""
         return self.observe(clean, generator).image
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `Degradation.tasks`: the parts by their names, and what stays untouched if anything does."""
+        return (*(part.name for part in self.parts), *(["untouched"] if self.untouched else []))
+
     def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
-        """See `Degradation.observe`; images of parts without holes are known everywhere."""
+        """See `Degradation.observe`."""
+        return self.draw(clean, generator)[0]
+
+    def draw(self, clean: Tensor, generator: torch.Generator) -> tuple[Observation, Tensor]:
+        """See `Degradation.draw`; images of parts without holes are known everywhere."""
         weights = torch.tensor(self.shares or [1.0] * len(self.parts), dtype=torch.float32, device=generator.device)
         chosen = torch.multinomial(weights, len(clean), replacement=True, generator=generator)
         chosen[uniform(0, 1, len(clean), generator) < self.untouched] = -1
@@ -70,4 +79,5 @@ class Mixture(Degradation):
             degraded[where] = part.image
             if part.known is not None:
                 known[where] = part.known
-        return Observation(degraded, None if bool(known.all()) else known)
+        tasks = torch.where(chosen < 0, len(self.parts), chosen)
+        return Observation(degraded, None if bool(known.all()) else known), tasks

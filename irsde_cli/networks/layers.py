@@ -48,6 +48,12 @@ def in_turn(blocks: nn.Module, h: Tensor, time: Tensor) -> Tensor:
     return h
 
 
+def last_blocks(name: str, levels: nn.ModuleList) -> tuple[str, ...]:
+    """The names of the last block of each level of the `ModuleList` of that name; a level without blocks has none."""
+    counts = [len(cast(Sequence[Any], level)) for level in levels]
+    return tuple(f"{name}.{index}.{count - 1}" for index, count in enumerate(counts) if count)
+
+
 class ChannelLayerNorm(nn.Module):
     """Layer normalisation over channels with a gain, in at least float32 and with eps 1e-5.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn
+from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn, last_blocks
 from irsde_cli.networks.network import Predictor, count_modules
 
 
@@ -107,6 +107,11 @@ class NAFNet(Predictor):
             self.ups.append(nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2)))
             channels //= 2
             self.decoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See `Network.stages`."""
+        return last_blocks("decoders", self.decoders)[::-1]
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -32,6 +32,14 @@ class Network(nn.Module):
         """
         raise ValueError(f"a {cls.__name__} cannot be told by its tensors")
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the modules whose outputs are the decoder's features, (B, C, H, W), from fine to coarse.
+
+        Empty where there is no decoder.
+        """
+        return ()
+
     def freeze(self) -> None:
         """Say that the weights do not change from now on, so that faster forms of them can be kept; see `train`."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

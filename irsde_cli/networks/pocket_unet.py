@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.fusible import Fusible, packed
-from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn
+from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn, last_blocks
 from irsde_cli.networks.onednn import Convolution
 
 TIME_FEATURES = 64
@@ -80,6 +80,11 @@ class PocketUNet(Fusible):
         self.ending = conv3(widths[0], 12, bias=True)
         nn.init.zeros_(self.ending.weight)
         nn.init.zeros_(cast(Tensor, self.ending.bias))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See `Network.stages`."""
+        return last_blocks("decoders", self.decoders)
 
     def fused(self, dtype: torch.dtype) -> "FusedPocketUNet":
         """See `Fusible.fused`."""

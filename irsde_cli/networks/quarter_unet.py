@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.fusible import Fusible, packed
-from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3
+from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, last_blocks
 from irsde_cli.networks.onednn import Convolution
 from irsde_cli.networks.pocket_unet import MOST_TIMES, TIME_FEATURES, shuffled
 
@@ -85,6 +85,11 @@ class QuarterUNet(Fusible):
         for layer in (self.ending, *cast(Sequence[nn.Linear], self.times)):
             nn.init.zeros_(cast(Tensor, layer.weight))
             nn.init.zeros_(cast(Tensor, layer.bias))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See `Network.stages`."""
+        return last_blocks("decoders", self.decoders)
 
     def fused(self, dtype: torch.dtype) -> "FusedQuarterUNet":
         """See `Fusible.fused`."""

@@ -99,6 +99,11 @@ class UNet(Predictor):
         self.final_res_block = ResBlock(2 * nf, nf, time_dim)
         self.final_conv = conv3(nf, out_nc, bias=True)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See `Network.stages`: the second blocks of the way up."""
+        return tuple(f"ups.{index}.1" for index in reversed(range(len(self.ups))))
+
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """See `Network.options_from`."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.systems.diffusion import Diffusion
-from irsde_cli.training.strategy import Follower, Strategy, predictor
+from irsde_cli.training.strategy import Samples
+from irsde_cli.training.trajectory import Follower, Trajectory, predictor
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ConsistencyConfig:
             raise ValueError("'steps' must be at least 1, 'decay' lie in [0, 1), and 'truth_weight' not be negative")
 
 
-class Consistency(Strategy):
+class Consistency(Trajectory):
     """See the module; the reference is the teacher, `averaged` the student's average."""
 
     Config = ConsistencyConfig
@@ -45,15 +46,14 @@ class Consistency(Strategy):
         self.nodes = even_nodes(system.process.num_timesteps, config.steps)
         self.averaged = Follower(system)
 
-    def losses(
-        self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
-    ) -> Tensor:
+    def losses(self, system: Diffusion, samples: Samples, turn: int) -> Tensor:
         """See `Strategy.losses`; all images of a batch are at one node."""
+        x0, mu = samples.x0, samples.mu
         self.averaged.follow(system, self.config.decay if int(self.updates) else 0.0)
-        index = int(torch.randint(len(self.nodes), (), generator=generators[0]))
+        index = int(torch.randint(len(self.nodes), (), generator=samples.generators()[0]))
         here, there = (*self.nodes, 0)[index : index + 2]
         at = torch.full((len(x0),), here, device=x0.device)
-        state = system.state(x0, mu, at, noise)
+        state = system.state(x0, mu, at, samples.noise)
         path = system.process.path(mu)
         with torch.no_grad():
             walk = multistep(

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -80,10 +81,12 @@ class Batch:
     Attributes:
         clean: (B, 3, H * scale, W * scale), RGB in [0, 1], float32.
         observation: what is seen of it, (B, 3, H, W).
+        tasks: which of `Source.tasks` damaged each, (B,) integers on the CPU; `None` where there is but one.
     """
 
     clean: Tensor
     observation: Observation
+    tasks: Tensor | None = None
 
     @classmethod
     def of(cls, samples: "Sequence[Batch]") -> "Batch":
@@ -94,7 +97,9 @@ class Batch:
         if any(mask is not None for mask in masks):
             like = images[:1, :1]
             known = torch.cat([torch.ones_like(like, dtype=torch.bool) if mask is None else mask for mask in masks])
-        return cls(torch.cat([one.clean for one in samples]), Observation(images, known))
+        tasks = [one.tasks for one in samples if one.tasks is not None]
+        clean = torch.cat([one.clean for one in samples])
+        return cls(clean, Observation(images, known), torch.cat(tasks) if tasks else None)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -102,7 +107,7 @@ class Batch:
         seen = Observation(
             image.to(device, non_blocking=True), None if known is None else known.to(device, non_blocking=True)
         )
-        return Batch(self.clean.to(device, non_blocking=True), seen)
+        return Batch(self.clean.to(device, non_blocking=True), seen, self.tasks)
 
 
 class Source(ABC):
@@ -116,6 +121,11 @@ class Source(ABC):
     @abstractmethod
     def files(self) -> Sequence[Path]:
         """All files that samples come from."""
+
+    @property
+    @abstractmethod
+    def tasks(self) -> Sequence[str]:
+        """Names of the damages that samples come from; empty where nothing tells one from another."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -150,6 +160,11 @@ class CleanSource(Source):
         """See `Source.files`."""
         return self.pictures.paths
 
+    @property
+    def tasks(self) -> Sequence[str]:
+        """See `Source.tasks`: what the degradation chooses among."""
+        return self.degradation.tasks
+
     def __len__(self) -> int:
         return len(self.pictures)
 
@@ -166,9 +181,10 @@ class CleanSource(Source):
         clean = cut[None].to(self.device).float() / 255
         if size < wanted:
             clean = F.interpolate(clean, (wanted, wanted), mode="bicubic", align_corners=False).clamp(0, 1)
-        seen, border = self.degradation.observe(clean, _on(self.device, generator)), margin // scale
+        (seen, tasks), border = self.degradation.draw(clean, _on(self.device, generator)), margin // scale
         known = None if seen.known is None else _inside(seen.known, border)
-        return Batch(_inside(clean, margin), Observation(_inside(seen.image, border), known))
+        tasks = None if tasks is None else tasks.cpu()
+        return Batch(_inside(clean, margin), Observation(_inside(seen.image, border), known), tasks)
 
     def pair(self, index: int, crop: int, seed: int) -> tuple[str, Batch]:
         """See `Source.pair`."""
@@ -193,6 +209,12 @@ class PairedSource(Source):
         """See `Source.files`."""
         return [*self.clean.paths, *self.degraded.paths]
 
+    @cached_property
+    def tasks(self) -> Sequence[str]:
+        """See `Source.tasks`: the folders in which the pairs lie, where these are several."""
+        found = sorted({self._folder(index) for index in range(len(self.clean))})
+        return found if len(found) > 1 else []
+
     def __len__(self) -> int:
         return len(self.clean)
 
@@ -204,7 +226,12 @@ class PairedSource(Source):
         symmetry = _below(8, generator)
         pair = (_cut(clean, top * self.scale, left * self.scale, crop), _cut(degraded, top, left, small))
         one, other = (_turned(cut, symmetry)[None].float() / 255 for cut in pair)
-        return Batch(one, Observation(other))
+        tasks = torch.tensor([self.tasks.index(self._folder(index))]) if self.tasks else None
+        return Batch(one, Observation(other), tasks)
+
+    def _folder(self, index: int) -> str:
+        """The first folder of a pair's name; empty without."""
+        return self.clean.name(index).rpartition("/")[0].partition("/")[0]
 
     def pair(self, index: int, crop: int, seed: int) -> tuple[str, Batch]:
         """See `Source.pair`."""

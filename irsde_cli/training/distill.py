@@ -18,7 +18,8 @@ from irsde_cli.samplers.multistep import multistep
 from irsde_cli.samplers.nodes import even_nodes, falling, times_from
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import PublishedSampling
-from irsde_cli.training.strategy import Strategy, predictor
+from irsde_cli.training.strategy import Samples
+from irsde_cli.training.trajectory import Trajectory, predictor
 
 PRICED = 25
 
@@ -55,7 +56,7 @@ class DistillConfig:
             raise ValueError("'teacher_steps' must be at least 1, and no weight negative")
 
 
-class Distill(Strategy):
+class Distill(Trajectory):
     """See the module; the reference is the teacher and never changes."""
 
     Config = DistillConfig
@@ -95,14 +96,13 @@ class Distill(Strategy):
         """Take the nodes of a run's state."""
         self.students = {len(nodes): tuple(nodes) for nodes in state}
 
-    def losses(
-        self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
-    ) -> Tensor:
+    def losses(self, system: Diffusion, samples: Samples, turn: int) -> Tensor:
         """See `Strategy.losses`."""
+        x0, mu = samples.x0, samples.mu
         config, path = self.config, system.process.path(mu)
-        place = int(torch.randint(len(config.steps), (), generator=generators[0]))
+        place = int(torch.randint(len(config.steps), (), generator=samples.generators()[0]))
         nodes = self.students[config.steps[place]]
-        start = system.process.start(mu, nodes[0], lambda x: noise)
+        start = system.process.start(mu, nodes[0], lambda x: samples.noise)
         with torch.no_grad():
             taught = self.teach(start, mu, nodes)
         estimates: list[tuple[int, Tensor]] = []

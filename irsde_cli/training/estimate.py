@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from irsde_cli.observation import Observation
 from irsde_cli.systems import build_restorer
-from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.strategy import Samples, Strategy, build_objective
 
 PROBE_SECONDS = 0.5
 EFFICIENCY = 2.0  # how much slower a whole network's step was, than its FLOPs at that speed, on small networks here
@@ -51,21 +51,26 @@ def estimate(config: TrainConfig, device: torch.device) -> Estimate:
         clean = torch.empty(count, 3, config.crop, config.crop)
         degraded = torch.empty(count, 3, config.crop // system.scale, config.crop // system.scale)
         t = torch.ones(count, dtype=torch.long)
+        objective = build_objective(config.objective, config.objective_options, system, config.system)
         counter = FlopCounterMode(display=False)
         with counter:
             x0, mu = system.endpoints(clean, Observation(degraded))
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                output = system.probe(x0, mu, t)
-                if output is not None:
+                if isinstance(objective, Strategy):
+                    loss = objective.probe(system, Samples(x0, mu, t, x0, t, t, t)).mean()
+                elif (output := system.probe(x0, mu, t)) is not None:
                     loss = output.mean()
                 else:
-                    loss = OBJECTIVES.load(config.objective)(system, x0, mu, t, x0).mean()
+                    loss = objective(system, x0, mu, t, x0).mean()
+    beside = objective.helpers.parameters() if isinstance(objective, Strategy) else ()
+    helping = sum(parameter.numel() for parameter in beside)
     weights = sum(parameter.numel() for parameter in system.parameters())
     learnt = sum(parameter.numel() for parameter in system.learnt.parameters())
     del loss
-    kept = sum(seen.values()) - 4 * weights
+    kept = sum(seen.values()) - 4 * (weights + helping)
     half = config.precision == "bf16"
-    memory = 4 * (2 * weights + learnt * (1 + STATES[config.optimiser])) + max(kept, 0) // (2 if half else 1)
+    numbers = 2 * weights + helping + (learnt + helping) * (1 + STATES[config.optimiser])
+    memory = 4 * numbers + max(kept, 0) // (2 if half else 1)
     flops = 3 * counter.get_total_flops() * config.accumulate  # backwards costs twice what forwards does
     return Estimate(learnt, memory, flops, flops / _speed(device, half))
 

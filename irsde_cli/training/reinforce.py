@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from irsde_cli.metrics.lpips import LpipsAlex
+from irsde_cli.metrics.psnr import psnr
 from irsde_cli.processes.path import Path as Process
 from irsde_cli.randomness import ImageNoise
 from irsde_cli.samplers.multistep import multistep
@@ -27,7 +28,10 @@ from irsde_cli.samplers.nodes import even_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.training.clean_matching import clean_matching
-from irsde_cli.training.strategy import Follower, Strategy, decibels, predictor
+from irsde_cli.training.strategy import Samples
+from irsde_cli.training.trajectory import Follower, Trajectory, predictor
+
+MOST_DECIBELS = 100.0  # of a reward, so that two equal pictures have a finite one
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class ReinforceConfig:
             raise ValueError("'perceptual_weight' needs the weights of LPIPS in 'lpips'")
 
 
-class Reinforce(Strategy):
+class Reinforce(Trajectory):
     """See the module; the reference is the exploring copy."""
 
     Config = ReinforceConfig
@@ -91,16 +95,15 @@ class Reinforce(Strategy):
         self.average = Follower(system)
         self._lpips = LpipsAlex.load(Path(config.lpips)) if config.perceptual_weight else None
 
-    def losses(
-        self, system: Diffusion, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, generators: list[torch.Generator]
-    ) -> Tensor:
+    def losses(self, system: Diffusion, samples: Samples, turn: int) -> Tensor:
         """See `Strategy.losses`."""
         config = self.config
+        x0, mu, noise = samples.x0, samples.mu, samples.noise
         self._refresh(system)
-        losses = config.base_weight * clean_matching(system, x0, mu, t, noise)
+        losses = config.base_weight * clean_matching(system, x0, mu, samples.t, noise)
         if config.paths:
             step = self._step if config.rollout == "step" else self._path
-            losses = losses + step(system, x0, mu, noise, generators)
+            losses = losses + step(system, x0, mu, noise, samples.generators())
         return losses
 
     def _refresh(self, system: Diffusion) -> None:
@@ -115,7 +118,7 @@ class Reinforce(Strategy):
 
         def reward(ends: Tensor) -> Tensor:
             shown = system.picture(ends)
-            found = decibels(shown, truth)
+            found = psnr(shown, truth).clamp_max(MOST_DECIBELS)
             if self._lpips is not None:
                 found = found - self.config.perceptual_weight * self._lpips.to(x0.device)(shown, truth)
             return found

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.observation import Observation
@@ -20,11 +19,10 @@ from irsde_cli.randomness import ImageNoise, generator_for, generator_from
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import build_restorer
-from irsde_cli.training import OBJECTIVES
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Batch, Source, batches
 from irsde_cli.training.ranks import Ranks
-from irsde_cli.training.strategy import Strategy
+from irsde_cli.training.strategy import NETWORK, Samples, Strategy, build_objective
 
 MIN_SNR = 5.0
 
@@ -34,9 +32,9 @@ class Step:
     """What one step was like.
 
     Attributes:
-        loss: of the batch, over all devices.
+        loss: of the network, over the batch and all devices.
         rate: the learning rate.
-        norm: of the gradient, before clipping.
+        norm: of the network's gradient, before clipping.
         waited: seconds in which the device waited for data.
         seconds: that the step took in all.
         facts: other figures of an objective's, of this process's share of the batch.
@@ -51,7 +49,7 @@ class Step:
 
     @property
     def finite(self) -> bool:
-        """Whether loss and gradient are numbers; if not, the weights were left alone."""
+        """Whether losses and gradients are numbers; if not, loss and norm are of the part where they are none."""
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
@@ -75,18 +73,19 @@ class Lesson(nn.Module):
         self.system = system
         self.objective = objective
 
-    def forward(self, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, weight: Tensor, seeds: Tensor) -> Tensor:
+    def forward(self, samples: Samples, turn: int) -> Tensor:
         """The weighted mean of the losses; strategies weigh for themselves."""
         if isinstance(self.objective, Strategy):
-            return self.objective(self.system, x0, mu, t, noise, seeds).mean()  # type: ignore[no-any-return]
-        losses: Tensor = self.objective(self.system, x0, mu, t, noise)
-        return (losses * weight).mean()
+            return self.objective(self.system, samples, turn).mean()  # type: ignore[no-any-return]
+        losses: Tensor = self.objective(self.system, samples.x0, samples.mu, samples.t, samples.noise)
+        return (losses * samples.weight).mean()
 
 
 class Trainer:
-    """One network, its averaged copy and its optimiser, on this process's device.
+    """One network, its averaged copy, what learns beside it, and their optimisers, on this process's device.
 
     Attributes:
+        parts: what learns, by name: the network, and the helpers of a strategy.
         step: steps done.
         returns: how often the run went back to an earlier state; each halves the rate and draws other samples.
         best_psnr: of the validations so far.
@@ -105,9 +104,15 @@ class Trainer:
         self.system.requires_grad_(False)
         self.system.learnt.requires_grad_(True)
         self.averaged = AveragedModel(self.system, multi_avg_fn=_ema(config.ema_decay))
-        self.optimiser = _optimiser(config, self.system.learnt)
-        self.objective = _objective(config, self.system)
-        self.lesson = ranks.wrap(Lesson(self.system, self.objective))
+        self.objective = build_objective(config.objective, config.objective_options, self.system, config.system)
+        self.parts: dict[str, nn.Module] = {NETWORK: self.system.learnt}
+        self._turns: tuple[tuple[str, ...], ...] = ((NETWORK,),)
+        if isinstance(self.objective, Strategy):
+            self.objective.to(ranks.device)
+            self.parts |= dict(self.objective.helpers.items())
+            self._turns = self.objective.turns
+        self._optimisers = {name: _optimiser(config, part) for name, part in self.parts.items()}
+        self._lessons = [self._lesson(turn) for turn in range(len(self._turns))]
         self.step = 0
         self.returns = 0
         self.best_psnr = -math.inf
@@ -123,6 +128,15 @@ class Trainer:
         for system in (self.system, self.kept):
             system.load_state_dict(tensors, strict=False)
 
+    def check(self, source: Source) -> None:
+        """Look at the data before the first step.
+
+        Raises:
+            UsageError: the objective cannot learn from them.
+        """
+        if isinstance(self.objective, Strategy):
+            self.objective.check(source.tasks)
+
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on as if nothing had happened."""
         return {
@@ -132,7 +146,8 @@ class Trainer:
             "best_step": self.best_step,
             "system": self.system.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self._optimisers[NETWORK].state_dict(),
+            "helpers": {name: one.state_dict() for name, one in self._optimisers.items() if name != NETWORK},
             "objective": self.objective.state_dict() if isinstance(self.objective, Strategy) else None,
         }
 
@@ -144,50 +159,81 @@ class Trainer:
         self.best_step = state["best_step"]
         self.system.load_state_dict(state["system"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimiser"] if name == NETWORK else state["helpers"][name])
         if isinstance(self.objective, Strategy):
             self.objective.load_state_dict(state["objective"])
             self._adopt_sampling()
 
     def train(self, source: Source, *, workers: int = 1) -> Iterator[Step]:
-        """Train until `config.steps`, yielding each step; one that is not finite changes no weight and is the last."""
+        """Train until `config.steps`, yielding each step; one that is not finite is the last.
+
+        The part where it is not keeps its weights; those that learnt before it in this step do not.
+        """
         config, device = self.config, self.ranks.device
-        parameters = list(self.system.learnt.parameters())
         data = batches(source, config.crop, self._generators(), workers)
         for generators in self._generators(offset=1):
             since = time.monotonic()
             batch = next(data).to(device)
             waited = time.monotonic() - since
             rate = config.learning_rate * self.rate_factor(self.step)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            self.optimiser.zero_grad()
-            loss = 0.0
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                x0, mu, t, noise = self._states(batch, generators)
+            with self._autocast():
+                samples = self._samples(batch, generators)
             if self.step == 0 and isinstance(self.objective, Strategy):
-                with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                    self.objective.prepare(self.system, mu, noise, self._mean)  # type: ignore[arg-type]
+                with self._autocast():
+                    self.objective.prepare(self.system, samples.mu, samples.noise, self._mean)
                 self._adopt_sampling()
-            weight = self._weights(t).to(device)
-            seeds = torch.tensor([int(torch.randint(2**62, (), generator=one)) for one in generators])
-            for part in zip(*(x.chunk(config.accumulate) for x in (x0, mu, t, noise, weight, seeds)), strict=True):
-                with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                    share = self.lesson(*part) / config.accumulate
-                share.backward()
-                loss += share.item()
-            limit = config.clip_norm or math.inf
-            norm = float(nn.utils.clip_grad_norm_(parameters, limit))
-            loss = self.ranks.total([loss])[0] / self.ranks.world
-            facts = self.objective.facts if isinstance(self.objective, Strategy) else {}
+            loss = norm = math.nan
+            for turn, names in enumerate(self._turns):
+                learnt = self._learn(turn, samples, rate)
+                if NETWORK in names or not all(map(math.isfinite, learnt)):
+                    loss, norm = learnt
+                if not all(map(math.isfinite, learnt)):
+                    break
+            facts = dict(self.objective.facts) if isinstance(self.objective, Strategy) else {}
             step = Step(loss, rate, norm, waited, time.monotonic() - since, facts)
             if step.finite:
-                self.optimiser.step()
                 self.averaged.update_parameters(self.system)
                 self.step += 1
             yield step
             if not step.finite:
                 return
+
+    def _learn(self, turn: int, samples: Samples, rate: float) -> tuple[float, float]:
+        """One turn of a step: the loss over all devices, and the norm of its gradient before clipping."""
+        config, names = self.config, self._turns[turn]
+        self._only(turn)
+        for name in names:
+            self._optimisers[name].zero_grad()
+            for group in self._optimisers[name].param_groups:
+                group["lr"] = rate * (1.0 if name == NETWORK else self.objective.helper_rate)
+        loss = 0.0
+        for part in samples.parts(config.accumulate):
+            with self._autocast():
+                share = self._lessons[turn](part, turn) / config.accumulate
+            share.backward()
+            loss += share.item()
+        limit = config.clip_norm or math.inf
+        norms = {name: float(nn.utils.clip_grad_norm_(self.parts[name].parameters(), limit)) for name in names}
+        loss = self.ranks.total([loss])[0] / self.ranks.world
+        if math.isfinite(loss) and all(map(math.isfinite, norms.values())):
+            for name in names:
+                self._optimisers[name].step()
+        return loss, _named(norms)
+
+    def _lesson(self, turn: int) -> nn.Module:
+        """The lesson of a turn, whose gradients are those of its parts alone."""
+        self._only(turn)
+        return self.ranks.wrap(Lesson(self.system, self.objective))
+
+    def _only(self, turn: int) -> None:
+        """Let the parts of a turn learn, and no others."""
+        if len(self._turns) > 1:
+            for name, part in self.parts.items():
+                part.requires_grad_(name in self._turns[turn])
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def validate(self, source: Source, *, crop: int) -> Iterator[Measured]:
         """Restore this process's share of the validation pictures with the averaged weights."""
@@ -241,8 +287,8 @@ class Trainer:
             places = range(ranks.rank, config.batch_size, ranks.world)
             yield [generator_from(repr((config.seed, self.returns, step, place, offset)).encode()) for place in places]
 
-    def _states(self, batch: Batch, generators: list[torch.Generator]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The ends of the process, an index and a noise for each sample."""
+    def _samples(self, batch: Batch, generators: list[torch.Generator]) -> Samples:
+        """What a batch teaches: the ends of the process, an index and a noise for each sample."""
         config = self.config
         swapped = torch.tensor([float(torch.rand((), generator=g)) < config.swap_share for g in generators])
         clean, observation = batch.clean, batch.observation
@@ -255,7 +301,10 @@ class Trainer:
         x0, mu = self.system.endpoints(clean, observation)
         t = torch.tensor([self._timestep(generator) for generator in generators])
         noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
-        return x0, mu, t.to(x0.device), noise.to(x0)
+        weight = self._weights(t).to(x0.device)
+        seeds = torch.tensor([int(torch.randint(2**62, (), generator=one)) for one in generators])
+        tasks = torch.zeros_like(t) if batch.tasks is None else batch.tasks
+        return Samples(x0, mu, t.to(x0.device), noise.to(x0), weight, seeds, tasks.to(x0.device))
 
     def _timestep(self, generator: torch.Generator) -> int:
         terminal, place = torch.rand(2, generator=generator).tolist()
@@ -270,26 +319,10 @@ class Trainer:
         return (MIN_SNR / ratio).clamp_max(1).float()
 
 
-def _objective(config: TrainConfig, system: Restorer) -> Any:
-    """The function, or the strategy with its settings.
-
-    Raises:
-        UsageError: a setting is unknown or impossible, or the system has no process to sample.
-    """
-    loaded = OBJECTIVES.load(config.objective)
-    if not isinstance(loaded, type):
-        if config.objective_options:
-            raise UsageError(f"the objective '{config.objective}' has no settings, but 'objective_options' holds some.")
-        return loaded
-    if not system.follows_paths:
-        raise UsageError(
-            f"the objective '{config.objective}' needs a system that samples as it learns, not '{config.system}'."
-        )
-    settings = from_mapping(loaded.Config, config.objective_options, "'objective_options'")  # type: ignore[attr-defined]
-    try:
-        return loaded(system, settings)
-    except ValueError as error:
-        raise UsageError(f"'objective_options': {error}.") from None
+def _named(norms: dict[str, float]) -> float:
+    """The network's norm, or that of a part without; what is no number comes first."""
+    bad = [norm for norm in norms.values() if not math.isfinite(norm)]
+    return bad[0] if bad else norms.get(NETWORK, max(norms.values()))
 
 
 def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ import pytest
 
 from irsde_cli.config import from_mapping
 from irsde_cli.presets import preset_names, read_preset
+from irsde_cli.training.adversarial import AdversarialConfig
 from irsde_cli.training.config import TrainConfig
 
 UNET = {"nf": 64, "depth": 4}
@@ -46,6 +47,35 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {
 def test_every_published_preset_is_in_the_table() -> None:
     ours = [name for name in preset_names() if name.startswith(("irsde-", "refusion-", "latent-"))]
     assert sorted(PUBLISHED) == ours
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_changes_nothing_else(name: str) -> None:
+    """What the published settings have in common, and what tells the systems apart."""
+    values = read_preset(name)
+    values.pop("run", None)
+    config = from_mapping(TrainConfig, values, name)
+    first = name == "latent-unet-dehaze"
+    denoises, latent = name.endswith("-denoise"), name.startswith("latent-")
+    system = "autoencoder" if first else "latent" if latent else "denoising" if denoises else "mean-reverting"
+    assert (config.system, config.objective) == (system, "reconstruction" if first else "maximum-likelihood")
+    assert (config.weight_decay, config.warm_up, config.swap_share) == (0, 0, 0.5 if first else 0)
+    assert (config.weighting, config.timesteps, config.pure_start) == ("uniform", "uniform", False)
+    assert config.model.get("scale", 1) == (4 if name.endswith("-sr4") else 1)
+    if not first:
+        assert (config.terminal_share, config.ema_decay) == (0, 0.9995)
+        process = config.model["process"]
+        assert process["prediction"] == "noise"
+        assert (process["options"]["schedule"], process["options"]["eps"]) == ("cosine", 0.04 if denoises else 0.005)
+
+
+def test_critics_are_weighed_as_published() -> None:
+    """DeblurGAN-v2: 0.5 of the squared error in [-1, 1], 0.001 of the critics, which have three and five layers."""
+    config = AdversarialConfig()
+    assert (config.pixel_weight, config.adversarial_weight, config.layers, config.width) == (0.5, 0.001, (3, 5), 64)
+    preset = from_mapping(TrainConfig, read_preset("deblur-adversarial"), "")
+    assert preset.objective_options == {}
+    assert (preset.optimiser, preset.learning_rate, preset.weight_decay) == ("adam", 1e-4, 0)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

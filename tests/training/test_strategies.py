@@ -28,8 +28,9 @@ from irsde_cli.training.data import Batch
 from irsde_cli.training.distill import Distill, DistillConfig
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.reinforce import Reinforce, ReinforceConfig
-from irsde_cli.training.strategy import Strategy, predictor
+from irsde_cli.training.strategy import Samples
 from irsde_cli.training.trainer import Trainer
+from irsde_cli.training.trajectory import Trajectory, predictor
 from tests.extras import needs_diffusers, rows
 from tests.systems.test_restorers import build
 
@@ -42,6 +43,10 @@ def tiny(**settings: Any) -> MeanReverting:
     for parameter in system.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     return system
+
+
+def samples(x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, seeds: Tensor) -> Samples:
+    return Samples(x0, mu, t, noise, torch.ones(len(t)), seeds, torch.zeros_like(t))
 
 
 def batch(count: int = 3, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -57,7 +62,7 @@ SEEDS = torch.tensor([3, 4, 5])
 
 def gradient(strategy: Any, system: MeanReverting, seeds: Tensor = SEEDS) -> Tensor:
     system.zero_grad()
-    strategy(system, *batch(), seeds).mean().backward()
+    strategy(system, samples(*batch(), seeds)).mean().backward()
     return torch.cat([p.grad.flatten() for p in system.parameters() if p.grad is not None])
 
 
@@ -79,7 +84,7 @@ def test_more_paths_are_never_worse(rollout: Any) -> None:
     facts = []
     for paths in (1, 4, 8):
         strategy = Reinforce(system, ReinforceConfig(steps=5, paths=paths, rollout=rollout))
-        strategy(system, *batch(), SEEDS)
+        strategy(system, samples(*batch(), SEEDS))
         facts.append(strategy.facts)
     assert len({one["reward"] for one in facts}) == 1
     assert facts[0]["gap"] <= facts[1]["gap"] <= facts[2]["gap"] and facts[2]["gap"] > 0
@@ -91,7 +96,7 @@ def test_the_reward_is_that_of_the_sampler() -> None:
     system = tiny()
     x0, mu, t, noise = batch()
     strategy = Reinforce(system, ReinforceConfig(nodes=(100, 60, 30), paths=1))
-    strategy(system, x0, mu, t, noise, SEEDS)
+    strategy(system, samples(x0, mu, t, noise, SEEDS))
     start = mu + 10 / 255 * noise
     with torch.no_grad():
         *_, end = multistep(
@@ -112,7 +117,7 @@ def test_reinforcing_raises_the_reward(rollout: Any, block: int) -> None:
     rewards = []
     for step in range(40):
         optimiser.zero_grad()
-        strategy(system, *batch(), SEEDS + 3 * step).mean().backward()
+        strategy(system, samples(*batch(), SEEDS + 3 * step)).mean().backward()
         optimiser.step()
         rewards.append(strategy.facts["reward"])
     assert rewards[-1] > rewards[0] + 0.2
@@ -126,7 +131,7 @@ def test_the_exploring_copy_is_refreshed_from_the_average() -> None:
     for _ in range(3):
         for parameter in system.parameters():
             parameter.data.add_(1e-3)
-        strategy(system, *batch(), SEEDS)
+        strategy(system, samples(*batch(), SEEDS))
         moved.append(float((next(iter(strategy.reference.system.parameters())) - first[0]).mean()))
     # The average goes 1, 1.5, 2.25 steps; the copy begins as the first batch is seen, and takes it over at the third.
     assert moved == pytest.approx([1e-3, 1e-3, 2.25e-3], rel=1e-3)
@@ -139,7 +144,7 @@ def test_a_student_begins_on_its_teacher_s_path() -> None:
     strategy = Distill(system, DistillConfig(steps=(3,), teacher_steps=1, truth_weight=0.0))
     strategy.set_extra_state([list(nodes)])
     x0, mu, t, noise = batch()
-    strategy(system, x0, mu, t, noise, SEEDS)
+    strategy(system, samples(x0, mu, t, noise, SEEDS))
     start = system.process.start(mu, 100, lambda x: noise)
     path = system.process.path(mu)
     with torch.no_grad():
@@ -160,7 +165,7 @@ def test_distilling_brings_the_student_to_its_teacher() -> None:
     ends = []
     for _ in range(60):
         optimiser.zero_grad()
-        strategy(system, *batch(), SEEDS).mean().backward()
+        strategy(system, samples(*batch(), SEEDS)).mean().backward()
         optimiser.step()
         ends.append(strategy.facts["end"])
     assert ends[-1] < 0.8 * ends[0]
@@ -197,7 +202,7 @@ def test_a_student_may_begin_late() -> None:
     nodes = (60, 30)
     strategy = student(system, nodes)
     x0, mu, t, noise = batch()
-    strategy(system, x0, mu, t, noise, SEEDS)
+    strategy(system, samples(x0, mu, t, noise, SEEDS))
     start = system.process.start(mu, 60, lambda x: noise)
     with torch.no_grad():
         taught = strategy.teach(start, mu, nodes)
@@ -221,7 +226,7 @@ def test_one_network_is_the_student_of_each_number_of_steps() -> None:
     counts = []
     for seed in range(12):
         asked.clear()
-        strategy(system, *batch(), SEEDS + seed)
+        strategy(system, samples(*batch(), SEEDS + seed))
         counts.append(len(asked))
     assert set(counts) == {1, 2, 4}
 
@@ -249,13 +254,13 @@ def test_consistency_agrees_with_the_teacher_at_the_end() -> None:
     system = tiny()
     strategy = Consistency(system, ConsistencyConfig(steps=1))
     x0, mu, t, noise = batch()
-    assert float(strategy(system, x0, mu, t, noise, SEEDS).detach().abs().max()) < 1e-4
+    assert float(strategy(system, samples(x0, mu, t, noise, SEEDS)).detach().abs().max()) < 1e-4
     moved = Consistency(system, ConsistencyConfig(steps=10, truth_weight=1.0))
     optimiser = torch.optim.Adam(system.parameters(), 1e-3)
     losses = []
     for step in range(40):
         optimiser.zero_grad()
-        loss = moved(system, x0, mu, t, noise, SEEDS + step % 4).mean()
+        loss = moved(system, samples(x0, mu, t, noise, SEEDS + step % 4)).mean()
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
@@ -314,7 +319,7 @@ def student(system: Diffusion, nodes: tuple[int, ...]) -> Distill:
     return strategy
 
 
-STRATEGIES: list[tuple[Callable[[Diffusion], Strategy], str]] = [
+STRATEGIES: list[tuple[Callable[[Diffusion], Trajectory], str]] = [
     (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=3, base_weight=0.0, refresh=5)), "reward"),
     (lambda system: Reinforce(system, ReinforceConfig(steps=3, paths=2, refresh=5, rollout="path")), "reward"),
     (lambda system: student(system, (100, 40)), "end"),
@@ -324,7 +329,7 @@ STRATEGIES: list[tuple[Callable[[Diffusion], Strategy], str]] = [
 
 @needs_diffusers
 @pytest.mark.parametrize(("strategy", "figure"), STRATEGIES, ids=["step", "path", "distill", "consistency"])
-def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy], figure: str) -> None:
+def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Trajectory], figure: str) -> None:
     """FLUX's ControlNet learns and nothing else does; the reward is that of the decoded picture."""
     system = build("flux-ir")
     assert isinstance(system, FluxRestorer)
@@ -339,7 +344,7 @@ def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy
     figures, losses = [], []
     for step in range(12):
         optimiser.zero_grad()
-        loss = teaches(system, x0, mu, t, noise, SEEDS + 3 * (step % 4)).mean()
+        loss = teaches(system, samples(x0, mu, t, noise, SEEDS + 3 * (step % 4))).mean()
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
@@ -355,7 +360,7 @@ def test_strategies_teach_a_latent_flow(strategy: Callable[[Diffusion], Strategy
         start = system.process.start(mu, 100, lambda x: noise)
         nodes = Reinforce(system, ReinforceConfig(steps=3, paths=0)).nodes
         with torch.no_grad():
-            teaches(system, x0, mu, t, noise, SEEDS)
+            teaches(system, samples(x0, mu, t, noise, SEEDS))
             explorer = teaches.reference.system
             *_, end = multistep(
                 predictor(explorer, mu), start, system.process.path(mu), times_from(nodes), torch.randn_like, order=1

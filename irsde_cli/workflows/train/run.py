@@ -69,6 +69,7 @@ def _train(
     folders = [Path(place) for place in (run.data, run.validation) if place is not None and Path(place).exists()]
     check_apart(folders[:1], folders[1:])  # before every picture is read
     source = find_source(Path(run.data), config, run, ranks.device, config.degradation is None, skip)
+    trainer.check(source)
     measured = None
     if run.validation is not None:
         degraded = config.validation or config.degradation

@@ -252,14 +252,20 @@ def check_settings(folder: Path, config: TrainConfig) -> None:
         return
     values = read_json(path)
     values["model"] = with_process(values.get("system"), values.get("model"))
-    before = from_mapping(TrainConfig, values, f"'{path}'")
-    for name, value in to_mapping(config).items():
-        earlier = to_mapping(before)[name]
+    before = _written(from_mapping(TrainConfig, values, f"'{path}'"))
+    for name, value in _written(config).items():
+        earlier = before[name]
         if name != "steps" and earlier != value:
             raise UsageError(
                 f"'{folder}' holds a run with other settings: '{name}' was {earlier}, now it is {value}.",
                 hint="Name another folder with --out, or remove this one.",
             )
+
+
+def _written(config: TrainConfig) -> dict[str, Any]:
+    """Settings as the file has them, whether they came as lists or as tuples."""
+    written: dict[str, Any] = json.loads(json.dumps(to_mapping(config)))
+    return written
 
 
 def write_settings(folder: Path, config: TrainConfig, ranks: Ranks) -> None:
