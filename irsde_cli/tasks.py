@@ -33,6 +33,7 @@ TASKS = {
     "derain": Task("remove rain streaks", weights="derain-small", dataset="rain100h"),
     "dehaze": Task("remove haze", weights="dehaze-small", dataset="sots-indoor"),
     "inpaint": Task("fill holes", weights="inpaint-small", dataset="celeba-hq", needs_mask=True),
+    "sr2": Task("upscale twice", dataset="set5"),
     "sr3": Task("upscale three times", dataset="set5"),
     "sr4": Task("upscale four times", weights="sr4-small", dataset="set5"),
     "jpeg": Task("remove JPEG artefacts", weights="jpeg-small", dataset="live1"),

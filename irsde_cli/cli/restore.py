@@ -125,13 +125,15 @@ def _opening(event: "Ready", options: Options) -> str:
     steps = f"{event.steps} step{'s' * (event.steps != 1)}{at}"
     if event.realism not in (None, 1):
         steps += f", realism {event.realism:g}"
+    files = ", ".join(part.rpartition(" ")[0] for part in event.origin.split("; "))
+    made = f"converted from {files}" if files else f"{event.training_steps} training steps"
     where = ", ".join(dict.fromkeys(event.places))
     if event.ray is not None:
         where = f"the Ray cluster '{event.ray}'"
     elif len(event.places) > 1:
         where += f" in {len(event.places)} processes"
     return (
-        f"{event.weights} ({event.training_steps} training steps{seen}) on {where}, {event.sampler}, {steps}, "
+        f"{event.weights} ({printable(made)}{seen}) on {where}, {event.sampler}, {steps}, "
         f"seed {event.seed}. {advice(event.weights, options.task)}"
     )
 

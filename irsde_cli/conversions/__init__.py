@@ -7,5 +7,6 @@ DIALECTS = Registry(
     {
         "pytorch": "irsde_cli.conversions.official:read_state",
         "maxim": "irsde_cli.conversions.maxim:read_state",
+        "ncnn": "irsde_cli.conversions.ncnn:read_state",
     },
 )

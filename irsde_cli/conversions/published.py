@@ -133,14 +133,20 @@ def _without_twin(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _check_published(file: File, path: Path, state: Mapping[str, Tensor]) -> None:
-    if file.sha256 is not None and digests.sha256(path) != file.sha256:
+    """Whether it is the file itself, or another that holds the same."""
+    if file.sha256 is None and file.content is None:
+        return
+    if file.sha256 is not None and digests.sha256(path) == file.sha256:
+        return
+    if file.content is None:
         raise WeightsError(
             f"'{path}' is not the published '{file.name}': its SHA-256 differs.", hint=f"Expected {file.sha256}."
         )
-    if file.content is not None and content(state) != file.content:
+    if content(state) != file.content:
+        either = f"that of '{file.name}' is {file.sha256}, or " if file.sha256 else ""
         raise WeightsError(
             f"'{path}' does not hold the published weights of '{file.name}': {_unlike(state)}.",
-            hint=f"The SHA-256 of its tensors should be {file.content}.",
+            hint=f"SHA-256: {either}that of the tensors should be {file.content}.",
         )
 
 

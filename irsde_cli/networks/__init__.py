@@ -139,6 +139,22 @@ NETWORKS = Registry(
                 "upscale": 2,
             },
         ),
+        "rrdbnet": Entry(
+            "irsde_cli.networks.rrdbnet:RRDBNet",
+            paper="2107.10833",
+            checked="weights",
+            evidence="tests/weights/test_realesrgan.py::test_the_engine_of_the_released_files_agrees",
+            marks=("conv_first.weight", "body.0.rdb1.conv1.weight"),
+            example={"scale": 2, "width": 8, "growth": 4, "blocks": 1},
+        ),
+        "srvgg": Entry(
+            "irsde_cli.networks.srvgg:SRVGG",
+            paper="2107.10833",
+            checked="weights",
+            evidence="tests/weights/test_realesrgan.py::test_the_engine_of_the_released_files_agrees",
+            marks=("body.0.weight", "body.1.weight", "body.2.weight"),
+            example={"scale": 2, "width": 8, "depth": 2},
+        ),
         "maxim": Entry(
             "irsde_cli.networks.maxim:MAXIM",
             paper="2201.02973",

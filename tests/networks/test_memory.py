@@ -23,6 +23,7 @@ USUAL: dict[str, list[dict[str, Any]]] = {
     "daclip-unet": [{"nf": 32, "ch_mult": (1, 1), "context_dim": 8}],
     "dncnn": [{}],
     "ffdnet": [{}],
+    "rrdbnet": [{"blocks": 1}, {"scale": 2, "width": 8, "growth": 4, "blocks": 1}],
     "maxim": [{"num_groups": 1}],
 }
 

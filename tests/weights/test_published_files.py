@@ -19,7 +19,11 @@ from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.networks import NETWORKS
+from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems.one_pass import OnePassConfig
+from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import CATALOGUE
+from tests.cli.stub import picture
 from tests.fingerprints import fill, image
 
 GOLDEN = {"prenet-rain100l": "prenet_real_Rain100L", "prenet-r-rain100l": "prenet_r_real_Rain100L"}
@@ -43,9 +47,9 @@ def test_prenet_restores_as_its_authors_weights_do(
     """The recorded pixels of the authors' program, at two sizes."""
     network = checkpoint.load(converted(name, tmp_path, monkeypatch)).restorer.get_submodule("network")
     golden = load_file(shared / "golden" / "systems1_golden.safetensors")
-    for size, picture in (("48x56", image(48, 56)), ("16x16", golden["common/image16"])):
+    for size, shown in (("48x56", image(48, 56)), ("16x16", golden["common/image16"])):
         with torch.inference_mode():
-            restored = network(picture)
+            restored = network(shown)
         torch.testing.assert_close(restored, golden[f"{GOLDEN[name]}/restored_{size}"], atol=1e-5, rtol=0)
 
 
@@ -84,3 +88,17 @@ def test_a_file_of_another_network_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["download", "prenet-rain100l", "--from", str(tmp_path / "mine.pth")])
     assert done.exit_code == 4
     assert "SHA-256" in done.output and CATALOGUE["prenet-rain100l"].files[0].name in done.output
+
+
+def test_a_run_says_what_its_weights_were_made_of(tmp_path: Path) -> None:
+    """Weights of others have no training steps that anybody knows."""
+    network = NetworkConfig("srvgg", {"scale": 2, "width": 4, "depth": 1})
+    restorer = SYSTEMS.load("one-pass")(OnePassConfig(network))
+    origin = "two words.pth 0123456789abcdef; b.bin fedcba9876543210"
+    checkpoint.save(tmp_path / "x.safetensors", restorer, task="sr4", origin=origin)
+    photograph = picture(tmp_path / "in" / "a.png")
+    arguments = ["restore", str(photograph), str(tmp_path / "out.png"), "--task", "sr4"]
+    done = CliRunner().invoke(app, [*arguments, "--model", str(tmp_path / "x.safetensors")])
+    assert done.exit_code == 0, done.output
+    assert "x.safetensors (converted from two words.pth, b.bin) on" in done.stderr
+    assert read_picture(tmp_path / "out.png", "out").size == (18, 28)

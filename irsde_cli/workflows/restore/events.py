@@ -15,7 +15,8 @@ class Ready:
     Attributes:
         weights: their name.
         trained_for: the task that they were trained for.
-        training_steps: how many steps that took.
+        training_steps: how many steps that took; 0 where nobody says.
+        origin: the files of others that the weights were converted from, if they were.
         places: the device of each process; `ray` is the address of a cluster instead.
         ray: where it is one.
         sampler: a row of `irsde_cli.samplers.SAMPLERS`.
@@ -28,6 +29,7 @@ class Ready:
     weights: str
     trained_for: str
     training_steps: int
+    origin: str
     places: tuple[str, ...]
     ray: str | None
     sampler: str

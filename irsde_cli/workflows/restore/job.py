@@ -61,6 +61,7 @@ class Job:
             weights=self._weights.name,
             trained_for=header.task,
             training_steps=header.step,
+            origin=header.origin,
             places=tuple(map(str, self._devices)),
             ray=self.plan.options.ray,
             sampler=sampling.sampler,
