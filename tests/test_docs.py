@@ -53,7 +53,7 @@ def test_options_that_pages_name_exist() -> None:
     elsewhere = {"--num", "--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow", "--ffdnet"}
     elsewhere |= {"--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
     elsewhere |= {"--compile", "--count", "--network", "--part", "--processor-time", "--size", "--threads", "--overlap"}
-    elsewhere |= {"--side", "--rivals", "--repeat"}
+    elsewhere |= {"--side", "--rivals", "--repeat", "--no-deps"}
     for page in PAGES:
         if page.parent.name != "decisions":
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))

@@ -82,11 +82,12 @@ def choose_tile(
 
 
 def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> int:
-    """How many pixels tiles share, at most half of one: as asked, or half as many as the network looks away.
+    """How many pixels tiles share, at most half of one: as asked, or as the network says, or half as many as it looks away.
 
     What lies farther hardly matters; docs/performance.md has what was measured.
     """
-    usual = USUAL_OVERLAP if restorer.facts.reach is None else (restorer.facts.reach + 1) // 2
+    facts = restorer.facts
+    usual = facts.overlap or (USUAL_OVERLAP if facts.reach is None else (facts.reach + 1) // 2)
     return min(usual if asked is None else asked, tile // 2)
 
 

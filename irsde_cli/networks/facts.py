@@ -19,6 +19,7 @@ class Facts:
         padding: how they are padded, below and to the right; "symmetric" reflects with the border itself repeated.
         reach: how many pixels away, along each axis, the farthest is that a pixel depends on; `None` where attention or
             pooling looks at the whole image. Within it tiles agree with the whole image.
+        overlap: how many pixels tiles share, where half of the reach is more than it is worth; 0 where it is not.
         working_bytes: peak memory of one evaluation without gradients, in bytes per pixel of what goes out in float32,
             rounded up.
         draws: whether noise is drawn inside, so that the seed decides.
@@ -33,6 +34,7 @@ class Facts:
     square: bool = False
     padding: Padding = "reflect"
     reach: int | None = None
+    overlap: int = 0
     working_bytes: int = 4096
     draws: bool = False
     tile: int = 0
@@ -50,6 +52,7 @@ class Facts:
             multiple=self.multiple * self.scale,
             smallest=self.smallest * self.scale,
             reach=None if self.reach is None else self.reach * self.scale,
+            overlap=self.overlap * self.scale,
         )
 
 

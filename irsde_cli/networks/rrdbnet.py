@@ -16,6 +16,8 @@ from irsde_cli.networks.network import Mapper, count_modules
 from irsde_cli.randomness import RandnLike
 
 ENLARGED = 4
+# Its textures depend on all that it sees, hundreds of pixels away: no overlap that is worth its time changes that.
+OVERLAP = 32
 RESIDUAL = 0.2
 
 
@@ -38,6 +40,7 @@ class RRDBNet(Mapper):
             scale=scale,
             multiple=self.folded,
             reach=self.folded * (15 * blocks + 4),
+            overlap=OVERLAP,
             working_bytes=4 * (3 * width + 10 * growth // ENLARGED + 32),
         )
         self.conv_first = nn.Conv2d(3 * self.folded**2, width, 3, padding=1)
