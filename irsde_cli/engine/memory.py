@@ -82,7 +82,7 @@ def choose_tile(
 
 
 def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> int:
-    """How many pixels tiles share, at most half of one: as asked, or as the network says, or half as many as it looks away.
+    """How many pixels tiles share, at most half of one: as asked, as the network says, or half of its reach.
 
     What lies farther hardly matters; docs/performance.md has what was measured.
     """

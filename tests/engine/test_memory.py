@@ -178,6 +178,6 @@ def test_tiles_share_what_a_network_says() -> None:
     """And else half of how far it looks, or what is usual where it looks everywhere; never more than half of a tile."""
     sized = Sized(1000, 1, 1, local=True)
     assert memory.choose_overlap(sized, 512) == 50
-    sized.known = replace(sized.known, overlap=32).outside(4)
+    sized.known = replace(sized.known, scale=4, overlap=32).outside()
     assert memory.choose_overlap(sized, 512) == 128 and memory.choose_overlap(sized, 128) == 64
     assert memory.choose_overlap(Sized(1000, 1, 1, local=False), 512) == memory.USUAL_OVERLAP
