@@ -14,6 +14,12 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="irsde-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose name says nothing: names of folders, and of those beside, tell the halves of data sets apart."""
+    return tmp_path_factory.mktemp("t")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden numbers, photographs and peers' weights, which is not part of the project."""

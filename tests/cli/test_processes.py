@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -197,16 +196,3 @@ def test_kill_at_any_instant(stub: Path, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     result = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, timeout=120, text=True)
     assert result.stdout.strip() == "status 0 broken 0 equal True", result.stdout + result.stderr
-
-
-@pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid"), reason="needs POSIX permissions")
-def test_an_output_that_cannot_be_written(stub: Path, tmp_path: Path) -> None:
-    """A read-only folder is found before the weights are loaded."""
-    picture(tmp_path / "in" / "a.png")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out").chmod(0o555)
-    if os.access(tmp_path / "out", os.W_OK):
-        pytest.skip("this user may write to read-only folders")
-    since = time.monotonic()
-    assert irsde("restore", tmp_path / "in", tmp_path / "out", *options(stub)).returncode == 5
-    assert time.monotonic() - since < 60

@@ -540,11 +540,9 @@ def test_many_pictures_hold_no_files_open(restore: Program, tmp_path: Path) -> N
         (tmp_path / "in" / f"{index}.png").write_bytes(source)
     restore(tmp_path / "in" / "0.png", tmp_path / "warm")
     before = len(list(descriptors.iterdir()))
-    since = time.monotonic()
     restore(tmp_path / "in", tmp_path / "out", steps=1)
     assert len(list(descriptors.iterdir())) <= before + 2
     assert len(names(tmp_path / "out")) == 200
-    assert time.monotonic() - since < 120
 
 
 def test_env() -> None:

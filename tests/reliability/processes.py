@@ -1,12 +1,17 @@
 """`irsde` in real processes that start at once: forked by a process that has imported everything and run nothing."""
 
 import ctypes
+import fcntl
 import multiprocessing
 import os
+import pty
 import resource
 import signal
+import struct
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -76,6 +81,42 @@ class Running:
             self._process.join()
             raise AssertionError(f"still running after {seconds} s: {self.stderr}")
         return Ended(self._process.exitcode, self.stdout, self.stderr)
+
+
+class Terminal:
+    """A terminal of a program, and what it has shown."""
+
+    def __init__(self, columns: int = 0) -> None:
+        self.leader, self.follower = pty.openpty()
+        if columns:
+            fcntl.ioctl(self.follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.shown = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self.leader, 65536)
+            except OSError:
+                return
+            self.shown += data
+
+    @property
+    def name(self) -> str:
+        return os.ttyname(self.follower)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.leader, keys)
+
+    def finish(self) -> None:
+        """Wait for all that a program has shown, once it is over."""
+        os.close(self.follower)
+        self._reader.join()
+
+    def hang_up(self) -> None:
+        os.close(self.follower)
+        os.close(self.leader)
 
 
 def start(

