@@ -1,11 +1,13 @@
 """Makes the pictures of docs/degradations.md from photographs of scikit-image.
 
-    python docs/images/make.py
+    python docs/images/make.py [NAME ...]
 
 astronaut: NASA, public domain. chelsea: Stefan van der Walt, CC0.
 """
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,13 +19,20 @@ from irsde_cli.images import Picture, to_tensor
 HERE = Path(__file__).parent / "degradations"
 CROPS = (("astronaut", slice(0, 192), slice(128, 320)), ("chelsea", slice(60, 252), slice(120, 312)))
 DRAWS = 2
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rain-far": ("rain", {"distance_max": 6.0, "veil_max": 0.7}),
+    "haze-own-air": ("haze", {"own_air_share": 1.0}),
+    "low-light-highlights": ("low-light", {"light_min": 0.02, "light_max": 0.05, "highlights_max": 100.0}),
+    "second-order-small": ("second-order", {"factor": 4}),
+}
+STRIPS = {name: (name, {}) for name in DEGRADATIONS} | VARIANTS
 
 
 def main() -> None:
-    """A strip for each row of the table: two photographs, each clean and then damaged twice."""
+    """A strip for each row of the table and each variant: two photographs, each clean and then damaged twice."""
     HERE.mkdir(exist_ok=True)
-    for name in DEGRADATIONS:
-        degradation = build_degradation(DegradationConfig(name))
+    for name in sys.argv[1:] or STRIPS:
+        degradation = build_degradation(DegradationConfig(*STRIPS[name]))
         strip = []
         for photo, rows, columns in CROPS:
             clean = to_tensor(Picture(getattr(data, photo)()[rows, columns], name=photo))[None]

@@ -26,6 +26,7 @@ DEGRADATIONS = Registry(
         "jpeg": "irsde_cli.degradations.jpeg:Jpeg",
         "downsampling": "irsde_cli.degradations.downsampling:Downsampling",
         "free-form-mask": "irsde_cli.degradations.free_form_mask:FreeFormMask",
+        "second-order": "irsde_cli.degradations.second_order:SecondOrder",
         "mixture": "irsde_cli.degradations.mixture:Mixture",
         "sequence": "irsde_cli.degradations.sequence:Sequence",
     },

@@ -25,6 +25,9 @@ class Haze(Degradation):
         light_min: darkest air, of 1.
         light_max: brightest.
         cast_max: largest difference of a channel of the air from its grey.
+        own_air_share: share of the images whose air has the colour of what is brightest in them, mostly their sky: it
+            stays as it is, as a sky should. Where that is too dark or colourful for air, it is as in the others. He et
+            al., "Single Image Haze Removal Using Dark Channel Prior", CVPR 2009, find the air there.
     """
 
     beta_min: float = 0.4
@@ -33,12 +36,14 @@ class Haze(Degradation):
     light_min: float = 0.7
     light_max: float = 1.0
     cast_max: float = 0.03
+    own_air_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("beta", self.beta_min, self.beta_max)
         check_range("light", self.light_min, self.light_max, most=1)
         check_range("nearness", 0, self.near_max, most=1)
         check_range("cast", 0, self.cast_max, most=1)
+        check_range("share of own air", 0, self.own_air_share, most=1)
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """A new scene and a new air for each image, in an 8-bit file."""
@@ -48,7 +53,21 @@ class Haze(Degradation):
         cast = uniform(-self.cast_max, self.cast_max, 3 * count, generator).reshape(count, 3, 1, 1).to(clean)
         depth = made_up_depth(clean, self.near_max, generator)
         transmission = torch.exp(-per_image(beta, clean) * depth)
-        return as_file(clean * transmission + (light + cast) * (1 - transmission))
+        air = light + cast
+        if self.own_air_share:
+            colour = brightest(clean)
+            light_enough = (colour.mean(1, keepdim=True) > 0.5) & (colour.amax(1, True) - colour.amin(1, True) < 0.4)
+            own = per_image(uniform(0, 1, count, generator), clean) < self.own_air_share
+            air = torch.where(own & light_enough, colour, air)
+        return as_file(clean * transmission + air * (1 - transmission))
+
+
+def brightest(clean: Tensor) -> Tensor:
+    """The mean colour (B, 3, 1, 1) of the hundredth of each image (B, 3, H, W) that has the brightest dark channel."""
+    dark = -F.max_pool2d(-clean.amin(1, keepdim=True), 7, stride=1, padding=3)
+    limit = torch.quantile(dark.flatten(1), 0.99, dim=1)[:, None, None, None]
+    chosen = (dark >= limit).to(clean)
+    return (clean * chosen).sum((-2, -1), keepdim=True) / chosen.sum((-2, -1), keepdim=True)
 
 
 def made_up_depth(clean: Tensor, near_max: float, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irsde_cli.degradations.blur import circular_blur
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, per_image, uniform
+from irsde_cli.degradations.haze import made_up_depth
 from irsde_cli.degradations.motion_blur import arc_kernels
 
 
@@ -30,6 +31,10 @@ class Rain(Degradation):
         strength_min: brightness of the faintest streaks, of 1.
         strength_max: of the brightest.
         thickness_max: largest standard deviation across a streak, in pixels; the least is 0.3.
+        distance_max: how many times farther than the nearest the farthest layer may be: its drops are so many times
+            shorter, thinner, fainter and more. 1 for layers that all are near.
+        veil_max: largest share of the light of the farthest point that rain too fine to be seen takes away and gives
+            back as its own grey. Depth is made up as for haze.
     """
 
     layers_max: int = 5
@@ -42,6 +47,8 @@ class Rain(Degradation):
     strength_min: float = 0.15
     strength_max: float = 1.0
     thickness_max: float = 0.9
+    distance_max: float = 1.0
+    veil_max: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("layers", 1, self.layers_max, least=1)
@@ -49,12 +56,19 @@ class Rain(Degradation):
         check_range("lengths", self.length_min, self.length_max, least=1, most=400)
         check_range("strength", self.strength_min, self.strength_max, most=1)
         check_range("thickness", 0.3, self.thickness_max, least=0.3, most=8)
+        check_range("distance", 1, self.distance_max, least=1, most=16)
+        check_range("veil", 0, self.veil_max, most=1)
         check_range("tilt", 0, self.tilt_max, most=90)
         check_range("spread", 0, self.spread_max, most=90)
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """A new rain for each image, grey, in an 8-bit file."""
         streaks = self.streaks(len(clean), clean.shape[-2], clean.shape[-1], generator)
+        if self.veil_max:
+            count = len(clean)
+            veil = per_image(uniform(0, self.veil_max, count, generator), clean)
+            grey = per_image(uniform(0.4, 0.9, count, generator), clean)
+            clean = torch.lerp(clean, grey, veil * made_up_depth(clean, 0.4, generator))
         return as_file(clean + streaks.to(clean))
 
     def streaks(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
@@ -74,6 +88,10 @@ class Rain(Degradation):
         density = self.density_min * (self.density_max / self.density_min) ** uniform(0, 1, count, generator)
         strength = uniform(self.strength_min, self.strength_max, count, generator)
         thickness = uniform(0.3, self.thickness_max, count, generator)
+        if self.distance_max > 1:
+            distance = torch.exp(uniform(0, math.log(self.distance_max), count, generator))
+            length, thickness = (length / distance).clamp_min(2), (thickness / distance).clamp_min(0.3)
+            density, strength = (density * distance).clamp_max(self.density_max), strength / distance
         radius = math.ceil(self.length_max / 2)
         lines = arc_kernels(length, math.pi / 2 + angle * math.pi / 180, torch.zeros_like(length), radius)
         area = length * math.sqrt(2 * math.pi) * thickness  # of a streak, in pixels

@@ -18,12 +18,13 @@ from irsde_cli.degradations.degradation import Degradation
 from irsde_cli.degradations.downsampling import Downsampling
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.degradations.gaussian_noise import GaussianNoise
-from irsde_cli.degradations.haze import Haze, made_up_depth
+from irsde_cli.degradations.haze import Haze, brightest, made_up_depth
 from irsde_cli.degradations.jpeg import Jpeg
 from irsde_cli.degradations.low_light import LowLight
 from irsde_cli.degradations.mixture import Mixture
 from irsde_cli.degradations.motion_blur import MotionBlur, arc_kernels
 from irsde_cli.degradations.rain import Rain
+from irsde_cli.degradations.second_order import SecondOrder
 from irsde_cli.degradations.sensor_noise import SensorNoise, _demosaicing
 from irsde_cli.degradations.sequence import Sequence
 from irsde_cli.errors import UsageError
@@ -229,6 +230,43 @@ def test_rain_only_adds_light_along_its_fall() -> None:
     assert on_8_bit_grid(wet[0])
 
 
+def test_far_rain_is_finer_and_lies_behind_a_veil() -> None:
+    """Far drops are shorter; a veil draws the picture towards grey, most where it is far, and hides contrast."""
+    settings: dict[str, Any] = {
+        "tilt_max": 0,
+        "spread_max": 0,
+        "length_min": 60,
+        "density_min": 0.1,
+        "density_max": 0.3,
+    }
+    near, far = (Rain(**settings, distance_max=most).streaks(8, 96, 96, seeded()) for most in (1.0, 8.0))
+
+    def roughness(light: torch.Tensor) -> float:
+        return float((light[..., 1:, :] - light[..., :-1, :]).abs().mean() / light.mean())
+
+    assert roughness(far) > 1.5 * roughness(near)
+    clean = torch.rand(6, 3, 48, 48, generator=seeded())
+    dry: dict[str, Any] = {"strength_min": 0.0, "strength_max": 0.0}
+    veiled = Rain(**dry, veil_max=1.0).apply(clean, seeded())
+    assert torch.equal(Rain(**dry).apply(clean, seeded()), (clean * 255).round() / 255)
+    spread = veiled.flatten(1).std(1) / clean.flatten(1).std(1)
+    assert (spread < 1).all() and spread.max() > 0.75 and spread.min() < 0.6
+    assert on_8_bit_grid(veiled[0])
+
+
+def test_a_sky_may_be_the_air_itself() -> None:
+    """Air of the colour of what is brightest leaves that as it is, and veils the rest as other air does."""
+    clean = torch.rand(4, 3, 48, 40, generator=seeded()) * 0.3
+    sky = torch.tensor([0.55, 0.7, 0.9])[:, None, None]
+    clean[..., :16, :] = sky
+    settings = {"beta_min": 2.0, "beta_max": 2.0}
+    torch.testing.assert_close(brightest(clean), sky[None].expand(4, -1, -1, -1))
+    own = Haze(**settings, own_air_share=1.0).apply(clean, seeded())
+    other = Haze(**settings).apply(clean, seeded())
+    assert (own - clean)[..., :16, :].abs().max() < 1 / 255 < (other - clean)[..., :16, :].abs().mean()
+    assert (own - clean)[..., 20:, :].mean() > 0.1
+
+
 def test_haze_pulls_towards_the_air() -> None:
     """Thick haze is the air's own light; without optical depth nothing changes."""
     clean = (torch.rand(2, 3, 48, 40, generator=seeded()) * 255).round() / 255
@@ -245,6 +283,45 @@ def test_low_light_takes_the_stated_share() -> None:
     clean = torch.full((4, 3, 64, 64), 0.9)
     dark = LowLight(light_min=0.1, light_max=0.1, cast_max=0, shot_max=1e-6, read_max=0).apply(clean, seeded())
     torch.testing.assert_close(dark.double().pow(2.2).mean() / 0.9**2.2, torch.tensor(0.1).double(), rtol=0.03, atol=0)
+
+
+def test_highlights_stay_bright_in_the_dark() -> None:
+    """White is as many times brighter than the light says, what is dark is not, and order is kept."""
+    ramp = torch.linspace(0, 1, 64).expand(6, 3, 8, 64)
+    settings: dict[str, Any] = {"light_min": 0.1, "light_max": 0.1, "cast_max": 0, "shot_max": 1e-8, "read_max": 0}
+    plain, lit = (LowLight(**settings, highlights_max=most).apply(ramp, seeded()) for most in (1.0, 100.0))
+    white = lit[..., -1].mean((1, 2)) / plain[..., -1].mean((1, 2))
+    assert white.min() > 1 and white.max() > 2 and lit.max() <= 1
+    torch.testing.assert_close(lit[..., 8], plain[..., 8], atol=2 / 255, rtol=0)
+    assert (lit.mean(2).diff(dim=-1) > -2 / 255).all()
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_what_is_passed_on_keeps_its_place(factor: int) -> None:
+    """Rounds of blur, sizes, noise and files in any order: an 8-bit file of the stated size, nothing moved."""
+    ramp = torch.linspace(0.2, 0.8, 48).expand(4, 3, 60, 48).clone()
+    passed = SecondOrder(factor).apply(ramp, seeded())
+    assert passed.shape == (4, 3, 60 // factor, 48 // factor) and all(map(on_8_bit_grid, passed))
+    small = torch.nn.functional.avg_pool2d(ramp, factor)
+    assert (passed.mean((1, 2)) - small.mean((1, 2)))[:, 2:-2].abs().max() < 0.05
+    assert SecondOrder(factor).margin % factor == 0
+
+
+def test_a_setting_of_each_step_decides_how_much_is_left() -> None:
+    """More of each step is more damage; without any step the picture comes back."""
+    clean = torch.nn.functional.interpolate(
+        torch.rand(4, 3, 12, 12, generator=seeded()), scale_factor=4, mode="bicubic"
+    )
+    clean = (clean.clamp(0, 1) * 255).round() / 255
+    assert torch.equal(SecondOrder(left_out=1.0).apply(clean, seeded()), clean)
+    mild = {"left_out": 0.0, "blur_max": 0.1, "size_min": 1.0, "size_max": 1.0, "noise_max": 0.0, "quality_min": 95}
+
+    def error(**settings: Any) -> float:
+        return float((SecondOrder(**{**mild, **settings}).apply(clean, seeded()) - clean).square().mean())
+
+    least = error()
+    for worse in ({"blur_max": 3.0}, {"size_min": 0.3}, {"noise_max": 40.0}, {"quality_min": 5, "quality_max": 5}):
+        assert error(**worse) > 1.5 * least
 
 
 def test_jpeg_is_the_encoder() -> None:
@@ -386,6 +463,13 @@ def test_blurred_photos_look_like_files() -> None:
         ("sensor-noise", {"size_min": 0.01}, "size"),
         ("sensor-noise", {"quality_max": 101}, "quality"),
         ("rain", {"layers_max": 0}, "layers"),
+        ("rain", {"distance_max": 0.5}, "distance"),
+        ("rain", {"veil_max": 1.5}, "veil"),
+        ("haze", {"own_air_share": 2.0}, "own air"),
+        ("low-light", {"highlights_max": 0.5}, "highlights"),
+        ("second-order", {"rounds": 0}, "rounds"),
+        ("second-order", {"size_min": 0.01}, "size"),
+        ("second-order", {"quality_max": 101}, "quality"),
         ("haze", {"beta_min": 3.0}, "beta"),
         ("low-light", {"light_min": 0.0}, "light"),
         ("jpeg", {"quality_max": 101}, "quality"),
