@@ -1,13 +1,11 @@
 """`irsde train` in processes of its own: what it prints, how it stops, and how it goes on."""
 
 import json
-import os
 import random
 import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +16,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from tests.cli.stub import TRAINING
-from tests.cli.test_processes import ENVIRONMENT, irsde
+from tests.reliability import processes
+from tests.reliability.processes import Ended, Running, Terminal, limited
 
 SETTINGS = TRAINING.format(steps=40, save_every=5)
 
@@ -26,13 +25,14 @@ SETTINGS = TRAINING.format(steps=40, save_every=5)
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    (tmp_path / "clean").mkdir()
-    (tmp_path / "held-out").mkdir()
+    place = tmp_path / "place"
+    for name in ("clean", "held-out"):
+        (place / name).mkdir(parents=True)
     for index in range(3):
-        Image.fromarray((rng.random((24, 20, 3)) * 255).astype(np.uint8)).save(tmp_path / "clean" / f"{index}.png")
-        shutil.copy(tmp_path / "clean" / f"{index}.png", tmp_path / "held-out")
-    (tmp_path / "mine.toml").write_text(SETTINGS + f'data = "{tmp_path / "clean"}"\n')
-    return tmp_path
+        Image.fromarray((rng.random((24, 20, 3)) * 255).astype(np.uint8)).save(place / "clean" / f"{index}.png")
+        shutil.copy(place / "clean" / f"{index}.png", place / "held-out")
+    (place / "mine.toml").write_text(SETTINGS + f'data = "{place / "clean"}"\n')
+    return place
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -41,48 +41,39 @@ def losses(folder: Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in map(json.loads, lines)}
 
 
-def start(*words: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "irsde_cli", "train", *map(str, words)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def start(place: Path, *words: object) -> Running:
+    return processes.start("train", *words, cwd=place)
 
 
-def wait_for(condition: object, process: subprocess.Popen[bytes]) -> None:
-    since = time.monotonic()
-    while not condition():  # type: ignore[operator]
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() - since < 60
-        time.sleep(0.01)
+def train(place: Path, *words: object) -> Ended:
+    return start(place, *words).wait(120)
 
 
 def test_plain_lines_without_a_terminal(place: Path) -> None:
     """A line a report on standard error, the checkpoint's path on standard output; flags come before the file."""
-    done = irsde("train", place / "mine.toml", "--out", place / "run", "--steps", 6, "--validation", place / "held-out",
+    done = train(place, "mine.toml", "--out", place / "run", "--steps", 6, "--validation", place / "held-out",
                  "--validate-every", 3)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.decode().split() == [str(place / "run" / "best.safetensors")]
-    lines = done.stderr.decode().splitlines()
+    assert done.code == 0, done.stderr
+    assert done.stdout.split() == [str(place / "run" / "best.safetensors")]
+    lines = done.stderr.splitlines()
     assert re.fullmatch(r"[\d,]+ parameters, 3 pictures, from step 0", lines[0])
     assert all(re.match(rf"step {n + 1}/6: loss [\d.]+, rate \S+, \S+ images/s", lines[n + 1]) for n in range(6))
     assert "dB" in lines[3] and "dB" in lines[6]
-    assert b"\x1b" not in done.stderr
-    quiet = irsde("train", place / "mine.toml", "--out", place / "quiet", "--steps", 2, "--quiet")
-    assert (quiet.returncode, quiet.stderr) == (0, b"")
+    assert "\x1b" not in done.stderr
+    quiet = train(place, "mine.toml", "--out", place / "quiet", "--steps", 2, "--quiet")
+    assert (quiet.code, quiet.stderr) == (0, "")
 
 
 def test_dry_run_shows_settings_that_can_be_used(place: Path) -> None:
     """All settings with their defaults as JSON, which is itself a settings file; the cost on standard error."""
-    done = irsde(
-        "train", place / "mine.toml", "--dry-run", "--set", "model.process.options.eps=0.01", "--set", "optimiser=adam"
-    )
-    assert done.returncode == 0, done.stderr
+    done = train(place, "mine.toml", "--dry-run", "--set", "model.process.options.eps=0.01", "--set", "optimiser=adam")
+    assert done.code == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["model"]["process"]["options"]["eps"] == 0.01
     assert (shown["optimiser"], shown["clip_norm"]) == ("adam", 1.0)
-    assert re.search(
-        r"parameters; about \S+ GiB .* GFLOP a step, about .* on cpu: .* for 40 steps", done.stderr.decode()
-    )
-    (place / "shown.json").write_bytes(done.stdout)
-    again = irsde("train", place / "shown.json", "--dry-run")
+    assert re.search(r"parameters; about \S+ GiB .* GFLOP a step, about .* on cpu: .* for 40 steps", done.stderr)
+    (place / "shown.json").write_text(done.stdout)
+    again = train(place, place / "shown.json", "--dry-run")
     assert json.loads(again.stdout) == shown
 
 
@@ -91,7 +82,7 @@ def test_settings_of_earlier_versions_are_understood(place: Path) -> None:
     today = (place / "mine.toml").read_text()
     before = today.replace('process.prediction = "clean"', 'prediction = "clean"\neps = 0.02')
     (place / "old.toml").write_text(before)
-    shown = json.loads(irsde("train", place / "old.toml", "--dry-run").stdout)
+    shown = json.loads(train(place, place / "old.toml", "--dry-run").stdout)
     process = shown["model"]["process"]
     assert (process["options"]["eps"], process["prediction"], process["name"]) == (0.02, "clean", "mean-reverting")
 
@@ -115,30 +106,26 @@ def test_settings_of_earlier_versions_are_understood(place: Path) -> None:
         (["mine.toml", "--out", "run", "--device", "cuda:7"], 5, "cuda"),
     ],
 )
-def test_bad_input_is_one_sentence(
-    place: Path, words: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_input_is_one_sentence(place: Path, words: list[str], code: int, message: str) -> None:
     (place / "empty").mkdir()
     (place / "bad").mkdir()
     (place / "bad" / "bad.png").write_bytes(b"no picture")
-    monkeypatch.chdir(place)
-    done = irsde("train", *words)
-    assert done.returncode == code, done.stderr
-    text = done.stderr.decode()
+    done = train(place, *words)
+    assert done.code == code, done.stderr
+    text = done.stderr
     assert message in text
     assert "Traceback" not in text
-    assert done.stdout == b""
+    assert done.stdout == ""
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(place: Path) -> None:
     """SIGTERM ends after the current step with 143 and a checkpoint of it; the curve is that of an unbroken run."""
-    assert irsde("train", place / "mine.toml", "--out", place / "whole").returncode == 0
-    first = start(place / "mine.toml", "--out", place / "run", "--steps", 100000)
-    wait_for(lambda: (place / "run" / "step-00000005").exists(), first)
-    first.send_signal(signal.SIGTERM)
-    _, errors = first.communicate(timeout=60)
-    assert first.returncode == 143
-    assert b"the same command goes on" in errors
+    assert train(place, "mine.toml", "--out", place / "whole").code == 0
+    first = start(place, "mine.toml", "--out", place / "run", "--steps", 100000)
+    first.until(lambda: (place / "run" / "step-00000005").exists())
+    first.signal(signal.SIGTERM)
+    ended = first.wait()
+    assert ended.code == 143 and "the same command goes on" in ended.stderr
     steps = losses(place / "run")
     assert (place / "run" / f"step-{max(steps):08d}").is_dir()
     whole = losses(place / "whole")
@@ -148,16 +135,16 @@ def test_a_signal_saves_and_the_same_command_goes_on(place: Path) -> None:
 
 def test_killed_anywhere_it_goes_on_as_if_unbroken(place: Path) -> None:
     """kill -9 at random instants, again and again: every step's loss and the weights are those of one run."""
-    assert irsde("train", place / "mine.toml", "--out", place / "whole").returncode == 0
+    assert train(place, "mine.toml", "--out", place / "whole").code == 0
     rng = random.Random(0)
     for _ in range(4):
-        process = start(place / "mine.toml", "--out", place / "run")
-        wait_for(lambda: (place / "run" / "log.jsonl").exists(), process)
+        process = start(place, "mine.toml", "--out", place / "run")
+        process.until(lambda: (place / "run" / "log.jsonl").exists())
         time.sleep(rng.random() * 0.4)
-        process.kill()
-        process.communicate()
-    last = irsde("train", place / "mine.toml", "--out", place / "run")
-    assert last.returncode == 0, last.stderr
+        process.signal(signal.SIGKILL)
+        process.wait()
+    last = train(place, "mine.toml", "--out", place / "run")
+    assert last.code == 0, last.stderr
     assert losses(place / "run") == losses(place / "whole")
     with (
         safe_open(place / "run" / "model.safetensors", "np") as one,
@@ -169,56 +156,39 @@ def test_killed_anywhere_it_goes_on_as_if_unbroken(place: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are POSIX")
 def test_a_full_disk_leaves_the_last_checkpoint(place: Path) -> None:
     """A write that fails ends with 5 and one sentence; what was saved before is whole, and nothing half lies about."""
-    assert irsde("train", place / "mine.toml", "--out", place / "run", "--steps", 10).returncode == 0
+    assert train(place, "mine.toml", "--out", place / "run", "--steps", 10).code == 0
     before = (place / "run" / "model.safetensors").read_bytes()
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    command = [sys.executable, "-m", "irsde_cli", "train", str(place / "mine.toml"), "--out", str(place / "run")]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=120, preexec_fn=limit, check=False)
-    assert done.returncode == 5, done.stderr
-    assert b"cannot save" in done.stderr and b"Traceback" not in done.stderr
+    full = limited(resource.RLIMIT_FSIZE, 20000)
+    done = processes.start("train", "mine.toml", "--out", place / "run", cwd=place, prepare=[full]).wait()
+    assert done.code == 5, done.stderr
+    assert "cannot save" in done.stderr and "Traceback" not in done.stderr
     assert (place / "run" / "model.safetensors").read_bytes() == before
     assert not list((place / "run").glob("*.part"))
-    assert irsde("train", place / "mine.toml", "--out", place / "run").returncode == 0
+    assert train(place, "mine.toml", "--out", place / "run").code == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
 def test_a_terminal_sees_a_live_display(place: Path) -> None:
     """One moving bar with figures; validations stay as lines."""
-    import pty
-
-    leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "irsde_cli", "train", str(place / "mine.toml"), "--out", str(place / "run")]
-    command += ["--steps", "6", "--validation", str(place / "held-out"), "--validate-every", "3"]
-    environment = {name: value for name, value in ENVIRONMENT.items() if name != "NO_COLOR"}
-    environment |= {"TERM": "xterm-256color", "COLUMNS": "160"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=follower)
-    os.close(follower)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(leader, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-    assert process.wait(timeout=60) == 0
-    assert b"6/6" in seen and b"images/s" in seen and b"\x1b[" in seen
-    assert seen.count(b"dB") >= 2
+    terminal = Terminal(160)
+    words = ["--out", "run", "--steps", 6, "--validation", "held-out", "--validate-every", 3]
+    plain = {"NO_COLOR": None, "TERM": "xterm-256color", "COLUMNS": None}
+    running = processes.start("train", "mine.toml", *words, cwd=place, terminal=terminal.name, environment=plain)
+    assert running.wait().code == 0
+    terminal.finish()
+    assert b"6/6" in terminal.shown and b"images/s" in terminal.shown and b"\x1b[" in terminal.shown
+    assert terminal.shown.count(b"dB") >= 2
 
 
-def test_presets_are_listed() -> None:
+def test_presets_are_listed(tmp_path: Path) -> None:
     """With what each is for; those that are not built too."""
-    lines = irsde("train", "--list").stdout.decode().splitlines()
+    lines = train(tmp_path, "--list").stdout.splitlines()
     assert any(line.startswith("irsde-gopro ") and "U-Net" in line for line in lines)
     assert any(line.startswith("refusion-stereo-sr4 ") and "not built" in line for line in lines)
 
 
 def test_tensorboard_where_it_is_installed(place: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
-    assert irsde("train", place / "mine.toml", "--out", place / "run", "--steps", 3).returncode == 0
+    assert train(place, "mine.toml", "--out", place / "run", "--steps", 3).code == 0
     assert list((place / "run" / "tensorboard").glob("events.*"))
