@@ -19,6 +19,7 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import SHIPPED, find_weights, shipped_path
 from irsde_cli.workflows.weights.push import repository
+from tests.benchmarks import gpu
 from tests.benchmarks.recipes import FREE, RECIPES, commands
 
 CLEAN = 34.0  # dB; the eight evaluations of denoise-small leave 33.9
@@ -197,6 +198,16 @@ def test_whoever_asks_for_a_sampler_gets_a_network_that_has_one(
     assert result.exit_code == 0, result.stderr
     row = TASKS["denoise"]
     assert result.stderr.startswith(f"{row.sampled if sampled else row.weights} (")
+
+
+@pytest.mark.parametrize("name", gpu.PRESETS)
+def test_what_a_gpu_is_asked_to_train_is_what_train_takes(name: str, tmp_path: Path) -> None:
+    """Each word of the prepared script's commands, from its own defaults."""
+    given = gpu.parser().parse_args([str(tmp_path), str(tmp_path / "out"), "--work", str(tmp_path), "--device", "cpu"])
+    words = gpu.words(name, given)
+    at = words.index("--data")
+    result = CliRunner().invoke(app, words[:at] + words[at + 2 :])
+    assert result.exit_code == 2 and "--data is missing" in result.stderr, result.output
 
 
 def test_each_network_has_its_recipe(tmp_path: Path) -> None:
