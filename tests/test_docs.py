@@ -50,10 +50,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_options_that_pages_name_exist() -> None:
     """No page shows an option that the program does not have."""
     known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
-    elsewhere = {"--num", "--array", "--wrap", "--photos", "--lpips", "--weights", "--ways", "--slow", "--ffdnet"}
-    elsewhere |= {"--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
-    elsewhere |= {"--compile", "--count", "--network", "--part", "--processor-time", "--size", "--threads", "--overlap"}
-    elsewhere |= {"--side", "--rivals", "--repeat", "--no-deps"}
+    scripts = [*(ROOT / "tests" / "benchmarks").glob("*.py"), ROOT / "tests" / "conftest.py"]
+    ours = {name for path in scripts for name in re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))}
+    others = {"--array", "--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
+    elsewhere = ours | others | {"--no-deps", "--wrap"}
     for page in PAGES:
         if page.parent.name != "decisions":
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
