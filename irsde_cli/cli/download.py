@@ -2,6 +2,7 @@
 
 import json
 import signal
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,6 +13,7 @@ import typer
 
 from irsde_cli.cli.reporting import as_json, complain, data, data_path, printable
 from irsde_cli.errors import UsageError
+from irsde_cli.registry import unknown_name
 from irsde_cli.tasks import TASKS, get_task
 from irsde_cli.weights import SHIPPED, shipped_path, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS
@@ -29,7 +31,9 @@ def download(
         list[str] | None,
         typer.Argument(metavar="NAME...", help="Names of --list, or owner/name on the Hub.", autocompletion=_complete),
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Name all weights, and stop.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Name all weights, or say all of NAME or of a task, and stop.")
+    ] = False,
     task: Annotated[
         str | None, typer.Option("--all-for", metavar="TASK", help="All weights of a task that can be fetched.")
     ] = None,
@@ -63,7 +67,7 @@ def download(
     irsde download rain100h --from rain100h_sde.pth
     """
     if show:
-        _list(json_lines)
+        _list(list(names or []), json_lines)
         return
     wanted = list(names or [])
     if task is not None:
@@ -141,18 +145,65 @@ def _show(events: "Iterator[Ready | Intended | Refused]", *, json_lines: bool, q
         raise typer.Exit(4)
 
 
-def _list(json_lines: bool) -> None:
-    for row in _rows():
-        if json_lines:
-            data(json.dumps(row))
+def _list(names: list[str], json_lines: bool) -> None:
+    """What there is, what works now first; of what is named all that is known."""
+    rows = list(_rows())
+    for name in names:
+        if any(name in (row["name"], row["task"]) for row in rows):
             continue
-        here = "here" if row["here"] else "no" if row["refused"] else "-"
-        cells = f"{row['name']:24} {row['task'] or '-':9} {row['system']:14} {row['mib']:7.1f} MiB  {here:4}"
-        better = f"better than what ships: {row['better']}" if row.get("better") else ""
-        checked = f"checked by {row['checked']}" if row.get("checked") else ""
-        terms = "; ".join(part for part in (row["data"], row["licence"], checked) if part)
-        about = [row["refused"], better, row["doubt"], terms, row["source"], row.get("remark", "")]
-        data(f"{cells}  {row['title']}" + "".join(f"\n{'':24} {line}" for line in about if line))
+        if name in TASKS:
+            raise UsageError(f"no weights are known for the task '{name}'.", hint="'irsde train' makes some.")
+        raise unknown_name("weights or task", name, [row["name"] for row in rows] + list(TASKS))
+    rows = [row for row in rows if not names or row["name"] in names or row["task"] in names]
+    if json_lines:
+        for row in rows:
+            data(json.dumps(row))
+        return
+    groups: dict[str, list[dict[str, Any]]] = {title: [] for title in GROUPS}
+    for row in rows:
+        groups[_group(row)].append(row)
+    for title, members in groups.items():
+        if members:
+            data(title)
+        for row in members:
+            size = f"{row['mib']:.0f} MiB" if row["mib"] >= 10 else f"{row['mib']:.1f} MiB"
+            data(_wrapped(f"{row['name']:24} {row['task'] or '-':9} {size:>8}", row["title"], 46))
+            for line in _about(row) if names else [f"better than ours: {row['better']}"] if row.get("better") else []:
+                data(_wrapped("", line, 4) if names else _wrapped("", line, 46))
+    if not names:
+        data("'irsde download --list NAME' says what one learnt from, its licence and source.")
+
+
+GROUPS = (
+    "Ready:",
+    "'irsde download NAME' fetches:",
+    "Taken from files that you fetch by hand:",
+    "Not to be used here:",
+)
+
+
+def _group(row: dict[str, Any]) -> str:
+    if row["here"]:
+        return GROUPS[0]
+    if row["refused"]:
+        return GROUPS[3]
+    return GROUPS[1] if row["reachable"] else GROUPS[2]
+
+
+def _wrapped(start: str, text: str, margin: int) -> str:
+    """Text beside what begins the line, in 80 columns; a long word, as an address is, stays whole."""
+    lines = textwrap.wrap(text, 80 - margin, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(f"{'  ' + start if not index else '':{margin}}{line}".rstrip() for index, line in enumerate(lines))
+
+
+def _about(row: dict[str, Any]) -> list[str]:
+    """Where it is from, what it learnt, its licence, what it is good for, and what is in doubt."""
+    better = f"better than what ships: {row['better']}" if row.get("better") else ""
+    checked = f"checked by {row['checked']}" if row.get("checked") else ""
+    learnt = f"learnt from: {row['data']}" if row["data"] else ""
+    licence = f"licence: {row['licence']}" if row["licence"] else ""
+    lines = [row["refused"], better, row["doubt"], learnt, licence, checked, row["source"], row.get("remark", "")]
+    return [line for line in lines if line]
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -162,10 +213,14 @@ def _rows() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in SHIPPED:
         header = checkpoint.read_header(shipped_path(name))
+        task = TASKS[header.task]
+        role = {task.sampled: ", by samplers", task.fast: ", in up to four steps"}.get(name, "")
         rows.append(
             {
                 "name": name,
-                "title": f"ours, {header.step} steps: {TASKS[header.task].summary}",
+                "title": f"ours: {task.summary}{role}",
+                "training_steps": header.step,
+                "reachable": True,
                 "task": header.task,
                 "system": header.system,
                 "mib": shipped_path(name).stat().st_size / 2**20,
@@ -180,11 +235,21 @@ def _rows() -> list[dict[str, Any]]:
     for name, row in CATALOGUE.items():
         shown = {key: value for key, value in asdict(row).items() if key != "files"}
         files = [{"name": file.name, "mib": file.mib, "sha256": file.sha256} for file in row.files]
-        rows.append({"name": name, **shown, "files": files, "mib": row.mib, "here": stored_path(name).is_file()})
+        rows.append(
+            {
+                "name": name,
+                **shown,
+                "files": files,
+                "mib": row.mib,
+                "reachable": row.reachable,
+                "here": stored_path(name).is_file(),
+            }
+        )
     for name, metric in METRIC_WEIGHTS.items():
         rows.append(
             {
                 "name": name,
+                "reachable": True,
                 "title": f"{metric.title}, for irsde evaluate",
                 "task": "",
                 "system": "metric",

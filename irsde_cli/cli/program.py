@@ -2,13 +2,17 @@
 
 import copy
 import os
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-from irsde_cli.cli import download, environment, evaluate, push, restore, train
-from irsde_cli.cli.reporting import reported
+from irsde_cli.cli import download, environment, evaluate, guide, push, restore, train
+from irsde_cli.cli.reporting import complain, reported
+from irsde_cli.errors import UsageError
+from irsde_cli.tasks import meant
 from irsde_cli.version import __version__
 
 
@@ -27,6 +31,41 @@ class Command(TyperCommand):
             if text:
                 parameter.help = escape(text)  # type: ignore[attr-defined]
         super(Command, shown).format_help(ctx, formatter)
+
+
+class Restore(Command):
+    """`restore`, which alone shows how it is called, and not all it can."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `TyperCommand.parse_args`."""
+        if not args:
+            typer.echo(guide.RESTORE)
+            raise typer.Exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
+
+class Program(TyperGroup):
+    """The commands; alone it says what it is for, and a task or a place in a command's stead is answered."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `TyperGroup.parse_args`."""
+        if not args:
+            typer.echo(guide.WELCOME)
+            raise typer.Exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See `TyperGroup.resolve_command`."""
+        word, places = args[0], [one for one in args[1:] if not one.startswith("-")] or ["photos/", "restored/"]
+        if word not in self.commands:
+            task = meant(word)
+            if task is not None:
+                complain(f"'{word}' is no command.", f"irsde restore {shlex.join(places)} --task {task}")
+                raise typer.Exit(UsageError.exit_code)
+            if Path(word).exists():
+                complain(f"'{word}' is no command.", f"irsde restore {shlex.join(args)} --task ...")
+                raise typer.Exit(UsageError.exit_code)
+        return super().resolve_command(ctx, args)
 
 
 class Evaluate(Command):
@@ -49,8 +88,8 @@ class Evaluate(Command):
 
 app = typer.Typer(
     name="irsde",
-    help="Restore photographs with mean-reverting SDEs.",
-    no_args_is_help=True,
+    cls=Program,
+    help="Restore photographs: noise, blur, rain, haze, JPEG blocks, holes, darkness.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,10 +107,10 @@ def _program(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Restore photographs with mean-reverting SDEs."""
+    """Restore photographs: noise, blur, rain, haze, JPEG blocks, holes, darkness."""
 
 
-app.command("restore", cls=Command, no_args_is_help=True)(reported(restore.restore))
+app.command("restore", cls=Restore)(reported(restore.restore))
 app.command("evaluate", cls=Evaluate, no_args_is_help=True)(reported(evaluate.evaluate))
 app.command("train", cls=Command)(reported(train.train))
 app.command("download", cls=Command, no_args_is_help=True)(reported(download.download))

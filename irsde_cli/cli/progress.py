@@ -98,13 +98,18 @@ class Counter:
         return (self.work - work) / max(time.monotonic() - since, 1e-9)
 
     @property
-    def left(self) -> str:
-        """How long the rest may take, once something is known of it; else ""."""
+    def seconds_left(self) -> float:
+        """How long the rest may take; 0 while nothing is known of it."""
         if not self.work:
-            return ""
+            return 0.0
         pictures = max(self.count - self.skipped - self.failed, self._begun)
         remaining = self._begun_work / self._begun * pictures - self.work
-        return f"about {duration(max(remaining, 0) / self.rate)} left"
+        return max(remaining, 0) / self.rate
+
+    @property
+    def left(self) -> str:
+        """The same in words, once something is known of it; else ""."""
+        return f"about {duration(self.seconds_left)} left" if self.work else ""
 
     @property
     def tally(self) -> str:
@@ -118,10 +123,14 @@ class Lines(Counter):
     def __init__(self) -> None:
         super().__init__()
         self._last = self.since
+        self._told = False
 
     def show(self, event: Event) -> None:
         super().show(event)
         now = time.monotonic()
+        if not self._told and self.seconds_left > SECONDS_BETWEEN_LINES:
+            self._told = True
+            self.note(f"{self.left}.")
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
             where = f"; {_where(event)}" if isinstance(event, Step | Tile) else ""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from irsde_cli.cli import guide
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable
 from irsde_cli.errors import IrsdeError
-from irsde_cli.weights import advice
+from irsde_cli.tasks import TASKS
+from irsde_cli.weights import BEST, advice
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.run import prepare
 
@@ -31,6 +33,8 @@ def run(options: Options, show: Show) -> None:
     irsde restore shaken.jpg sharp.jpg --task deblur --steps 20
     """
     log(verbose=show.verbose, quiet=show.quiet)
+    if not options.task and options.model in (None, BEST):
+        typer.echo("\n".join(guide.tasks()), err=True)
     job = prepare(options, stdin=lambda: sys.stdin.buffer, touch=not show.print_config)
     if show.print_config:
         data(json.dumps(job.resolved, default=str))
@@ -86,7 +90,10 @@ def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None
 
     match event:
         case Ready() if not show.quiet:
-            shown.note(_opening(event, options))
+            shown.note(_opening(event))
+            if show.verbose or (event.nodes and options.sampling.is_chosen):
+                shown.note(_details(event))
+            shown.note(advice(event.weights, event.task))
         case Planned() if not show.quiet:
             unsaid = event.left_out.losses if options.strict else []
             for phrase in event.left_out.phrases:
@@ -118,24 +125,27 @@ def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None
             pass
 
 
-def _opening(event: "Ready", options: Options) -> str:
-    """With what the run begins."""
-    at = f" at {','.join(map(str, event.nodes or ()))}" if options.sampling.is_chosen and event.nodes else ""
-    seen = f", trained for {event.trained_for}" if event.trained_for != options.task else ""
-    steps = f"{event.steps} step{'s' * (event.steps != 1)}{at}"
-    if event.realism not in (None, 1):
-        steps += f", realism {event.realism:g}"
-    files = ", ".join(part.rpartition(" ")[0] for part in event.origin.split("; "))
-    made = f"converted from {files}" if files else f"{event.training_steps} training steps"
-    where = ", ".join(dict.fromkeys(event.places))
-    if event.ray is not None:
-        where = f"the Ray cluster '{event.ray}'"
-    elif len(event.places) > 1:
-        where += f" in {len(event.places)} processes"
-    return (
-        f"{event.weights} ({printable(made)}{seen}) on {where}, {event.sampler}, {steps}, "
-        f"seed {event.seed}. {advice(event.weights, options.task)}"
-    )
+def _opening(ready: "Ready") -> str:
+    """With what the run begins: what is done, to what, where it goes, by what."""
+    where = ", ".join(dict.fromkeys(ready.places))
+    if ready.ray is not None:
+        where = f"the Ray cluster '{ready.ray}'"
+    elif len(ready.places) > 1:
+        where += f" in {len(ready.places)} processes"
+    task = TASKS[ready.task].summary
+    pictures = f"{ready.count} picture{'s' * (ready.count != 1)}"
+    place = "in place" if ready.target is None else f"into '{ready.target}'"
+    summary = f"{task[0].upper()}{task[1:]}"
+    return printable(f"{summary}: {pictures} of '{ready.place}' {place}, with {ready.weights} on {where}.")
+
+
+def _details(ready: "Ready") -> str:
+    """How it is done, for who would do the same again."""
+    at = f" at {','.join(map(str, ready.nodes))}" if ready.nodes else ""
+    realism = f", realism {ready.realism:g}" if ready.realism not in (None, 1) else ""
+    files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
+    made = f", weights converted from {printable(files)}" if files else ""
+    return f"{ready.sampler}, {ready.steps} step{'s' * (ready.steps != 1)}{at}{realism}, seed {ready.seed}{made}."
 
 
 def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from irsde_cli.content import hub_id, is_address, kind_of_path
 from irsde_cli.errors import WeightsError
@@ -60,6 +61,16 @@ def stored_path(name: str) -> Path:
 def recommended(task: str) -> list[str]:
     """Weights of others that are better at a task than what ships, on real photographs too, the best first."""
     return [name for name, row in CATALOGUE.items() if row.task == task and row.better]
+
+
+def readiness(task: str) -> Literal["yes", "fetch", "file", "no"]:
+    """Whether a task can be done here and now: it ships or was downloaded; can be fetched; can be taken from files."""
+    rows = [name for name, row in CATALOGUE.items() if row.task == task and not row.refused]
+    if TASKS[task].weights is not None or any(stored_path(name).is_file() for name in rows):
+        return "yes"
+    if any(CATALOGUE[name].reachable for name in rows):
+        return "fetch"
+    return "file" if rows else "no"
 
 
 def advice(used: str, task: str) -> str:

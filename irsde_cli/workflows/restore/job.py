@@ -57,18 +57,23 @@ class Job:
         """What the run says first."""
         header, sampling = self._restoration.checkpoint.header, self._restoration.sampling
         assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
+        options = self.plan.options
         return Ready(
+            task=options.task,
+            count=self.plan.count,
+            place=options.given,
+            target=options.outputs,
             weights=self._weights.name,
             trained_for=header.task,
             training_steps=header.step,
             origin=header.origin,
             places=tuple(map(str, self._devices)),
-            ray=self.plan.options.ray,
+            ray=options.ray,
             sampler=sampling.sampler,
             steps=sampling.steps,
             nodes=sampling.nodes,
             realism=sampling.realism,
-            seed=self.plan.options.seed,
+            seed=options.seed,
         )
 
     def run(self, stopped: Callable[[], bool], watch: Callable[[Tile], None] = unwatched) -> Iterator[Event]:

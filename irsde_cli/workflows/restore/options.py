@@ -36,11 +36,14 @@ class Options(Settings):
     outputs: str | None = option("names", "A folder, a file for a single picture, or - for a pipe.", flag="OUTPUT")
     task: str = option(
         "pixels",
-        f"What to undo: {', '.join(TASKS)}.",
+        f"What to undo: {', '.join(name for name, row in TASKS.items() if row.weights)}; with weights of others: "
+        f"{', '.join(name for name, row in TASKS.items() if not row.weights)}. --model alone says it too.",
         default="",
         panel="Model",
         short="-t",
-        complete=lambda: [(name, task.summary) for name, task in TASKS.items()],
+        complete=lambda: [
+            (name, task.summary + ("" if task.weights else " (with weights of others)")) for name, task in TASKS.items()
+        ],
     )
     model: str | None = option(
         "pixels",

@@ -10,7 +10,7 @@ from irsde_cli.config import read_paths
 from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import find_weights
+from irsde_cli.weights import BEST, Weights, find_weights
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
             outputs=options.outputs and _absolute(options.outputs),
             mask=options.mask and options.mask.absolute(),
         )
+    if not options.task:
+        options = replace(options, task=_task_of(options))
     if options.files_from is not None:
         options = replace(options, listed=_listed(options.files_from, stdin))
     from irsde_cli.workflows.restore.plan import plan
@@ -74,6 +76,8 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
     short = options.sampling.is_short and options.estimate == "sample"
     sampled = options.sampling.is_sampled or options.samples > 1 or options.estimate != "sample"
     weights = find_weights(options.model, options.task, short=short, sampled=sampled)
+    if options.model is not None:
+        _check_same(options.task, weights)
     from irsde_cli.workflows.restore.job import Job
 
     return Job(planned, weights)
@@ -81,7 +85,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
 
 def _check(options: Options) -> None:
     """What can be told from the options alone."""
-    if not options.task:
+    if not options.task and options.model in (None, BEST):
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
     if options.depth not in (None, 8, 16):
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
@@ -94,6 +98,31 @@ def _check(options: Options) -> None:
             raise MachineError("--ray needs Ray Data, which is not installed.", hint="Run: pip install 'irsde[ray]'.")
         if options.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"with --ray the cluster chooses its devices, not --device {options.device}.")
+
+
+def _task_of(options: Options) -> str:
+    """The task that the weights say they are for."""
+    from irsde_cli.checkpoint import read_header
+
+    weights = find_weights(options.model, "")
+    task = read_header(weights.path).task
+    if task not in TASKS:
+        raise UsageError(
+            f"'{weights.name}' does not say what it undoes.", hint=f"Name it with --task: {', '.join(TASKS)}."
+        )
+    return task
+
+
+def _check_same(task: str, weights: Weights) -> None:
+    """Weights for one task, taken for another, make pictures worse; those that look first do several."""
+    from irsde_cli.checkpoint import read_header
+
+    own = read_header(weights.path).task
+    if own in TASKS and own not in (task, "auto"):
+        raise UsageError(
+            f"'{weights.name}' is to {TASKS[own].summary} ({own}), and --task says {task}.",
+            hint="Leave out --task, or name other weights.",
+        )
 
 
 def _absolute(place: str) -> str:
