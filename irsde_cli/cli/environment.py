@@ -13,7 +13,10 @@ from irsde_cli.version import __version__
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
 EXTRAS = {
-    "hdr": ("OpenImageIO", "16-bit colour PNG"),
+    "hdr": ("OpenImageIO", "16-bit colour PNG and JPEG 2000, OpenEXR"),
+    "jxl": ("OpenImageIO", "JPEG XL"),
+    "heif": ("pillow_heif", "HEIC"),
+    "raw": ("rawpy", "raw photographs"),
     "fid": ("torch_fidelity", "FID and KID"),
     "piq": ("piq", "DISTS and BRISQUE"),
 }

@@ -136,16 +136,16 @@ def _opening(ready: "Ready") -> str:
     pictures = f"{ready.count} picture{'s' * (ready.count != 1)}"
     place = "in place" if ready.target is None else f"into '{ready.target}'"
     summary = f"{task[0].upper()}{task[1:]}"
-    return printable(f"{summary}: {pictures} of '{ready.place}' {place}, with {ready.weights} on {where}.")
+    files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
+    made = f" (converted from {files})" if files else ""
+    return printable(f"{summary}: {pictures} of '{ready.place}' {place}, with {ready.weights}{made} on {where}.")
 
 
 def _details(ready: "Ready") -> str:
     """How it is done, for who would do the same again."""
     at = f" at {','.join(map(str, ready.nodes))}" if ready.nodes else ""
     realism = f", realism {ready.realism:g}" if ready.realism not in (None, 1) else ""
-    files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
-    made = f", weights converted from {printable(files)}" if files else ""
-    return f"{ready.sampler}, {ready.steps} step{'s' * (ready.steps != 1)}{at}{realism}, seed {ready.seed}{made}."
+    return f"{ready.sampler}, {ready.steps} step{'s' * (ready.steps != 1)}{at}{realism}, seed {ready.seed}."
 
 
 def _until_stopped(events: Iterator[T]) -> Iterator[T | IrsdeError]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from irsde_cli.content import missing, other_data
 from irsde_cli.errors import UsageError
 from irsde_cli.images import SUFFIXES
+from irsde_cli.images.libraries import LIBRARIES
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,10 @@ RUBBISH = {
     "temporary items",
     "~snapshot",
 }
-RAW = "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
-OTHERS = (
-    "apng avif exr gif hdr heic heif hif ico j2c j2k jng jp2 jpf jpx jxl jxr mpo pbm pcx pgm pic pnm ppm psb psd qoi "
-    "sgi svg tga wdp xcf"
-)
-# Suffixes of pictures, whether they are read or not.
-PICTURES = {*SUFFIXES, *(f".{kind}" for kind in f"{RAW} {OTHERS}".split())}
+OTHERS = "apng gif hdr ico jng jxr mpo pbm pcx pgm pic pnm ppm psb psd qoi sgi svg tga wdp xcf"
+# Suffixes of pictures that a part of the package reads, which may not be here; and of all pictures.
+EXTRAS = {suffix: library for library in LIBRARIES.values() for suffix in library.suffixes}
+PICTURES = {*SUFFIXES, *EXTRAS, *(f".{kind}" for kind in OTHERS.split())}
 UNLISTED = "cannot be listed"
 MOST_LOOKED_AT = 20_000
 _FILE, _FOLDER, _OTHER = b"\0f", b"\0d", b"\0o"
@@ -86,7 +84,9 @@ class LeftOut:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in by_count)
             count = sum(self.unread.values())
             files = "1 file of a kind that is" if count == 1 else f"{count} files of kinds that are"
-            found.append(f"{files} not read: {kinds}")
+            missing = {EXTRAS[f".{kind}"] for kind in self.unread if f".{kind}" in EXTRAS}
+            ways = sorted({library.how for library in missing})
+            found.append(f"{files} not read: {kinds}" + (f" ({'; '.join(ways)})" if ways else ""))
         if self.folders or self.unknown:
             count = self.folders or self.unknown
             least = "at least " if self.folders and self.unknown else ""

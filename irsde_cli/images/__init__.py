@@ -1,8 +1,11 @@
 """Pictures: one reader, one writer, and the way between pixels and tensors."""
 
+from irsde_cli.images.libraries import LIBRARIES
 from irsde_cli.images.parts import KINDS, Metadata, Part
 from irsde_cli.images.picture import (
+    INSTEAD,
     SUFFIXES,
+    WRITTEN,
     Limits,
     Picture,
     looks_like_picture,
@@ -11,11 +14,14 @@ from irsde_cli.images.picture import (
     with_restored,
 )
 from irsde_cli.images.reading import read_picture, read_size
-from irsde_cli.images.writing import encode_picture, losses, output_format
+from irsde_cli.images.writing import encode_picture, losses, output_format, unknown_format
 
 __all__ = [
+    "INSTEAD",
     "KINDS",
+    "LIBRARIES",
     "SUFFIXES",
+    "WRITTEN",
     "Limits",
     "Metadata",
     "Part",
@@ -28,5 +34,6 @@ __all__ = [
     "read_size",
     "suffix_for",
     "to_tensor",
+    "unknown_format",
     "with_restored",
 ]

@@ -38,6 +38,7 @@ class Container:
         tiff: the directory of a TIFF file.
         icc, exif, xmp, dpi: as in `Picture`, but for the orientation that EXIF still holds.
         orientation: 1 to 8, as EXIF numbers them.
+        turns: whether the file says itself how it is turned, or its decoder turns it, so that EXIF is not asked.
         parts: what else the file holds.
     """
 
@@ -54,6 +55,7 @@ class Container:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     orientation: int = 1
+    turns: bool = False
     parts: tuple[Part, ...] = ()
 
 

@@ -44,11 +44,14 @@ KINDS = {
     "cmyk": Kind("CMYK colours"),
     "lab": Kind("CIELAB colours"),
     "aspect": Kind("the shape of its pixels"),
+    "bits": Kind("fewer than 16 bits a sample", ("heic",), implied=True),
+    "deep": Kind("more than 8 bits a sample"),
+    "bright": Kind("light brighter than white", decides_colour=True),
     "significant": Kind("the number of significant bits"),
     "credentials": Kind("content credentials"),
     "foreign": Kind("data of other programs"),
     "unreadable": Kind("metadata that cannot be read"),
-    "png-colour": Kind("colours of its own (gAMA, cHRM, cICP)", ("png",), decides_colour=True),
+    "png-colour": Kind("colours of its own (gAMA, cHRM, cICP)", ("png", "avif", "heic"), decides_colour=True),
     "png-srgb": Kind("sRGB by name", ("png",), implied=True),
     "png-background": Kind("a background colour", ("png",)),
     "png-text": Kind("comments", ("png",), describes=True),
@@ -90,7 +93,9 @@ class Part:
 
     def fits(self, format: str) -> bool:
         """Whether a format keeps it."""
-        return bool(self.data) and format in KINDS[self.kind].formats
+        # Of the chunks of PNG that say what colours mean, AVIF and HEIC have a place for one.
+        here = self.kind != "png-colour" or format == "png" or self.data[4:8] == b"cICP"
+        return bool(self.data) and format in KINDS[self.kind].formats and here
 
 
 def lost(parts: Iterable[Part], format: str, metadata: Metadata = "keep") -> tuple[Part, ...]:

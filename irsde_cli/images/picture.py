@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from irsde_cli.images import geography
+from irsde_cli.images.libraries import LIBRARIES
 from irsde_cli.images.parts import Part
 
 if TYPE_CHECKING:
@@ -31,7 +32,30 @@ SUFFIXES = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".bmp": "bmp",
+    ".avif": "avif",
+    ".jp2": "jp2",
+    ".j2k": "jp2",
+    ".j2c": "jp2",
+    ".jpf": "jp2",
+    ".jpx": "jp2",
+} | {suffix: format for format, library in LIBRARIES.items() if library.here for suffix in library.suffixes}
+# What is only read, and what is written in its place; and what is written.
+INSTEAD = {"raw": "tiff", "exr": "tiff"}
+WRITTEN = tuple(dict.fromkeys(format for format in SUFFIXES.values() if format not in INSTEAD))
+TITLES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WebP",
+    "tiff": "TIFF",
+    "bmp": "BMP",
+    "avif": "AVIF",
+    "jp2": "JPEG 2000",
+    "heic": "HEIC",
+    "jxl": "JPEG XL",
+    "exr": "OpenEXR",
+    "raw": "raw photographs",
 }
+READ_HERE = ", ".join(TITLES[format] for format in dict.fromkeys(SUFFIXES.values()))
 
 
 def suffix_for(format: str) -> str:

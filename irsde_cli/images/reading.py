@@ -9,16 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from irsde_cli.content import kind_of
 from irsde_cli.errors import InputError
-from irsde_cli.images import damage, formats, tiff, tiff_samples
+from irsde_cli.images import damage, decoding, formats, tiff, tiff_samples
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
 from irsde_cli.images.formats import png
 from irsde_cli.images.hdr import openimageio
 from irsde_cli.images.parts import Part
-from irsde_cli.images.picture import BAND, Limits, Picture, Pixels
+from irsde_cli.images.picture import BAND, INSTEAD, READ_HERE, Limits, Picture, Pixels
 
 DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -26,6 +36,8 @@ DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
     "tiff": tiff.PlainTiffFile,
     "bmp": BmpImagePlugin.BmpImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 
 # What each mode of Pillow becomes. Palettes with transparency become RGBA; 16-bit grey stays as it is.
@@ -62,24 +74,27 @@ def read_picture(
     limits: Limits = Limits(),  # noqa: B008
     allow_truncated: bool = False,
     depth: int | None = None,
+    linear: bool = False,
 ) -> Picture:
     """Read a picture by its content, upright, from a regular file or from bytes.
 
     Safe to call from several threads: no setting of Pillow or of Python's warnings is touched.
 
     Args:
-        source: JPEG, PNG, WebP, TIFF or BMP.
+        source: JPEG, PNG, WebP, TIFF, BMP, AVIF, JPEG 2000, or with their extras HEIC, JPEG XL, OpenEXR and raw
+            photographs.
         name: what messages call it.
         limits: what it may cost.
         allow_truncated: take what a file that is cut off still shows. Not possible for WebP.
         depth: bits per sample of the result, 8 or 16; `None` keeps the file's.
+        linear: leave raw photographs and OpenEXR as light is; else they become what a screen shows.
 
     Raises:
         InputError: whatever is wrong with the file; no other exception leaves.
     """
     try:
         data = source if isinstance(source, bytes) else _contents(source, name, limits)
-        return _read(data, name, limits, allow_truncated, depth)
+        return _read(data, name, limits, allow_truncated, depth, linear)
     except InputError:
         raise
     except MemoryError:
@@ -129,7 +144,7 @@ def _contents(path: Path, name: str, limits: Limits) -> bytes:
     return data
 
 
-def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: int | None) -> Picture:
+def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: int | None, linear: bool) -> Picture:
     container = _inspected(data, name)
     _check(container, name, limits, depth)
     notes, parts = [], list(container.parts)
@@ -139,7 +154,7 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
     else:
         container = _sound(container, name, notes, allow_truncated)
     try:
-        pixels, alpha, icc = _decoded(container, parts, notes, allow_truncated)
+        pixels, alpha, icc = _decoded(container, parts, notes, allow_truncated, linear)
     except DamagedError as error:
         raise InputError(f"'{name}' {error}.", hint=error.hint) from None
     if container.tiff and not tiff_samples.is_exact(container.tiff):
@@ -154,7 +169,7 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
         packet = XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
         # Turned pixels lie elsewhere on the ground than the tags say.
         parts = [replace(part, data=b"") if part.kind == "geo" else part for part in parts]
-    if depth == 8 and pixels.dtype == np.uint16:
+    if depth == 8 and pixels.dtype == np.uint16 and container.format not in INSTEAD:
         notes.append("it is reduced from 16 to 8 bits")
     picture = Picture(
         pixels, alpha, container.format, icc, exif, packet, container.dpi, tuple(parts), tuple(notes), name
@@ -175,7 +190,7 @@ def _inspected(data: bytes, name: str) -> Container:
         kind = kind_of(data)
         reason = "" if kind is None else f": it is {kind.name}"
         raise InputError(
-            f"'{name}' is not a supported image (JPEG, PNG, WebP, TIFF, BMP){reason}.",
+            f"'{name}' is not a supported image ({READ_HERE}){reason}.",
             hint="" if kind is None else kind.hint,
         )
     return container
@@ -226,6 +241,8 @@ def _check(container: Container, name: str, limits: Limits, depth: int | None) -
     if container.format == "png" and container.depth == 16 and container.channels > 1 and depth != 8:
         # Pillow could be made to read it; the result could not be written, which is better known now.
         openimageio(name)
+    if container.format == "jp2" and decoding.needed(container) is not None:
+        openimageio(name, "jp2")
     if container.tiff:
         _check_tiff(container.tiff, name, depth)
 
@@ -251,12 +268,19 @@ def _check_tiff(page: tiff.Tiff, name: str, depth: int | None) -> None:
 
 
 def _decoded(
-    container: Container, parts: list[Part], notes: list[str], forgiving: bool
+    container: Container, parts: list[Part], notes: list[str], forgiving: bool, linear: bool
 ) -> tuple[Pixels, Pixels | None, bytes | None]:
     """Pixels (H, W, C), alpha and colour profile, as stored; what is converted is added to `parts`."""
     page, icc = container.tiff, container.icc
     if page and tiff_samples.is_exact(page):
         pixels, alpha = _exact_tiff(container.essence, page, parts, notes, forgiving)
+    elif (decode := decoding.needed(container)) is not None:
+        decoded = decode(container, linear)
+        pixels, alpha = _apart(decoded.samples)
+        icc = decoded.icc
+        parts += decoded.parts
+        if pixels.shape[:2] != container.size and container.format != "raw":
+            raise ValueError("the header contradicts itself about the size")
     elif container.format == "png" and container.depth == 16 and container.channels > 1:
         pixels, alpha = _apart(_sixteen_bit_png(container))
     else:
@@ -276,6 +300,8 @@ def _decoded(
             else:
                 upright = image if image.mode == mode else image.convert(mode)
                 pixels, alpha = _apart(_samples(upright))
+                if container.format == "avif" and container.channels == 1:  # Pillow makes colour of it
+                    pixels = np.ascontiguousarray(pixels[..., :1])
         if pixels.dtype != np.uint8:
             pixels = pixels.astype(np.uint16)
     if container.key is not None:

@@ -10,12 +10,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import hdr, tiff, xmp
-from irsde_cli.images.formats import jpeg, png
+from irsde_cli.images import hdr, libraries, tiff, xmp
+from irsde_cli.images.container import DamagedError
+from irsde_cli.images.formats import heif, jp2, jpeg, jxl, png
 from irsde_cli.images.parts import KINDS, Metadata, Part, lost
-from irsde_cli.images.picture import SUFFIXES, Picture, Pixels
+from irsde_cli.images.picture import INSTEAD, SUFFIXES, WRITTEN, Picture, Pixels
 
-MAX_SIDE = {"jpeg": 65500, "webp": 16383}
+MAX_SIDE = {"jpeg": 65500, "webp": 16383, "avif": 65536, "heic": 8192}
+DEEP = ("png", "tiff", "jp2", "jxl")  # formats of 16 bits; 10 bits of HEIC stay 10 bits
+HEIC_BITS = 10
 # A JPEG segment holds 65533 bytes, less the label of each kind; a profile may take 255 segments.
 MAX_JPEG_BYTES = {"exif": 65527, "xmp": 65533 - len(jpeg.XMP), "icc": 255 * 65519}
 TITLES = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
@@ -28,7 +31,8 @@ def output_format(
 
     Args:
         picture: what is to be written; a restored picture may be larger, and is checked again.
-        asked: `png`, `jpeg`, `webp`, `tiff`, `bmp`, or a suffix of theirs; `None` or `keep` is the picture's own.
+        asked: a row of `WRITTEN`, or a suffix of theirs; `None` or `keep` is the picture's own, or TIFF for what is
+            only read.
         metadata: as `encode_picture` takes it.
         depth: as `encode_picture` takes it.
 
@@ -38,17 +42,27 @@ def output_format(
     """
     known = {"keep": picture.format} | {suffix[1:]: format for suffix, format in SUFFIXES.items()}
     if (asked or "keep") not in known:
-        raise UsageError(f"unknown format '{asked}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+        raise unknown_format(str(asked))
     format, name = known[asked or "keep"], f"'{picture.name}'"
+    format = INSTEAD.get(format, format)
+    if format in libraries.LIBRARIES and format != "jxl":
+        _loaded(format, name)
     if picture.alpha is not None and format in ("jpeg", "bmp"):
         raise InputError(f"{name} is transparent, which {format.upper()} cannot keep.", hint="Take --format png.")
-    if (depth or picture.depth) == 16 and format not in ("png", "tiff"):
+    deep = (depth or picture.depth) == 16
+    ten = any(part.kind == "bits" and part.data == bytes((HEIC_BITS,)) for part in picture.parts)
+    if deep and format not in DEEP and not (format == "heic" and ten):
         raise InputError(
             f"{name} has 16 bits a sample, which {format.upper()} cannot keep.",
             hint="Take --format tiff or png, or accept 8 bits with --depth 8.",
         )
-    if (depth or picture.depth) == 16 and format == "png" and (not picture.grey or picture.alpha is not None):
-        hdr.openimageio(picture.name)
+    coloured = not picture.grey or picture.alpha is not None
+    if format == "jxl" or (deep and coloured and format in ("png", "jp2")):
+        hdr.openimageio(picture.name, format)
+    if deep and format == "jp2" and picture.grey and picture.alpha is not None:
+        raise InputError(
+            f"{name} is 16-bit grey with transparency, which JP2 cannot keep here.", hint="Take --format png."
+        )
     if max(picture.size) > MAX_SIDE.get(format, 1 << 31):
         raise InputError(
             f"{name} is larger than the {MAX_SIDE[format]} pixels a side of {format.upper()}.",
@@ -58,6 +72,23 @@ def output_format(
         if block is not None:
             _check_block(picture, format, kind, block)
     return format
+
+
+def unknown_format(asked: str) -> UsageError:
+    """The error for a format that is not written, with what would make it one."""
+    format = next((name for name, row in libraries.LIBRARIES.items() if f".{asked}" in row.suffixes), None)
+    known = f"Known: keep, {', '.join(WRITTEN)}."
+    if format in INSTEAD:
+        return UsageError(f"'{asked}' is read, and not written.", hint=known)
+    more = "" if format is None else f" For {asked} run: {libraries.LIBRARIES[format].how}."
+    return UsageError(f"unknown format '{asked}'.", hint=known + more)
+
+
+def _loaded(format: str, name: str) -> Any:
+    try:
+        return libraries.load(format, f"is to be written as {format.upper()}")
+    except DamagedError as error:
+        raise InputError(f"{name} {error}.", hint=error.hint) from None
 
 
 def losses(
@@ -94,7 +125,8 @@ def encode_picture(
     Args:
         picture: what is to be written.
         format: as `output_format` takes it.
-        quality: 1 to 100, of JPEG and WebP; JPEG keeps colour at full resolution from 90 on, WebP is lossless at 100.
+        quality: 1 to 100, of formats with loss; JPEG, AVIF and HEIC keep colour at full resolution from 90 on; WebP,
+            JPEG 2000 and JPEG XL are lossless at 100, JPEG 2000 and JPEG XL always at 16 bits.
         metadata: `keep`, or `strip` EXIF, XMP, comments and the resolution. A colour profile other than sRGB then
             stays: without it the same pixels would have other colours.
         depth: bits per sample, 8 or 16; `None` is the picture's.
@@ -119,6 +151,12 @@ def encode_picture(
             return _png(stripped)
         if chosen == "tiff":
             return _tiff(stripped)
+        if chosen == "jp2":
+            return _jp2(stripped, quality)
+        if chosen == "jxl":
+            return _jxl(stripped, quality)
+        if chosen == "heic":
+            return _heic(stripped, quality)
         return _by_pillow(stripped, chosen, quality)
     except InputError:
         raise
@@ -160,15 +198,84 @@ def _by_pillow(picture: Picture, format: str, quality: int) -> bytes:
         options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     elif format == "webp":
         options |= {"quality": quality, "lossless": quality == 100, "exact": True}
+    elif format == "avif":
+        # Its encoder halves colour at any quality, and makes colour of grey, unless told otherwise.
+        sampling = "4:0:0" if picture.grey else "4:4:4" if quality >= 90 else "4:2:0"
+        options |= {"quality": quality, "subsampling": sampling}
     buffer = io.BytesIO()
+    # An image made of samples has no format and no info: some writers copy their source instead.
     Image.fromarray(_samples(picture)).save(buffer, format, **options)
-    return jpeg.with_segments(buffer.getvalue(), picture.parts) if format == "jpeg" else buffer.getvalue()
+    data = buffer.getvalue()
+    if format == "jpeg":
+        return jpeg.with_segments(data, picture.parts)
+    codes = _codes(picture, format)
+    return heif.with_codes(data, codes) if codes else data
+
+
+def _codes(picture: Picture, format: str) -> bytes | None:
+    """The four bytes of cICP, where a picture has them and the format keeps them."""
+    found = (part.data for part in picture.parts if part.kind == "png-colour" and part.fits(format))
+    chunks = next(found, None) if format in ("avif", "heic") and not picture.icc else None
+    return None if chunks is None else chunks[8:12]
+
+
+def _jp2(picture: Picture, quality: int) -> bytes:
+    samples = _samples(picture)
+    if samples.dtype == np.uint16 and samples.ndim == 3:
+        plain = hdr.encode(samples, "jp2", picture.name, {"jpeg2000:lossless": 1})
+    else:
+        # Without loss at 100; below, each five steps are 1.5 dB, and 95 is 48.5 dB.
+        lossy = {"irreversible": True, "quality_mode": "dB", "quality_layers": [20 + 0.3 * quality]}
+        buffer = io.BytesIO()
+        Image.fromarray(samples).save(buffer, "JPEG2000", **({} if quality == 100 or picture.depth == 16 else lossy))
+        plain = buffer.getvalue()
+    return jp2.with_boxes(plain, picture.icc, picture.exif, picture.xmp)
+
+
+def _jxl(picture: Picture, quality: int) -> bytes:
+    samples = _samples(picture)
+    samples = samples if samples.ndim == 3 else samples[..., None]
+    if samples.shape[2] == 2:  # its encoder refuses grey with alpha
+        samples = np.concatenate((samples[..., :1],) * 3 + (samples[..., 1:],), axis=2)
+    # With loss it would write sRGB in the place of the profile, and leave the pixels as they are.
+    exact = quality == 100 or picture.icc is not None or picture.depth == 16
+    settings = {"compression": f"jpegxl:{100 if exact else quality}"}
+    plain = hdr.encode(samples, "jxl", picture.name, settings, picture.icc)
+    return jxl.with_boxes(plain, picture.exif, picture.xmp)
+
+
+def _heic(picture: Picture, quality: int) -> bytes:
+    pillow_heif = _loaded("heic", f"'{picture.name}'")
+    samples = _samples(picture)
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[1 if samples.ndim == 2 else samples.shape[2] if samples.shape[2] != 2 else 4]
+    if samples.ndim == 3 and samples.shape[2] == 2:
+        samples = np.concatenate((samples[..., :1],) * 3 + (samples[..., 1:],), axis=2)
+    if samples.dtype == np.uint16:  # it takes the high bits, and would round down
+        most = (1 << HEIC_BITS) - 1
+        ten = (samples.astype(np.uint32) * most + 32767) // 65535
+        samples = (ten << (16 - HEIC_BITS)).astype(np.uint16)
+        mode = "I;16" if mode == "L" else f"{mode};16"
+    height, width = picture.size
+    file = pillow_heif.from_bytes(mode, (width, height), np.ascontiguousarray(samples).tobytes())
+    options: dict[str, Any] = {"quality": quality, "chroma": 444 if quality >= 90 else 420}
+    if picture.icc:
+        file.info["icc_profile"], file.info["icc_profile_type"] = picture.icc, "prof"
+    codes = _codes(picture, "heic")
+    if codes:
+        options |= {"color_primaries": codes[0], "transfer_characteristics": codes[1]}
+    if picture.exif:
+        options["exif"] = b"Exif\0\0" + picture.exif
+    if picture.xmp:
+        options["xmp"] = picture.xmp
+    buffer = io.BytesIO()
+    file.save(buffer, **options)
+    return buffer.getvalue()
 
 
 def _png(picture: Picture) -> bytes:
     samples = _samples(picture)
     if samples.dtype == np.uint16 and samples.ndim == 3:
-        plain = hdr.encode_png(samples, picture.name)
+        plain = hdr.encode(samples, "png", picture.name, {"png:compressionLevel": 1})
     else:
         buffer = io.BytesIO()
         Image.fromarray(samples).save(buffer, "png", compress_level=1)

@@ -19,7 +19,7 @@ def mixed(tmp_path: Path) -> Path:
     folder = tmp_path / "mixed"
     picture(folder / "a.png")
     picture(folder / "b.jpg")
-    for name in ("1.HEIC", "2.heic", "3.gif", "4.dng", "5.JXL", "._a.png", "Thumbs.db", "@eaDir/a.png", ".x/a.png"):
+    for name in ("1.PSD", "2.psd", "3.gif", "4.xcf", "5.SVG", "._a.png", "Thumbs.db", "@eaDir/a.png", ".x/a.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"\0\5\x16\7 no picture")
     picture(folder / "sub" / "c.png")
@@ -29,7 +29,7 @@ def mixed(tmp_path: Path) -> Path:
 def test_what_is_not_restored_is_counted_and_named(restore: Program, mixed: Path, tmp_path: Path) -> None:
     result = restore(mixed, tmp_path / "out")
     assert list(tree(tmp_path / "out")) == ["a.png", "b.jpg"]
-    assert f"{mixed}: 5 files of kinds that are not read: 2 heic, 1 " in result.stderr
+    assert f"{mixed}: 5 files of kinds that are not read: 2 psd, 1 " in result.stderr
     assert f"{mixed}: 1 subfolder with pictures is left out; -r reads it." in result.stderr
     assert f"{mixed}: 1 hidden picture is passed over." in result.stderr
     deep = restore(mixed, tmp_path / "out", "-r")
@@ -38,7 +38,7 @@ def test_what_is_not_restored_is_counted_and_named(restore: Program, mixed: Path
     assert "kinds" not in restore(mixed, tmp_path / "out", "-q").stderr
     (planned,) = [event for event in restore.events(mixed, tmp_path / "out") if event["event"] == "planned"]
     assert planned["left_out"] == {
-        "unread": {"heic": 2, "gif": 1, "dng": 1, "jxl": 1}, "hidden": 1, "links": 0, "folders": 1, "unknown": 0
+        "unread": {"psd": 2, "gif": 1, "xcf": 1, "svg": 1}, "hidden": 1, "links": 0, "folders": 1, "unknown": 0
     }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_strict_makes_it_a_failure(restore: Program, mixed: Path, tmp_path: Path
     assert result.stderr.count("subfolder") == result.stderr.count("kinds") == 1
     restore(mixed, tmp_path / "first", "--strict", "--fail-fast", code=3)
     assert not (tmp_path / "first").exists()
-    for name in ("1.HEIC", "2.heic", "3.gif", "4.dng", "5.JXL"):
+    for name in ("1.PSD", "2.psd", "3.gif", "4.xcf", "5.SVG"):
         (mixed / name).unlink()
     restore(mixed, tmp_path / "out", "--strict", "-r")
 
@@ -66,7 +66,7 @@ def test_a_folder_of_nothing_else_says_what_is_there(restore: Program, tmp_path:
     assert all(f"1 {suffix[1:]}" in words for suffix in UNREAD[seed::3])
 
 
-@pytest.mark.parametrize("suffix", [*UNREAD, ".GIF", ".Heic", ".pgn", ".mp4", ".pdf", ".txt", ".v1"])
+@pytest.mark.parametrize("suffix", [*UNREAD, ".GIF", ".Dng", ".exr", ".pgn", ".mp4", ".pdf", ".txt", ".v1"])
 def test_a_file_of_a_kind_that_is_not_written(restore: Program, photos: Path, tmp_path: Path, suffix: str) -> None:
     """It is refused, and becomes no folder, from a file or from a pipe."""
     target = tmp_path / f"result{suffix}"

@@ -82,7 +82,7 @@ def test_what_several_cannot_be(restore: Program, photos: Path, tmp_path: Path) 
         [one, "-", tmp_path / "out"],
         [one, other, "-"],
         [one, other, tmp_path / "x.png"],
-        [one, other, tmp_path / "x.heic"],
+        [one, other, tmp_path / "x.psd"],
         [one, tmp_path / "absent.png", tmp_path / "out"],
         [photos, photos / "sub", tmp_path / "out", "--files-from", tmp_path / "list"],
         [photos, one, photos],

@@ -92,30 +92,28 @@ def test_every_command_finds_the_same(tmp_path: Path, way: Callable[[Path], list
     """Restore, evaluate and train."""
     picture(tmp_path / "a.png")
     picture(tmp_path / "sub" / "b.jpg")
-    put(tmp_path, "._a.png", ".hidden.jpg", *(f"{folder}/a.png" for folder in FOLDERS), "sub/._b.jpg", "c.heic")
+    put(tmp_path, "._a.png", ".hidden.jpg", *(f"{folder}/a.png" for folder in FOLDERS), "sub/._b.jpg", "c.psd")
     assert way(tmp_path) == [tmp_path / "a.png", tmp_path / "sub" / "b.jpg"]
 
 
 def test_what_is_left_out_is_said_in_words(tmp_path: Path) -> None:
-    put(
-        tmp_path, "1.HEIC", "2.heic", "3.heic", "4.gif", "5.gif", "6.dng", "._7.jpg", "a/8.png", "b/c/9.JPG", "d/10.txt"
-    )
+    put(tmp_path, "1.PSD", "2.psd", "3.psd", "4.gif", "5.gif", "6.xcf", "._7.jpg", "a/8.png", "b/c/9.JPG", "d/10.txt")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
     (tmp_path / "loop").symlink_to("loop")
     _, left_out = found(tmp_path, recursive=False)
     assert left_out.phrases == [
-        "6 files of kinds that are not read: 3 heic, 2 gif, 1 dng",
+        "6 files of kinds that are not read: 3 psd, 2 gif, 1 xcf",
         "2 subfolders with pictures are left out; -r reads them",
         "1 hidden picture is passed over",
         "1 link to a folder is not followed",
     ]
-    put(tmp_path / "one", "a.jxl", "sub/b.png")
+    put(tmp_path / "one", "a.svg", "sub/b.png")
     assert found(tmp_path / "one", recursive=False)[1].losses == [
-        "1 file of a kind that is not read: 1 jxl",
+        "1 file of a kind that is not read: 1 svg",
         "1 subfolder with pictures is left out; -r reads it",
     ]
-    assert found(tmp_path / "one", recursive=True)[1].losses == ["1 file of a kind that is not read: 1 jxl"]
+    assert found(tmp_path / "one", recursive=True)[1].losses == ["1 file of a kind that is not read: 1 svg"]
     assert found(put(tmp_path / "none", "a.png", "sub/b.txt", "sub/.c.png"), recursive=False)[1].phrases == []
 
 
@@ -162,5 +160,5 @@ def test_links_that_lead_nowhere_are_not_lost(tmp_path: Path) -> None:
 
 def test_a_warning_counts_what_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Where evaluate and train list a folder."""
-    pictures_of(put(tmp_path, "a.png", "b.heic", ".c.png"))
-    assert [record.message for record in caplog.records] == [f"'{tmp_path}': 1 file of a kind that is not read: 1 heic"]
+    pictures_of(put(tmp_path, "a.png", "b.psd", ".c.png"))
+    assert [record.message for record in caplog.records] == [f"'{tmp_path}': 1 file of a kind that is not read: 1 psd"]

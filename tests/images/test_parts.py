@@ -5,6 +5,7 @@ import itertools
 import json
 import struct
 import zlib
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_every_kind_of_part_is_met() -> None:
     """Each row of the table but those of files themselves is found in a file that is made here."""
     met = {part.kind for holding in holdings() for part in read_picture(holding.data, "x").parts}
     met |= {part.kind for part in read_picture(srgb_png(), "x").parts} | {"tiff-colour", "bmp-colour", "lab"}
-    assert met == set(KINDS) - {"links", "owner"}
+    elsewhere = {"bits", "deep", "bright"}  # in tests of formats that their own libraries read
+    assert met == set(KINDS) - {"links", "owner"} - elsewhere
 
 
 def srgb_png() -> bytes:
@@ -379,13 +381,13 @@ def test_loops_of_pages_end() -> None:
     assert not read_picture(bytes(data), "x").parts
 
 
-def test_a_raw_photograph_says_what_to_do() -> None:
-    """One sentence, and a way out."""
+def test_a_raw_photograph_is_no_tiff() -> None:
+    """Whatever picture stands first in it: it is developed, or refused with what would do that."""
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, photo(), photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), False)], metadata=None)
-    with pytest.raises(InputError, match=r"^'x' is a raw photograph \(DNG\)") as caught:
+    with pytest.raises(InputError, match=r"^'x' is a raw photograph") as caught:
         read_picture(buffer.getvalue(), "x")
-    assert "Develop it" in caught.value.hint
+    assert find_spec("rawpy") or "irsde[raw]" in caught.value.hint
 
 
 def test_restored_pictures_keep_their_parts() -> None:

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from irsde_cli.errors import InputError
 from irsde_cli.images import Limits, Part, Picture, losses, read_picture
+from irsde_cli.images.picture import READ_HERE
 
 Pixels = NDArray[Any]
 
@@ -31,7 +32,7 @@ GREY = RGB[..., 0]
 RGBA = np.dstack((RGB, ALPHA))
 DEEP = RNG.integers(0, 65536, (HEIGHT, WIDTH, 4), dtype=np.uint16)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SUPPORTED = "is not a supported image (JPEG, PNG, WebP, TIFF, BMP)"
+SUPPORTED = f"is not a supported image ({READ_HERE})"
 
 
 def saved(image: Image.Image | Pixels, format: str, **options: Any) -> bytes:

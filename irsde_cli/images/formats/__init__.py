@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from irsde_cli.images import tiff, xmp
 from irsde_cli.images.container import MAX_METADATA_BYTES, Container, TruncatedError
-from irsde_cli.images.formats import bmp, jpeg, png, tiff_file, webp
+from irsde_cli.images.formats import bmp, exr, heif, jp2, jpeg, jxl, png, raw, tiff_file, webp
 from irsde_cli.images.parts import Part
 
 
@@ -58,6 +58,8 @@ def _with_sane_metadata(container: Container) -> Container:
             parts.append(Part("unreadable", f"its {title} is larger than {MAX_METADATA_BYTES >> 20} MiB"))
     if blocks["exif"]:
         try:
+            if container.turns:
+                blocks["exif"] = tiff.upright(blocks["exif"])
             orientation = tiff.orientation(blocks["exif"])
             dpi = dpi or tiff.resolution(tiff.parse(blocks["exif"]))
         except (ValueError, EOFError):
@@ -69,6 +71,8 @@ def _with_sane_metadata(container: Container) -> Container:
         except ValueError:
             blocks["xmp"] = None
             parts.append(Part("unreadable", "its XMP is damaged"))
+    if container.turns:
+        orientation = container.orientation
     if container.tiff:
         orientation = container.tiff.number(tiff.ORIENTATION, 1)
     return replace(
@@ -88,4 +92,9 @@ READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Container]], ...] = (
     (re.compile(rb"RIFF....WEBPVP8[ LX]", re.DOTALL), webp.read),
     (re.compile(rb"II[*+]\0|MM\0[*+]"), tiff_file.read),
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), bmp.read),
+    (re.compile(rb"....ftypcrx |FUJIFILMCCD-RAW|IIU\0|II(?:RO|RS)|MMOR|\0MRM|FOVb", re.DOTALL), raw.read),
+    (re.compile(rb"....ftyp(?:avi[fs]|he[iv][cmsx]|mif1|msf1)", re.DOTALL), heif.read),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), jp2.read),
+    (re.compile(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a"), jxl.read),
+    (re.compile(rb"\x76\x2f\x31\x01"), exr.read),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from irsde_cli.images import descriptions, geography, photoshop, tiff
 from irsde_cli.images.container import MAX_METADATA_BYTES, Container, DamagedError, TruncatedError
+from irsde_cli.images.formats import raw
 from irsde_cli.images.parts import Part
 from irsde_cli.images.tiff import Tiff, Value
 
@@ -51,7 +52,8 @@ def read(data: bytes) -> Container:
         raise DamagedError("is a TIFF without a picture") from None
     except EOFError:
         raise TruncatedError from None
-    _refuse_raw(data, pages)
+    if _is_raw(data, pages):
+        return _raw(data, pages)
     page = _chosen([page for page in pages if not page.inner])
     parts = list(_others(other for other in pages if other is not page))
     described = page
@@ -85,21 +87,21 @@ def read(data: bytes) -> Container:
     )
 
 
-def _refuse_raw(data: bytes, pages: list[Tiff]) -> None:
-    """A file of sensor values is no TIFF of a picture, whatever small picture it shows first.
-
-    Raises:
-        DamagedError: it is one.
-    """
+def _is_raw(data: bytes, pages: list[Tiff]) -> bool:
+    """Whether this is a file of sensor values, and no TIFF of a picture, whatever small picture it shows first."""
     first = pages[0]
     marked = any(DNG_VERSION in page.tags or page.number(tiff.PHOTOMETRIC) in SENSOR for page in pages)
     preview = _subfile(first) & REDUCED and any(page.inner for page in pages)
-    if marked or preview or data[8:11] == CANON:
-        kind = " (DNG)" if any(DNG_VERSION in page.tags for page in pages) else ""
-        raise DamagedError(
-            f"is a raw photograph{kind}, which is not read: only its preview could be",
-            "Develop it first, and restore the TIFF that this gives.",
-        )
+    return bool(marked or preview or data[8:11] == CANON)
+
+
+def _raw(data: bytes, pages: list[Tiff]) -> Container:
+    described = pages[0]
+    try:
+        exif = tiff.exif_of(described, MAX_METADATA_BYTES)
+    except ValueError:
+        exif = None
+    return raw.read(data, exif)
 
 
 def _subfile(page: Tiff) -> int:

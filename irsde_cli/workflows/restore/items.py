@@ -12,7 +12,7 @@ import numpy as np
 
 from irsde_cli.datasets.discovery import LeftOut, is_rubbish, split_name, walk, why_no_file
 from irsde_cli.errors import UsageError
-from irsde_cli.images import SUFFIXES, suffix_for
+from irsde_cli.images import INSTEAD, SUFFIXES, suffix_for
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Naming:
     """How outputs are called.
 
     Attributes:
-        format: the format asked for; `None` keeps names as they are.
+        format: the format asked for; `None` keeps names as they are, but for those of what is only read.
         suffix: put between the stem and the extension.
         rename: where the format changes the extension, keep the old one in the stem (`a_jpg.png`).
     """
@@ -57,10 +57,12 @@ class Naming:
     def name(self, source: str) -> str:
         """The output's name for an input's."""
         stem, extension = split_name(source)
-        if self.format is not None and SUFFIXES.get(extension.lower()) != self.format:
+        own = SUFFIXES.get(extension.lower())
+        wanted = self.format or INSTEAD.get(own or "")
+        if wanted is not None and own != wanted:
             if self.rename and extension:
                 stem += f"_{extension[1:]}"
-            extension = suffix_for(self.format)
+            extension = suffix_for(wanted)
         return f"{stem}{self.suffix}{extension}"
 
 

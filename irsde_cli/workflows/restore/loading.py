@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irsde_cli.errors import InputError
 from irsde_cli.images import (
+    INSTEAD,
     SUFFIXES,
     Part,
     Picture,
@@ -75,7 +76,10 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             limits=options.limits,
             allow_truncated=options.allow_truncated,
             depth=options.depth,
+            linear=options.raw == "linear",
         )
+        if options.in_place and picture.format in INSTEAD:
+            raise InputError(f"'{item.name}' is only read, and cannot be replaced.", hint="Restore it to a folder.")
         lost = accepted_losses(picture, item, format_of(item, options), options)
         content = content_of(source)
         if identity_of(source) != before:

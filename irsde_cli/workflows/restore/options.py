@@ -67,6 +67,12 @@ class Options(Settings):
         "names", "Refuse larger pictures before decoding them.", default=120_000_000, panel="Input", minimum=1
     )
     allow_truncated: bool = option("pixels", "Take what a cut-off file still shows.", default=False, panel="Input")
+    raw: Literal["rendered", "linear"] = option(
+        "pixels",
+        "Raw photographs, OpenEXR: as a screen shows them, or as light is.",
+        default="rendered",
+        panel="Input",
+    )
     strict: bool = option("machine", "Fail where there would be a warning.", default=False, panel="Input")
     in_place: bool = option("names", "Replace the inputs themselves; takes no OUTPUT.", default=False, panel="Output")
     allow_loss: bool = option(
@@ -78,8 +84,20 @@ class Options(Settings):
     keep_times: bool = option(
         "machine", "Give results the file dates of their inputs, as --in-place does.", default=False, panel="Output"
     )
-    format: str | None = option("pixels", "keep, png, jpeg, webp, tiff or bmp.", panel="Output", short="-f")
-    quality: int = option("pixels", "Of JPEG and WebP.", default=95, panel="Output", minimum=1, maximum=100)
+    format: str | None = option(
+        "pixels",
+        "keep, png, jpeg, webp, tiff, bmp, avif, jp2, and with their extras heic and jxl.",
+        panel="Output",
+        short="-f",
+    )
+    quality: int = option(
+        "pixels",
+        "Of formats with loss: JPEG, WebP, AVIF, HEIC, JPEG 2000, JPEG XL.",
+        default=95,
+        panel="Output",
+        minimum=1,
+        maximum=100,
+    )
     depth: int | None = option("pixels", "Bits per sample, 8 or 16; the input's if not given.", panel="Output")
     suffix: str = option("names", "Put behind the names of results.", default="", panel="Output")
     metadata: Literal["keep", "strip"] = option(

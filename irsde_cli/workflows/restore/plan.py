@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from irsde_cli.content import missing
 from irsde_cli.datasets.discovery import PICTURES, LeftOut, check_for_other_data, suffix_of
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import SUFFIXES, looks_like_picture
+from irsde_cli.images import INSTEAD, SUFFIXES, unknown_format
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import refusal
 from irsde_cli.storage.journal import ALONE
@@ -70,8 +70,8 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         raise missing(options.mask, "mask")
     if set(options.suffix) & {"/", "\\", "\0"}:
         raise UsageError(f"the suffix {options.suffix!r} cannot be a part of a name.")
-    if options.format not in (None, "keep", *(suffix[1:] for suffix in SUFFIXES)):
-        raise UsageError(f"unknown format '{options.format}'.", hint="Known: keep, png, jpeg, webp, tiff, bmp.")
+    if options.format and options.format != "keep" and not _is_result(f".{options.format}"):
+        raise unknown_format(options.format or "")
     wanted = None if options.format in (None, "keep") else SUFFIXES["." + str(options.format)]
     naming = Naming(wanted, options.suffix, options.on_collision == "rename")
     folder, make = _places(options, naming, stdin)
@@ -134,7 +134,7 @@ def _places(
         raise UsageError("--backup goes with --in-place: elsewhere the originals stay as they are.")
     if target is None:
         raise UsageError("OUTPUT is missing.", hint="Name a folder, or restore the files themselves with --in-place.")
-    to_file = target != "-" and looks_like_picture(Path(target)) and not Path(target).is_dir()
+    to_file = target != "-" and _is_result(target) and not Path(target).is_dir()
     if several and (to_file or target == "-"):
         raise UsageError(
             f"several pictures cannot be restored to '{target}'.", hint="The last name is OUTPUT: name a folder."
@@ -190,6 +190,11 @@ def _places(
     return folder, items
 
 
+def _is_result(name: str) -> bool:
+    """Whether a file of that name, or of such an ending, can be a result."""
+    return SUFFIXES.get(suffix_of(f"x{name}"), "raw") not in INSTEAD
+
+
 def _check_kind(target: str, *, one: bool) -> None:
     """An OUTPUT that is called like a file of a kind that is not written would become a folder of that name.
 
@@ -202,7 +207,7 @@ def _check_kind(target: str, *, one: bool) -> None:
     if suffix in PICTURES or (one and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", suffix)):
         raise UsageError(
             f"cannot write '{target}': '{suffix}' is no kind that is written.",
-            hint=f"Written are {', '.join(sorted(SUFFIXES))}; a folder of that name ends with a slash.",
+            hint=f"Written are {', '.join(filter(_is_result, SUFFIXES))}; a folder of that name ends with a slash.",
         )
 
 

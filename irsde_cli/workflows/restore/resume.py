@@ -36,6 +36,8 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
     known = record(replace(plan.options, sampling=sampling))
     if not plan.options.trajectory:
         del known["trajectory_format"]  # of what is not written
+    if plan.options.raw == "rendered":
+        del known["raw"]  # records of earlier versions do not name it
     return known | {
         "version": __version__,
         "weights": checkpoint.sha256,
