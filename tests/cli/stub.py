@@ -36,12 +36,12 @@ save_every = {save_every}
 """
 
 
-def save_stub(path: Path, **settings: Any) -> Path:
+def save_stub(path: Path, task: str = "denoise", **settings: Any) -> Path:
     torch.manual_seed(0)
     restorer = MeanReverting(MeanRevertingConfig(NETWORK, ProcessConfig(prediction="clean"), **settings))
     for parameter in restorer.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
-    checkpoint.save(path, restorer, task="denoise")
+    checkpoint.save(path, restorer, task=task)
     return path
 
 

@@ -187,7 +187,7 @@ def test_any_name(restore: Program, tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (["in", "out", "--task", "denoisee"], 2, "Did you mean 'denoise'"),
-        (["in", "out"], 2, "--task is missing"),
+        (["in", "out"], 2, "does not say what it undoes"),
         (["in", "--task", "denoise"], 2, "OUTPUT is missing"),
         (["in", "out", "--task", "denoise", "--sampler", "posteriro"], 2, "Did you mean 'posterior'"),
         (["in", "out", "--task", "denoise", "--stepz", "3"], 2, "--steps"),
@@ -493,7 +493,7 @@ def test_what_belongs_to_a_picture_survives(restore: Program, tmp_path: Path) ->
 
 def test_upscaling_comes_from_the_weights(photos: Path, tmp_path: Path) -> None:
     """The checkpoint knows how many times larger its results are."""
-    program = Program(save_stub(tmp_path / "sr.safetensors", scale=4))
+    program = Program(save_stub(tmp_path / "sr.safetensors", task="sr4", scale=4))
     program(photos / "p0.png", tmp_path / "out", task="sr4")
     assert pixels(tmp_path / "out" / "p0.png").shape == (36, 56, 3)
 

@@ -79,7 +79,8 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             linear=options.raw == "linear",
         )
         if options.in_place and picture.format in INSTEAD:
-            raise InputError(f"'{item.name}' is only read, and cannot be replaced.", hint="Restore it to a folder.")
+            kind = {"raw": "a raw photograph", "exr": "an OpenEXR picture"}[picture.format]
+            raise InputError(f"'{item.name}' is {kind}, which is not written.", hint="Restore it to a folder.")
         lost = accepted_losses(picture, item, format_of(item, options), options)
         content = content_of(source)
         if identity_of(source) != before:
