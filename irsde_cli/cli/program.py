@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from irsde_cli.cli import download, environment, evaluate, guide, push, restore, train
+from irsde_cli.cli import download, environment, evaluate, export, guide, push, restore, train
 from irsde_cli.cli.reporting import complain, reported
 from irsde_cli.errors import UsageError
 from irsde_cli.tasks import meant
@@ -114,6 +114,7 @@ app.command("restore", cls=Restore)(reported(restore.restore))
 app.command("evaluate", cls=Evaluate, no_args_is_help=True)(reported(evaluate.evaluate))
 app.command("train", cls=Command)(reported(train.train))
 app.command("download", cls=Command, no_args_is_help=True)(reported(download.download))
+app.command("export", cls=Command, no_args_is_help=True)(reported(export.export))
 app.command("push", cls=Command, no_args_is_help=True)(reported(push.push))
 app.command("env", cls=Command)(reported(environment.environment))
 

@@ -47,7 +47,7 @@ def test_brackets_in_help_are_text(text: str) -> None:
         assert f"Takes {text} too." in shown(program) and f"It does {text} too." in shown(program)
 
 
-@pytest.mark.parametrize("name", ["restore", "evaluate", "train", "download", "push", "env"])
+@pytest.mark.parametrize("name", ["restore", "evaluate", "train", "download", "export", "push", "env"])
 def test_every_help_is_shown_whole(name: str) -> None:
     """Each word of each option's help, whatever marks it has."""
     commands: Any = typer.main.get_command(app)
