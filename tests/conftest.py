@@ -1,4 +1,5 @@
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -36,8 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """What a test draws without a generator of its own does not depend on which tests ran before it."""
+    """What a test draws without a generator of its own, and what is logged, do not depend on tests before it."""
     torch.manual_seed(0)
+    logging.getLogger("irsde_cli").setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
