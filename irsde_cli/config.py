@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -115,6 +115,39 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             together[key] = value
     return together
+
+
+def assignment(text: str, example: str) -> tuple[str, Any]:
+    """The dotted key and the value of one `--set KEY=VALUE`; the value is TOML, or else plain text.
+
+    Raises:
+        UsageError: there is none; it shows the example.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"'--set {text}' has no value.", hint=f"For example --set {example}")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted key; tables on its way are made, or copied before they change."""
+    *tables, last = key.split(".")
+    for table in tables:
+        values[table] = dict(values.get(table) or {})
+        values = values[table]
+    values[last] = value
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all values that are no tables."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:

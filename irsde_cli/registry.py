@@ -31,6 +31,11 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "-").replace(" ", "-")
 
 
+def address(paper: str) -> str:
+    """Where a paper is, by its number at arXiv or its DOI."""
+    return f"https://doi.org/{paper}" if "/" in paper else f"https://arxiv.org/abs/{paper}"
+
+
 # `weights`: official weights gave the published or recorded numbers. `code`: with equal weights it gives the numbers of
 # the official code. `properties`: neither was to be had, or it is ours; what must hold of it does.
 Checked = Literal["weights", "code", "properties"]

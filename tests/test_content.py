@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from irsde_cli.cli.program import app
 from irsde_cli.config import read_json, read_paths, read_toml
 from irsde_cli.content import decoded, hub_id, is_address, kind_of
-from irsde_cli.conversions.official import read_state
+from irsde_cli.conversions.dialects import read_state
 from irsde_cli.errors import InputError, UsageError, WeightsError
 from irsde_cli.images import read_picture
 from irsde_cli.images.picture import READ_HERE

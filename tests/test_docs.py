@@ -1,17 +1,24 @@
-"""The documentation against the program. `python -m tests.test_docs` writes docs/reference.md anew."""
+"""The documentation against the program. `python -m tests.test_docs` writes what is made of tables anew."""
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from irsde_cli.degradations import DEGRADATIONS
+from irsde_cli.networks import NETWORKS
+from irsde_cli.processes import PROCESSES
+from irsde_cli.registry import address
+from irsde_cli.systems import SYSTEMS
 from irsde_cli.training import OBJECTIVES
+from irsde_cli.workflows.weights.listing import listed
 
 ROOT = Path(__file__).parents[1]
+PROVENANCE = ROOT / "docs" / "provenance.md"
 REFERENCE = ROOT / "docs" / "reference.md"
 COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["evaluate"], ["train"], ["download"], ["push"], ["env"])
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,6 +39,53 @@ def reference() -> str:
         title = " ".join(["irsde", *words])
         parts.append(f"## {title}\n\n```text\n{help_text(words)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def provenance() -> str:
+    parts = [
+        "# Provenance",
+        """Made of the tables in the code by `python -m tests.test_docs`. How a row is known to be right:
+
+- `weights`: official weights gave the published or recorded numbers here.
+- `code`: with equal weights it gives the numbers of the official code.
+- `properties`: neither was to be had, or it is ours; what must hold of it does.
+- Nothing: nobody here had the files.""",
+    ]
+    for title, table in (("Networks", NETWORKS), ("Processes", PROCESSES), ("Systems", SYSTEMS)):
+        rows = [
+            (
+                f"`{name}`",
+                f"[{row.paper}]({address(row.paper)})" if row.paper else "ours",
+                row.checked,
+                evidence(row.evidence),
+            )
+            for name, row in table.items()
+        ]
+        parts.append(f"## {title}\n\n" + as_table(("name", "paper", "checked", "test"), rows))
+    released = [
+        (f"`{one.name}`", one.data, one.licence, one.checked, evidence(one.evidence))
+        for one in listed()
+        if not one.refused
+    ]
+    parts.append("## Weights\n\n" + as_table(("name", "trained on", "licence", "checked", "test"), released))
+    return "\n\n".join(parts) + "\n"
+
+
+def evidence(test: str) -> str:
+    """The link to a test."""
+    file, _, name = test.partition("::")
+    return f"[{name}](../{file})" if test else ""
+
+
+def as_table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    return "\n".join(
+        f"| {' | '.join(str(cell or '') for cell in row)} |" for row in (head, ("---",) * len(head), *rows)
+    )
+
+
+def test_the_provenance_is_what_the_tables_say() -> None:
+    """docs/provenance.md is up to date; `python -m tests.test_docs` writes it."""
+    assert PROVENANCE.read_text(encoding="utf-8") == provenance()
 
 
 def test_the_reference_is_what_help_says() -> None:
@@ -87,3 +141,4 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 if __name__ == "__main__":
     REFERENCE.write_text(reference(), encoding="utf-8")
+    PROVENANCE.write_text(provenance(), encoding="utf-8")

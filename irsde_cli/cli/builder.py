@@ -62,7 +62,7 @@ def _parameter(one: Declared) -> inspect.Parameter:
         default = inspect.Parameter.empty
     info: Any
     if one.is_argument:
-        info = typer.Argument(metavar=one.option.flag, help=one.option.help)
+        info = typer.Argument(metavar=one.option.flag, help=one.option.help, autocompletion=_completion(one))
     else:
         info = typer.Option(
             one.flag,

@@ -3,60 +3,28 @@
 import json
 import signal
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
-from irsde_cli.cli.reporting import as_json, complain, data, data_path, printable
+from irsde_cli.cli.builder import command
+from irsde_cli.cli.options import Show
+from irsde_cli.cli.reporting import as_json, complain, data, data_path, log, printable
 from irsde_cli.errors import UsageError
-from irsde_cli.registry import unknown_name
-from irsde_cli.tasks import TASKS, get_task
-from irsde_cli.weights import SHIPPED, shipped_path, stored_path
-from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS
+from irsde_cli.registry import address, unknown_name
+from irsde_cli.tasks import TASKS
+from irsde_cli.workflows.weights.options import Download
 
 if TYPE_CHECKING:
     from irsde_cli.workflows.weights.download import Intended, Ready, Refused
+    from irsde_cli.workflows.weights.listing import Listed
 
 
-def _complete(incomplete: str) -> list[str]:
-    return [name for name in (*CATALOGUE, *METRIC_WEIGHTS) if name.startswith(incomplete)]
-
-
-def download(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names of --list, or owner/name on the Hub.", autocompletion=_complete),
-    ] = None,
-    show: Annotated[
-        bool, typer.Option("--list", help="Name all weights, or say all of NAME or of a task, and stop.")
-    ] = False,
-    task: Annotated[
-        str | None, typer.Option("--all-for", metavar="TASK", help="All weights of a task that can be fetched.")
-    ] = None,
-    files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE", help="Take these files instead of fetching.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit of the Hub.")] = None,
-    local_dir: Annotated[Path | None, typer.Option(help="Put the results into this folder.")] = None,
-    max_sigma: Annotated[
-        float | None, typer.Option(min=0.1, max=255, help="Lambda, of 255, where the list does not know it.")
-    ] = None,
-    timesteps: Annotated[int | None, typer.Option(min=1, help="T, where the list does not know it.")] = None,
-    upsampling: Annotated[
-        Literal["nearest", "bicubic"] | None, typer.Option(help="How pictures are enlarged first.")
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Check what is here, and fetch nothing.")] = False,
-    export: Annotated[
-        bool, typer.Option("--export", help="Write weights as the reference's files: NAME OUT.pth.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    json_lines: Annotated[bool, typer.Option("--json", help="Print lines of JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")] = False,
-) -> None:
+def run(options: Download, show: Show) -> None:
     """Fetch, convert and check weights; prints the path of each.
 
     HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to the Hub's own program; IRSDE_WEIGHTS names
@@ -66,37 +34,35 @@ def download(
 
     irsde download rain100h --from rain100h_sde.pth
     """
-    if show:
-        _list(list(names or []), json_lines)
+    if options.listing:
+        _list(options.names, as_lines=show.json)
         return
-    wanted = list(names or [])
-    if task is not None:
-        get_task(task)
-        wanted += [name for name, row in CATALOGUE.items() if row.task == task and row.reachable and not row.refused]
-        if not wanted and not quiet:
-            typer.echo(
-                f"none for {task} can be fetched; 'irsde download --list' says where to get some by hand.", err=True
-            )
-    if not wanted and task is None:
-        raise UsageError("nothing is named.", hint="'irsde download --list' names what there is.")
-    if verify and export:
+    log(verbose=show.verbose, quiet=show.quiet)
+    wanted = options.wanted
+    if show.print_config:
+        data(json.dumps({**asdict(options), "names": wanted, "decided": options.decided}, default=str))
+        return
+    if not wanted and not show.quiet:
+        typer.echo(
+            f"none for {options.task} can be fetched; 'irsde download --list' says where to get some by hand.", err=True
+        )
+    if options.verify and options.export:
         raise UsageError("--verify and --export are two things.")
-    if export and len(wanted) < 2:
+    if options.export and len(wanted) < 2:
         raise UsageError("--export takes a name and the files to write.", hint="irsde download --export NAME out.pth")
     with _interruptible():
-        from irsde_cli.conversions.published import Decided
         from irsde_cli.workflows.weights import download as workflow
-        from irsde_cli.workflows.weights.download import Wanted
 
-        if export:
+        if options.export:
             outputs = [Path(name) for name in wanted[1:]]
             workflow.export_official(wanted[0], outputs)
             for path in outputs:
                 data_path(path)
             return
-        decided = Decided(max_sigma, timesteps, upsampling)
-        asked = Wanted(tuple(wanted), tuple(files or ()), revision, local_dir, decided, dry_run)
-        _show(workflow.verify(wanted) if verify else workflow.obtain(asked), json_lines=json_lines, quiet=quiet)
+        _show(workflow.verify(wanted) if options.verify else workflow.obtain(options), show)
+
+
+download = command(run)
 
 
 @contextmanager
@@ -120,21 +86,21 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(events: "Iterator[Ready | Intended | Refused]", *, json_lines: bool, quiet: bool) -> None:
+def _show(events: "Iterator[Ready | Intended | Refused]", show: Show) -> None:
     from irsde_cli.workflows.weights.download import Intended, Ready, Refused
 
     failed = False
     for event in events:
-        if json_lines:
+        if show.json:
             data(as_json(event))
         match event:
             case Ready(path=path, news=news):
-                if not json_lines:
+                if not show.json:
                     data_path(path)
-                if not quiet:
+                if not show.quiet:
                     told = "; ".join(part for part in (news, f"SHA-256 {event.sha256}") if part)
                     typer.echo(f"{printable(event.name)}: {printable(told)}", err=True)
-            case Intended() if not json_lines:
+            case Intended() if not show.json:
                 data(printable(f"{event.name}: {event.action}"))
             case Refused():
                 failed = True
@@ -145,30 +111,32 @@ def _show(events: "Iterator[Ready | Intended | Refused]", *, json_lines: bool, q
         raise typer.Exit(4)
 
 
-def _list(names: list[str], json_lines: bool) -> None:
+def _list(names: Sequence[str], *, as_lines: bool) -> None:
     """What there is, what works now first; of what is named all that is known."""
-    rows = list(_rows())
+    from irsde_cli.workflows.weights.listing import listed
+
+    rows = list(listed())
     for name in names:
-        if any(name in (row["name"], row["task"]) for row in rows):
+        if any(name in (row.name, row.task) for row in rows):
             continue
         if name in TASKS:
             raise UsageError(f"no weights are known for the task '{name}'.", hint="'irsde train' makes some.")
-        raise unknown_name("weights or task", name, [row["name"] for row in rows] + list(TASKS))
-    rows = [row for row in rows if not names or row["name"] in names or row["task"] in names]
-    if json_lines:
+        raise unknown_name("weights or task", name, [row.name for row in rows] + list(TASKS))
+    rows = [row for row in rows if not names or row.name in names or row.task in names]
+    if as_lines:
         for row in rows:
-            data(json.dumps(row))
+            data(json.dumps(asdict(row)))
         return
-    groups: dict[str, list[dict[str, Any]]] = {title: [] for title in GROUPS}
+    groups: dict[str, list[Listed]] = {title: [] for title in GROUPS}
     for row in rows:
         groups[_group(row)].append(row)
     for title, members in groups.items():
         if members:
             data(title)
         for row in members:
-            size = f"{row['mib']:.0f} MiB" if row["mib"] >= 10 else f"{row['mib']:.1f} MiB"
-            data(_wrapped(f"{row['name']:24} {row['task'] or '-':9} {size:>8}", row["title"], 46))
-            for line in _about(row) if names else [f"better than ours: {row['better']}"] if row.get("better") else []:
+            size = f"{row.mib:.0f} MiB" if row.mib >= 10 else f"{row.mib:.1f} MiB"
+            data(_wrapped(f"{row.name:24} {row.task or '-':9} {size:>8}", row.title, 46))
+            for line in _about(row) if names else [f"better than ours: {row.better}"] if row.better else []:
                 data(_wrapped("", line, 4) if names else _wrapped("", line, 46))
     if not names:
         data("'irsde download --list NAME' says what one learnt from, its licence and source.")
@@ -182,12 +150,12 @@ GROUPS = (
 )
 
 
-def _group(row: dict[str, Any]) -> str:
-    if row["here"]:
+def _group(row: "Listed") -> str:
+    if row.here:
         return GROUPS[0]
-    if row["refused"]:
+    if row.refused:
         return GROUPS[3]
-    return GROUPS[1] if row["reachable"] else GROUPS[2]
+    return GROUPS[1] if row.reachable else GROUPS[2]
 
 
 def _wrapped(start: str, text: str, margin: int) -> str:
@@ -196,70 +164,14 @@ def _wrapped(start: str, text: str, margin: int) -> str:
     return "\n".join(f"{'  ' + start if not index else '':{margin}}{line}".rstrip() for index, line in enumerate(lines))
 
 
-def _about(row: dict[str, Any]) -> list[str]:
+def _about(row: "Listed") -> list[str]:
     """Where it is from, what it learnt, its licence, what it is good for, and what is in doubt."""
-    better = f"better than what ships: {row['better']}" if row.get("better") else ""
-    checked = f"checked by {row['checked']}" if row.get("checked") else ""
-    learnt = f"learnt from: {row['data']}" if row["data"] else ""
-    licence = f"licence: {row['licence']}" if row["licence"] else ""
-    lines = [row["refused"], better, row["doubt"], learnt, licence, checked, row["source"], row.get("remark", "")]
-    return [line for line in lines if line]
-
-
-def _rows() -> list[dict[str, Any]]:
-    """All that `--list` knows, in the order of the tables."""
-    from irsde_cli import checkpoint
-
-    rows: list[dict[str, Any]] = []
-    for name in SHIPPED:
-        header = checkpoint.read_header(shipped_path(name))
-        task = TASKS[header.task]
-        role = {task.sampled: ", by samplers", task.fast: ", in up to four steps"}.get(name, "")
-        rows.append(
-            {
-                "name": name,
-                "title": f"ours: {task.summary}{role}",
-                "training_steps": header.step,
-                "reachable": True,
-                "task": header.task,
-                "system": header.system,
-                "mib": shipped_path(name).stat().st_size / 2**20,
-                "licence": header.licence,
-                "source": "",
-                "data": header.data,
-                "here": True,
-                "refused": "",
-                "doubt": "",
-            }
-        )
-    for name, row in CATALOGUE.items():
-        shown = {key: value for key, value in asdict(row).items() if key != "files"}
-        files = [{"name": file.name, "mib": file.mib, "sha256": file.sha256} for file in row.files]
-        rows.append(
-            {
-                "name": name,
-                **shown,
-                "files": files,
-                "mib": row.mib,
-                "reachable": row.reachable,
-                "here": stored_path(name).is_file(),
-            }
-        )
-    for name, metric in METRIC_WEIGHTS.items():
-        rows.append(
-            {
-                "name": name,
-                "reachable": True,
-                "title": f"{metric.title}, for irsde evaluate",
-                "task": "",
-                "system": "metric",
-                "mib": metric.mib,
-                "licence": metric.licence,
-                "source": " ".join(web.url for web in metric.files),
-                "data": "ImageNet; human judgements of likeness",
-                "here": stored_path(name).is_file(),
-                "refused": "",
-                "doubt": "",
-            }
-        )
-    return rows
+    better = f"better than what ships: {row.better}" if row.better else ""
+    checked = f"checked by {row.checked}: {row.evidence}" if row.checked else ""
+    learnt = f"learnt from: {row.data}" if row.data else ""
+    licence = f"licence: {row.licence}" if row.licence else ""
+    papers = f"papers: {' '.join(map(address, row.papers))}" if row.papers else ""
+    known = f"how its settings are known: {row.certainty}" if row.certainty else ""
+    lines = [row.refused, better, row.doubt, learnt, licence, papers, checked, known, row.source, row.remark]
+    decided = f"--set decides: {', '.join(row.decidable)}" if row.decidable else ""
+    return [line for line in (*lines, decided) if line]

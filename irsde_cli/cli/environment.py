@@ -4,10 +4,9 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
-from typing import Annotated
 
-import typer
-
+from irsde_cli.cli.builder import command
+from irsde_cli.cli.options import Printed
 from irsde_cli.cli.reporting import data
 from irsde_cli.version import __version__
 
@@ -22,9 +21,7 @@ EXTRAS = {
 }
 
 
-def environment(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
-) -> None:
+def run(printed: Printed) -> None:
     """Show versions, devices, memory and extras, for reports of problems."""
     import torch
 
@@ -46,11 +43,14 @@ def environment(
             for name, (module, purpose) in EXTRAS.items()
         },
     }
-    if as_json:
+    if printed.json:
         data(json.dumps(rows))
         return
     for name, value in rows.items():
         data(f"{name:16} {value}")
+
+
+environment = command(run)
 
 
 def _version(package: str) -> str:

@@ -44,7 +44,14 @@ def _from_file(context: typer.Context, path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Show:
+class Printed:
+    """How a command prints its results."""
+
+    json: bool = option("machine", "Print lines of JSON.", default=False, panel="Diagnostics", variable="-")
+
+
+@dataclass(frozen=True)
+class Show(Printed):
     """What a command shows of its work, the same for all that work for long."""
 
     config: Path | None = option(
@@ -57,7 +64,6 @@ class Show:
     print_config: bool = option(
         "machine", "Show what would apply, as JSON, and exit.", default=False, panel="Diagnostics", variable="-"
     )
-    json: bool = option("machine", "Print events as lines of JSON.", default=False, panel="Diagnostics", variable="-")
     quiet: bool = option(
         "machine", "Print results and errors alone.", default=False, panel="Diagnostics", short="-q", variable="-"
     )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +103,7 @@ def _list() -> None:
 
 def _resolved(source: Source, learnt: Given, place: Given) -> tuple[TrainConfig, RunConfig]:
     """What a file or a preset says, under what the command line says."""
-    from irsde_cli.config import from_mapping
+    from irsde_cli.config import assignment, from_mapping, put
 
     values = _values(source.settings, source.preset)
     run_values = values.pop("run", {}) | {
@@ -114,7 +113,7 @@ def _resolved(source: Source, learnt: Given, place: Given) -> tuple[TrainConfig,
     if source.degradation is not None:
         values["degradation"] = None if source.degradation == "none" else {"name": source.degradation}
     for text in source.change:
-        _set(values, text)
+        put(values, *assignment(text, "model.scale=2"))
     where = f"'{source.settings}'" if source.settings is not None else f"preset '{source.preset}'"
     config = from_mapping(TrainConfig, values, where)
     return config, from_mapping(RunConfig, run_values, f"{where}: 'run'")
@@ -140,21 +139,6 @@ def _values(settings: Path | None, preset: str | None) -> dict[str, Any]:
 
         values["model"] = with_process(values.get("system", "mean-reverting"), values["model"])
     return values
-
-
-def _set(values: dict[str, Any], text: str) -> None:
-    """Apply one `--set a.b=VALUE`; the value is TOML, or else plain text."""
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise UsageError(f"'--set {text}' has no value.", hint="For example --set model.scale=2")
-    *tables, key = path.split(".")
-    for table in tables:
-        values[table] = dict(values.get(table) or {})
-        values = values[table]
-    try:
-        values[key] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[key] = value
 
 
 def _show_cost(config: TrainConfig, device: "torch.device") -> None:

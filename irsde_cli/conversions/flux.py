@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irsde_cli.checkpoint import assemble
 from irsde_cli.config import to_mapping
-from irsde_cli.conversions.official import read_state
+from irsde_cli.conversions.dialects import read_state
 from irsde_cli.errors import WeightsError
 from irsde_cli.restorer import Restorer
 from irsde_cli.storage import weight_files

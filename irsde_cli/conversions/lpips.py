@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from irsde_cli.conversions.official import WEIGHT_SUFFIXES, read_state
+from irsde_cli.conversions.dialects import read_state
+from irsde_cli.conversions.official import WEIGHT_SUFFIXES
 from irsde_cli.errors import WeightsError
 from irsde_cli.metrics import METRICS
 from irsde_cli.storage import weight_files

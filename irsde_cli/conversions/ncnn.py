@@ -54,7 +54,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         WeightsError: a file is missing, damaged, or something else.
     """
     if path.suffix not in (LAYERS, NUMBERS):
-        return official.read_state(path)
+        return official.read_tensors(path)
     files = [path.with_suffix(suffix) for suffix in (LAYERS, NUMBERS)]
     for file in files:
         if not file.exists() and path.exists():

@@ -30,10 +30,12 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
     if not marked:
         first = ", ".join(f"'{name}'" for name in list(tensors)[:3])
         raise WeightsError(f"{where} holds no network that is known; its first tensors are {first}.")
-    name = max(marked, key=lambda name: len(NETWORKS[name].marks))
-    try:
-        return NetworkConfig(name, NETWORKS.load(name).options_from(tensors))
-    except KeyError as error:
-        raise WeightsError(f"{where} holds a part of a network only: {error} is missing.") from None
-    except (ValueError, ZeroDivisionError, IndexError):
-        raise WeightsError(f"{where} holds tensors whose shapes are those of no network that is known.") from None
+    # The most marks first; of several networks with the same names, shapes tell which it is.
+    for name in sorted(marked, key=lambda name: -len(NETWORKS[name].marks)):
+        try:
+            return NetworkConfig(name, NETWORKS.load(name).options_from(tensors))
+        except KeyError as error:
+            raise WeightsError(f"{where} holds a part of a network only: {error} is missing.") from None
+        except (ValueError, ZeroDivisionError, IndexError):
+            continue
+    raise WeightsError(f"{where} holds tensors whose shapes are those of no network that is known.")

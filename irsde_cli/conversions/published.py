@@ -3,15 +3,16 @@
 import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.conversions import DIALECTS
+from irsde_cli.conversions.dialects import read_state
 from irsde_cli.conversions.networks import recognise
 from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
@@ -21,22 +22,8 @@ from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.weights.rows import File, Row
 
 TWIN = "visual."  # of "clip.visual.": DA-CLIP's files hold the picture tower under both names
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 PUBLISHED = {"prediction": "noise", "centre": "degraded", "process": "mean-reverting"}
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What a user knows better than the catalogue; `None` asks the row.
-
-    Attributes:
-        max_sigma: lambda, of 255.
-        num_timesteps: T.
-        upsampling: `nearest` or `bicubic`, how the degraded image is enlarged first.
-    """
-
-    max_sigma: float | None = None
-    num_timesteps: int | None = None
-    upsampling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +34,14 @@ class Converted:
     fields: dict[str, Any]
 
 
-def convert(name: str, row: Row, paths: Sequence[Path], decided: Decided) -> Converted:
+def convert(name: str, row: Row, paths: Sequence[Path], decided: Mapping[str, Any] = NOTHING) -> Converted:
     """The restorer of a row of the catalogue, of the files at `paths` in any order.
+
+    Args:
+        name: of the row.
+        row: of the catalogue.
+        paths: of the files.
+        decided: what a user knows better than the row, by dotted keys of `row.decidable`.
 
     Raises:
         WeightsError: a file is missing, damaged, not the published one, or holds another network; or something that
@@ -108,7 +101,7 @@ def _parts(
     seen: dict[str, Path] = {}
     files = {file.part: file for file in row.files}
     for path in paths:
-        state = DIALECTS.load(row.dialect)(path)
+        state = read_state(path, row.dialect)
         network = recognise(state, f"'{path}'")
         part = NETWORKS[network.name].fills
         if part not in files:
@@ -119,7 +112,6 @@ def _parts(
         seen[part] = path
         if part == "clip":
             state = _without_twin(state, path)
-        state = {key: value for key, value in state.items() if key not in row.made}
         yield part, (path, network, state)
 
 
@@ -165,9 +157,9 @@ def _unlike(state: Mapping[str, Tensor]) -> str:
     return "its values are others" if bad is None else f"'{bad}' holds values that are not finite"
 
 
-def _check_network(name: str, row: Row, network: NetworkConfig, decided: Decided) -> None:
+def _check_network(name: str, row: Row, network: NetworkConfig, decided: Mapping[str, Any]) -> None:
     """What was recognised against the row; sizes may differ where the user says what lambda is."""
-    expected = _defaults(row.network) | dict(row.options)
+    expected = _defaults(row.network) | row.options
     found = _defaults(network.name) | network.options
     if network.name != row.network:
         raise WeightsError(
@@ -180,19 +172,20 @@ def _check_network(name: str, row: Row, network: NetworkConfig, decided: Decided
         difference = f"the network's {option} is {found.get(option)}, that of '{name}' is {value}"
         if option in ("conditional", "long_skip", "img_channel", "in_nc"):
             raise WeightsError(f"{difference}: the file belongs to something else.")
-        if not row.other_sizes:
+        if not row.sized:
             raise WeightsError(f"{difference}: the file belongs to something else.")
-        if decided.max_sigma is None:
+        if row.sized not in decided:
             raise WeightsError(
-                f"{difference}, so the lambda of '{name}' may not be the one that the file was trained with.",
-                hint="If you know it, say it with --max-sigma (of 255).",
+                f"{difference}, so the {row.sized.rpartition('.')[2]} of '{name}' may not be the one that the file was "
+                "trained with.",
+                hint=f"If you know it, say it with --set {row.sized}=VALUE.",
             )
 
 
-def _config(name: str, row: Row, networks: Mapping[str, NetworkConfig], decided: Decided) -> dict[str, Any]:
+def _config(name: str, row: Row, networks: Mapping[str, NetworkConfig], decided: Mapping[str, Any]) -> dict[str, Any]:
     parts = {part: {"name": network.name, "options": network.options} for part, network in networks.items()}
     try:
-        return row.config(parts, asdict(decided))
+        return row.config(parts, decided)
     except WeightsError as error:
         raise WeightsError(f"of '{name}', {error.message}", hint=error.hint) from None
 

@@ -99,6 +99,7 @@ NETWORKS = Registry(
             paper="1608.03981",
             checked="weights",
             evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
+            marks=("model.0.weight", "model.2.weight"),
             example={"depth": 3, "width": 8},
         ),
         "ffdnet": Entry(
@@ -106,6 +107,7 @@ NETWORKS = Registry(
             paper="1710.04026",
             checked="weights",
             evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
+            marks=("model.0.weight", "model.2.weight"),
             example={"depth": 3, "width": 8},
         ),
         "aod-net": Entry(
@@ -113,6 +115,7 @@ NETWORKS = Registry(
             paper="1707.06543",
             checked="weights",
             evidence="tests/networks/test_peers.py::test_aod_net_clears_haze",
+            marks=("e_conv1.weight", "e_conv5.weight"),
         ),
         "prenet": Entry(
             "irsde_cli.networks.prenet:PReNet",

@@ -3,6 +3,9 @@
 Li et al., "AOD-Net: All-in-One Dehazing Network", ICCV 2017.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +26,11 @@ class AODNet(Mapper):
         self.e_conv3 = nn.Conv2d(6, 3, 5, padding=2)
         self.e_conv4 = nn.Conv2d(6, 3, 7, padding=3)
         self.e_conv5 = nn.Conv2d(12, 3, 3, padding=1)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`; there is one size."""
+        return {}
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""

@@ -3,11 +3,14 @@
 Zhang, Zuo and Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising", IEEE TIP 2018.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.networks.dncnn import chain
+from irsde_cli.networks.dncnn import chain, chain_options
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper
 from irsde_cli.randomness import RandnLike
@@ -27,6 +30,11 @@ class FFDNet(Mapper):
         self.facts = Facts(multiple=2, padding="replicate", reach=2 * depth + 1, working_bytes=4 * (width + 16))
         self.sigma = sigma
         self.model = chain([13, *[width] * (depth - 1), 12])
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`; the level leaves no trace."""
+        return chain_options(tensors, 13, 12)
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""

@@ -74,12 +74,23 @@ def count_modules(tensors: Mapping[str, Tensor], prefix: str) -> int:
     Raises:
         KeyError: none do, or a number is missing.
     """
-    numbers = {
-        int(found[1]) for name in tensors if (found := re.match(rf"{re.escape(prefix)}(\d+)\.", name)) is not None
-    }
-    if numbers != set(range(len(numbers))) or not numbers:
-        raise KeyError(f"{prefix}{min(set(range(len(numbers) + 1)) - numbers)}")
+    numbers = numbered(tensors, prefix)
+    for place, number in enumerate(numbers):
+        if place != number:
+            raise KeyError(f"{prefix}{place}")
     return len(numbers)
+
+
+def numbered(tensors: Mapping[str, Tensor], prefix: str) -> list[int]:
+    """The numbers of the modules under a prefix, in their order.
+
+    Raises:
+        KeyError: there are none.
+    """
+    found = {int(name[1]) for name in (re.match(rf"{re.escape(prefix)}(\d+)\.", key) for key in tensors) if name}
+    if not found:
+        raise KeyError(f"{prefix}0")
+    return sorted(found)
 
 
 def pad_to(x: Tensor, size: tuple[int, int], padding: Padding) -> Tensor:

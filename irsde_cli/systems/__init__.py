@@ -1,5 +1,6 @@
 """Restoration systems: parts put together, one file and one row each."""
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from irsde_cli.config import from_mapping
@@ -106,3 +107,14 @@ def build_restorer(system: str, config: dict[str, Any], where: str) -> "Restorer
     except ValueError as error:
         raise UsageError(f"{where}: {error}.") from None
     return restorer
+
+
+def networks_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configurations of a system's networks, by the parts that they fill."""
+    return {part: config[part] for part in dict.fromkeys(row.fills for row in NETWORKS.values()) if part in config}
+
+
+def papers_of(system: str, networks: Iterable[str]) -> tuple[str, ...]:
+    """The papers of a system with these networks, each once."""
+    rows = [SYSTEMS[system], *(NETWORKS[name] for name in networks)]
+    return tuple(dict.fromkeys(row.paper for row in rows if row.paper))

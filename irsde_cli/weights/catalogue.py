@@ -1,17 +1,19 @@
 """The released files of IR-SDE, Refusion, latent Refusion and DA-CLIP, one row each, and of their peers. No torch.
 
 A file of the reference holds tensors and nothing else: lambda, T, schedule and sampler come from here. They were read
-in the reference's settings and issues; `certainty` says how. What nobody can know for sure is `None`, and an option
+in the reference's settings and issues; `certainty` says how. What nobody can know for sure is `Unknown`, and a user
 decides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from irsde_cli.errors import WeightsError
+from irsde_cli.config import put
+from irsde_cli.registry import Checked
 from irsde_cli.weights.peers import PEERS
-from irsde_cli.weights.rows import File, Row
+from irsde_cli.weights.rows import File, Row, Unknown
 
 DRIVE = "https://drive.google.com/drive/folders/"
 IRSDE_FOLDER = DRIVE + "14SvJXvp0HPKFHpGaaHy7h2I2fkRnIXAG"
@@ -22,69 +24,89 @@ DACLIP = "weblzw/daclip-uir-ViT-B-32-irsde"
 GOUB_FOLDER = DRIVE + "1rxHiZTxNSlvM9VSoRUY_rdoDp8DBbX8C"
 UNIDB_FOLDER = DRIVE + "1UUeeQREpX98bwHdtmOqBqExlr_QmN4bZ"
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 BRIDGE = "settings and network by its authors' code; the file itself was seen by nobody here"
 CODE = "the reference's settings and the authors' answers"
 NAME = "its name and size in third-party records"
 
 
-@dataclass(frozen=True)
-class Published(Row):
-    """A system of the reference's: besides what every row says, its SDE.
+LAMBDA = "process.options.stationary_std"
+# Where two values are said.
+LAMBDAS = (10 / 255, 30 / 255)
+UPSAMPLINGS = ("nearest", "bicubic")
 
-    Attributes:
+
+def _sde(
+    title: str,
+    task: str,
+    files: tuple[File, ...],
+    source: str,
+    data: str,
+    certainty: str,
+    *,
+    system: str = "mean-reverting",
+    process: str = "mean-reverting",
+    process_options: Mapping[str, Any] = NOTHING,
+    network: str = "unet",
+    licence: str = "MIT, as the repository; the files say nothing",
+    max_sigma: float | None = 10,
+    num_timesteps: int = 100,
+    schedule: str = "cosine",
+    eps: float = 0.005,
+    sampler: str = "posterior",
+    scale: int = 1,
+    upsampling: str | None = "bicubic",
+    doubt: str = "",
+    settings: Mapping[str, Any] = NOTHING,
+    **more: Any,
+) -> Row:
+    """A row of the reference's: a system of an SDE.
+
+    Args, besides those of `Row`:
         process: a row of `irsde_cli.processes.PROCESSES`.
         process_options: its settings besides those below.
-        max_sigma: lambda, of 255.
+        max_sigma: lambda, of 255; `None` where two are said.
         num_timesteps: T.
         schedule: shape of theta_t.
         eps: alpha_T.
         sampler: of the reference's test, with T steps.
         scale: how many times larger the restored image is.
-        upsampling: how the degraded image is enlarged first.
+        upsampling: how the degraded image is enlarged first; `None` where two ways are said.
+        doubt: what is not known where there is a `None`.
+        settings: of the system, besides.
     """
-
-    other_sizes: ClassVar[bool] = True
-
-    system: str = "mean-reverting"
-    process: str = "mean-reverting"
-    process_options: dict[str, Any] = field(default_factory=dict)
-    network: str = "unet"
-    licence: str = "MIT, as the repository; the files say nothing"
-    max_sigma: float | None = 10
-    num_timesteps: int = 100
-    schedule: str = "cosine"
-    eps: float = 0.005
-    sampler: str = "posterior"
-    scale: int = 1
-    upsampling: str | None = "bicubic"
-
-    def config(self, parts: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Row.config`."""
-        told: dict[str, Any] = {
-            "max_sigma": self.max_sigma,
-            "num_timesteps": self.num_timesteps,
-            "upsampling": self.upsampling,
-        }
-        told |= {name: value for name, value in decided.items() if value is not None}
-        for name, option in (("max_sigma", "--max-sigma"), ("upsampling", "--upsampling")):
-            if told[name] is None:
-                raise WeightsError(f"{self.doubt}.", hint=f"Decide with {option}; try both, keep the better.")
-        return {
-            **parts,
-            "process": {
-                "name": self.process,
-                "options": {
-                    "stationary_std": told["max_sigma"] / 255,
-                    "num_timesteps": told["num_timesteps"],
-                    "schedule": self.schedule,
-                    "eps": self.eps,
-                    **self.process_options,
-                },
-            },
-            "sampling": {"sampler": self.sampler, "steps": told["num_timesteps"], "clip": False},
-            **({"scale": self.scale, "upsampling": told["upsampling"]} if self.system == "mean-reverting" else {}),
-            **self.settings,
-        }
+    known = {"num_timesteps": num_timesteps, "schedule": schedule, "eps": eps, **process_options}
+    config: dict[str, Any] = {
+        "process": {"name": process, "options": known},
+        "sampling": {"sampler": sampler, "steps": num_timesteps, "clip": False},
+        **settings,
+    }
+    unknown = []
+    if max_sigma is None:
+        unknown.append(Unknown(LAMBDA, LAMBDAS, doubt))
+    else:
+        put(config, LAMBDA, max_sigma / 255)
+    if system == "mean-reverting":
+        config["scale"] = scale
+        if upsampling is None:
+            unknown.append(Unknown("upsampling", UPSAMPLINGS, doubt))
+        else:
+            config["upsampling"] = upsampling
+    return Row(
+        title,
+        task,
+        files,
+        source,
+        data,
+        certainty,
+        system=system,
+        network=network,
+        licence=licence,
+        settings=config,
+        unknown=tuple(unknown),
+        sized=LAMBDA,
+        **more,
+    )
 
 
 NAF = {"width": 64, "enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1, 1, 1, 1)}
@@ -96,9 +118,9 @@ DACLIP_UNET = {"nf": 64, "ch_mult": (1, 2, 4, 8), "context_dim": 512}
 BOKEH = "it needs lens data with each picture, which no system here takes."
 
 
-def _bridge(title: str, task: str, data: str, folder: str, licence: str, **more: Any) -> Published:
+def _bridge(title: str, task: str, data: str, folder: str, licence: str, **more: Any) -> Row:
     """A row of GOUB or of UniDB, which have IR-SDE's network and settings of their own."""
-    return Published(
+    return _sde(
         title,
         task,
         (File("the folder's file for this task", 523.2),),
@@ -139,7 +161,7 @@ REFERENCE = {
     "unidb-div2k-x4": _bridge(
         "UniDB, four times larger", "sr4", "DIV2K", UNIDB_FOLDER, UNIDB_LICENCE, process_options=UNIDB, **ENLARGED
     ),
-    "rain100h": Published(
+    "rain100h": _sde(
         "IR-SDE on heavy rain",
         "derain",
         (File("rain100h_sde.pth", 523.2),),
@@ -149,7 +171,7 @@ REFERENCE = {
         options=UNET_64,
         protocol="irsde-y",
     ),
-    "rain100l": Published(
+    "rain100l": _sde(
         "IR-SDE on light rain",
         "derain",
         (File("ir-sde-derainL100.pth", 523.2),),
@@ -159,7 +181,7 @@ REFERENCE = {
         options=UNET_64,
         protocol="irsde-y",
     ),
-    "gopro": Published(
+    "gopro": _sde(
         "IR-SDE on motion blur",
         "deblur",
         (File("ir-sde-deblurring.pth", 523.2),),
@@ -169,7 +191,7 @@ REFERENCE = {
         options=UNET_64,
         sampler="euler-maruyama",
     ),
-    "gaussian-noise": Published(
+    "gaussian-noise": _sde(
         "Denoising-SDE on white noise up to 75 of 255",
         "denoise",
         (File("ir-sde-denoising.pth", 523.2),),
@@ -184,7 +206,7 @@ REFERENCE = {
         sampler="euler-ode",
         protocol="plain-rgb",
     ),
-    "div2k-x4": Published(
+    "div2k-x4": _sde(
         "IR-SDE, four times larger",
         "sr4",
         (File("ir-sde-srx4.pth", 523.2),),
@@ -198,7 +220,7 @@ REFERENCE = {
         upsampling=None,
         doubt="its authors say in one place that pictures are enlarged with 'nearest' first, in another with 'bicubic'",
     ),
-    "celeba-hq": Published(
+    "celeba-hq": _sde(
         "IR-SDE on holes in faces",
         "inpaint",
         (File("ir-sde.pth", 132.8),),
@@ -209,7 +231,7 @@ REFERENCE = {
         max_sigma=30,
         sampler="euler-maruyama",
     ),
-    "ntire-shadow": Published(
+    "ntire-shadow": _sde(
         "IR-SDE on shadows",
         "deshadow",
         (File("ir-sde.pth", 516.4),),
@@ -221,7 +243,7 @@ REFERENCE = {
         sampler="euler-maruyama",
         doubt="its test settings say lambda 30 with a network of width 32, its training settings 10 with one of 64",
     ),
-    "refusion-gaussian-noise": Published(
+    "refusion-gaussian-noise": _sde(
         "Refusion on white noise up to 70 of 255",
         "denoise",
         (File("refusion-denoising.pth", 292.5),),
@@ -238,7 +260,7 @@ REFERENCE = {
         sampler="euler-ode",
         protocol="plain-rgb",
     ),
-    "refusion-ntire-shadow": Published(
+    "refusion-ntire-shadow": _sde(
         "Refusion on shadows",
         "deshadow",
         (File("refusion.pth", 292.5),),
@@ -250,7 +272,7 @@ REFERENCE = {
         max_sigma=50,
         sampler="euler-maruyama",
     ),
-    "latent-refusion-dehaze": Published(
+    "latent-refusion-dehaze": _sde(
         "latent Refusion on haze in large pictures",
         "dehaze",
         (File("latent-dehazing.pth", 7.7, "autoencoder"), File("latent-reffusion-dehazing.pth", 292.5)),
@@ -264,7 +286,7 @@ REFERENCE = {
         max_sigma=50,
         sampler="euler-maruyama",
     ),
-    "universal": Published(
+    "universal": _sde(
         "IR-SDE told by DA-CLIP which of ten kinds of damage it is",
         "auto",
         (
@@ -289,7 +311,7 @@ REFERENCE = {
         max_sigma=50,
         licence="MIT",
     ),
-    "universal-mix": Published(
+    "universal-mix": _sde(
         "the same, taught mixtures of damage too",
         "auto",
         (File("universal-ir-mix.pth", 186.9), File("daclip_ViT-B-32_mix.pt", 1663.9, "clip")),
@@ -302,7 +324,7 @@ REFERENCE = {
         max_sigma=50,
         licence="MIT",
     ),
-    "wild": Published(
+    "wild": _sde(
         "IR-SDE told by DA-CLIP, for damage of unknown kinds",
         "auto",
         (
@@ -328,7 +350,7 @@ REFERENCE = {
         settings={"names_damage": False},
         licence="MIT",
     ),
-    "latent-refusion-bokeh": Published(
+    "latent-refusion-bokeh": _sde(
         "latent Refusion for bokeh",
         "",
         (File("latent-bokeh.pth", 23.5, "autoencoder"), File("latent-reffusion-bokeh.pth", 501.5)),
@@ -340,7 +362,7 @@ REFERENCE = {
         max_sigma=50,
         refused=BOKEH,
     ),
-    "refusion-stereo": Published(
+    "refusion-stereo": _sde(
         "Refusion, two views four times larger",
         "",
         (File("reffusion-ssr.pth", 427.4),),
@@ -351,7 +373,7 @@ REFERENCE = {
         max_sigma=50,
         refused=STEREO,
     ),
-    "reside": Published(
+    "reside": _sde(
         "IR-SDE on haze",
         "dehaze",
         (),
@@ -360,7 +382,7 @@ REFERENCE = {
         CODE,
         refused="its authors lost the weights (their issue 39).",
     ),
-    "refusion-gopro": Published(
+    "refusion-gopro": _sde(
         "Refusion on motion blur",
         "deblur",
         (),
@@ -395,6 +417,9 @@ class MetricWeights:
         files: what it is made of.
         mib: what is fetched, in MiB.
         licence: of the weights.
+        paper: its number at arXiv.
+        checked: how the weights are known to give the published numbers.
+        evidence: the test that shows it.
     """
 
     title: str
@@ -402,6 +427,9 @@ class MetricWeights:
     files: tuple[Web, ...]
     mib: float
     licence: str = "BSD 2-Clause; ImageNet's terms may bear on the backbone"
+    paper: str = "1801.03924"
+    checked: Checked = "weights"
+    evidence: str = "tests/metrics/test_metrics.py::test_lpips_equals_the_published_network"
 
 
 LPIPS_HEADS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"

@@ -6,6 +6,7 @@ from irsde_cli.weights.rows import File, Row
 
 GOOGLE = "https://github.com/google-research/maxim"
 XINNTAO = "https://github.com/xinntao/Real-ESRGAN"
+KAIR = "https://github.com/cszn/KAIR"
 BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
 
 
@@ -56,6 +57,7 @@ def _prenet(title: str, place: str, sha256: str, mib: float, data: str, **option
         "the authors' program",
         network="prenet",
         options=options,
+        untold={"passes": 6},
         protocol="deraining-y",
         licence="none stated: the authors keep all rights",
         checked="weights",
@@ -103,6 +105,25 @@ def _real_esrgan(
         evidence="tests/weights/test_realesrgan.py::test_the_engine_of_the_released_files_agrees" if ncnn else "",
         better=better,
         remark="; ".join(part for part in (remark, where) if part),
+    )
+
+
+def _denoiser(title: str, name: str, mib: float, content: str, data: str, remark: str, **more: Any) -> Row:
+    """A denoiser of Kai Zhang's, from the releases of his KAIR."""
+    return Row(
+        title,
+        "denoise",
+        (File(f"{name}.pth", mib, url=f"{KAIR}/releases/download/v1.0/{name}.pth", content=content),),
+        KAIR,
+        data,
+        "the authors' program",
+        dialect="bare",
+        protocol="plain-rgb",
+        licence="MIT, as the repository",
+        checked="weights",
+        evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
+        remark=remark,
+        **more,
     )
 
 
@@ -163,6 +184,48 @@ PEERS = {
         ncnn=("realesr-animevideov3-x4", "85cb5834f9f86aadb46099056b87a4060126672a5f5b0944865d0f2dbeef0b6d"),
         remark="for drawings",
     ),
+    "ffdnet-color": _denoiser(
+        "FFDNet on white noise of one strength",
+        "ffdnet_color",
+        3.2505,
+        "c2514db5378babd5767267008f839db52447d3f1f74f562a816d0ef48d61d819",
+        "Waterloo, BSD400, ImageNet",
+        "--set network.options.sigma=VALUE says how strong the noise is, of 255; 25 if not given",
+        network="ffdnet",
+        untold={"sigma": 25.0},
+    ),
+    "dncnn-color-blind": _denoiser(
+        "DnCNN on white noise of any strength up to 55 of 255",
+        "dncnn_color_blind",
+        2.5491,
+        "fa885127e3aee4be63de88266ef4d7e9fbc482e19058ac0aa21a6301a1e4ce16",
+        "BSD432",
+        "not for the noise of cameras, which it mostly leaves",
+        network="dncnn",
+    ),
+    "aod-net": Row(
+        "AOD-Net on haze",
+        "dehaze",
+        (
+            File(
+                "dehazer.pth",
+                0.0067177,
+                sha256="79409b63bf019d6c7ca6903883a8635d5723c25406f74903751bd7459462a53b",
+                url="https://raw.githubusercontent.com/MayankSingal/PyTorch-Image-Dehazing/master/snapshots/dehazer.pth",
+                content="9724d6db63943de868e260a5e425d772ad3a3883961534953774509e2c9137bc",
+            ),
+        ),
+        "https://github.com/MayankSingal/PyTorch-Image-Dehazing",
+        "NYU2 with haze that was added",
+        "the public port",
+        network="aod-net",
+        dialect="bare",
+        protocol="plain-rgb",
+        licence="MIT, as the port",
+        checked="weights",
+        evidence="tests/networks/test_peers.py::test_aod_net_clears_haze",
+        remark="12.5 to 19.8 dB on 13 pictures of SOTS indoor",
+    ),
     "prenet-rain100l": _prenet(
         "PReNet on light rain",
         "Rain100L/PReNet6",
@@ -200,7 +263,7 @@ PEERS = {
         "DIV2K",
         "the authors' program",
         network="mambair-v2",
-        made=("relative_position_index_SA",),
+        dialect="mambair",
         protocol="sr-y",
         licence="Apache-2.0, as the repository",
         checked="weights",

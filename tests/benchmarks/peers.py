@@ -17,28 +17,26 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from irsde_cli import checkpoint
 from irsde_cli.centres.filled import filled
+from irsde_cli.conversions.published import Converted, convert
 from irsde_cli.datasets.dataset import clean_alone
 from irsde_cli.images import read_picture
-from irsde_cli.systems.one_pass import OnePass, OnePassConfig
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.weights.catalogue import CATALOGUE
 
+# By the names that docs/results.md has for them: the row of the list, and the file in SHARED/weights.
 PEERS = {
-    "ffdnet-25": ("ffdnet_color", NetworkConfig("ffdnet", {"sigma": 25.0}), "denoise"),
-    "dncnn-blind": ("dncnn_color_blind", NetworkConfig("dncnn"), "denoise"),
-    "aod-net": ("aodnet_dehaze", NetworkConfig("aod-net"), "dehaze"),
+    "ffdnet-25": ("ffdnet-color", "ffdnet_color"),
+    "dncnn-blind": ("dncnn-color-blind", "dncnn_color_blind"),
+    "aod-net": ("aod-net", "aodnet_dehaze"),
 }
 
 
-def peer(name: str, weights: Path) -> OnePass:
+def peer(name: str, weights: Path) -> Converted:
     """A peer with its published weights."""
-    file, network, _ = PEERS[name]
-    system = OnePass(OnePassConfig(network))
-    system.network.load_state_dict(load_file(weights / f"{file}.safetensors"), strict=True)
-    return system
+    row, file = PEERS[name]
+    return convert(row, CATALOGUE[row], [weights / f"{file}.safetensors"])
 
 
 def classical(method: str, pixels: Any, known: Any) -> Any:
@@ -70,8 +68,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.what == "weights":
-        for name, (_, _, task) in PEERS.items():
-            checkpoint.save(arguments.out / f"{name}.safetensors", peer(name, arguments.source), task=task)
+        for name in PEERS:
+            made = peer(name, arguments.source)
+            checkpoint.save(arguments.out / f"{name}.safetensors", made.restorer, **made.fields)
         return
     for pair in clean_alone(arguments.source / "input").pairs:
         pixels = read_picture(pair.clean, pair.key).pixels

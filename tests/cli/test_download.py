@@ -22,7 +22,7 @@ from irsde_cli.storage.files import shared_folder, temporary_prefix
 from irsde_cli.systems.daclip import DaClipRestorer
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig
-from irsde_cli.weights.catalogue import DACLIP
+from irsde_cli.weights.catalogue import DACLIP, LAMBDA
 from irsde_cli.workflows.weights.download import OWNER
 from tests.cli.stub import picture, save_stub
 from tests.golden import load_golden
@@ -309,7 +309,7 @@ def test_an_official_file_by_hand(machine: Machine, shared: object) -> None:
     _, err = machine("restore", "in", "out", "--task", "derain", "--model", "rain100h", code=4)
     assert "'rain100h' is not here" in err
     _, err = machine("download", "rain100h", "--from", official, code=4)
-    assert "the network's nf is 8, that of 'rain100h' is 64" in err and "--max-sigma" in err
+    assert "the network's nf is 8, that of 'rain100h' is 64" in err and f"--set {LAMBDA}=" in err
     words = ["download", "rain100h", "--from", official, "--max-sigma", "10"]
     out, _ = machine(*words, "--dry-run")
     assert "would be taken from files" in out and not (machine.home / "weights").exists()
@@ -344,11 +344,11 @@ def test_rows_of_the_hub(machine: Machine, tmp_path: Path) -> None:
     contents |= {"universal-ir.pth": contents["universal-ir-mix.pth"], "daclip_ViT-B-32.pt": b"no weights"}
     machine.hub.repos[DACLIP] = Repo(contents)
     _, err = machine("download", "universal", "universal-mix", code=4)
-    assert "what came as 'universal-ir.pth'" in err and "--max-sigma" in err
+    assert "what came as 'universal-ir.pth'" in err and f"--set {LAMBDA}=" in err
     assert [path.name for path in machine.cached()] == ["daclip_ViT-B-32_mix.pt", "universal-ir-mix.pth"]
     out, _ = machine("download", "--all-for", "auto", "--dry-run", "--max-sigma", "50")
     assert [line.split(":")[0] for line in out.splitlines()] == ["universal", "universal-mix", "wild"]
-    out, _ = machine("download", "universal-mix", "--max-sigma", "50")
+    out, _ = machine("download", "universal-mix", "--set", f"{LAMBDA}={50 / 255}")
     ours = checkpoint.load(Path(out.strip())).restorer.state_dict()
     assert all(torch.equal(ours[name], value) for name, value in restorer.state_dict().items())
 
@@ -358,6 +358,10 @@ def test_options_that_mean_nothing(machine: Machine, small: bytes) -> None:
     machine.hub.repos["me/good"] = Repo({MODEL: small})
     for words in (
         ["me/good", "--max-sigma", "10"],
+        ["me/good", "--set", "upsampling=bicubic"],
+        ["rain100h", "--set", "sampler=posterior"],
+        ["rain100h", "--set", "upsampling"],
+        ["maxim-derain", "--set", "upsampling=bicubic"],
         ["rain100h", "--revision", "v1"],
         ["rain100h", "gopro", "--from", "file.pth"],
         ["--verify", "--export", "denoise-small", "out.pth"],

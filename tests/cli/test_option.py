@@ -12,17 +12,19 @@ import typer
 from typer.testing import CliRunner
 
 import irsde_cli
-from irsde_cli.cli.options import Show
+from irsde_cli.cli.options import Printed, Show
 from irsde_cli.cli.program import app
 from irsde_cli.cli.train import Source
 from irsde_cli.errors import UsageError
 from irsde_cli.option import Declared, declared, flat, option, record
 from irsde_cli.systems.parts import PublishedSampling
 from irsde_cli.training.config import TrainConfig
+from irsde_cli.weights.catalogue import LAMBDA
 from irsde_cli.workflows.evaluate.request import Request
 from irsde_cli.workflows.restore.events import Done, Ready, Skipped
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.train.options import RunConfig
+from irsde_cli.workflows.weights.options import Download, Push
 from tests.cli.stub import Program, picture, save_stub
 
 # What the record has of each picture, and not of the run.
@@ -50,7 +52,15 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "restore": (Options, Show),
     "evaluate": (Request, Show),
     "train": (Source, TrainConfig, RunConfig, Show),
+    "download": (Download, Show),
+    "push": (Push, Show),
+    "env": (Printed,),
 }
+
+
+def test_every_command_is_declared() -> None:
+    group: Any = typer.main.get_command(app)
+    assert set(group.commands) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,7 +89,7 @@ def test_commands_spell_the_same_thing_the_same_way() -> None:
             assert seen.setdefault(flag, (parameter.name, kind))[1] == kind, flag
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["restore", "evaluate", "train"])
 def test_options_stand_in_files_and_in_the_environment(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +122,28 @@ def test_options_stand_in_files_and_in_the_environment(
     monkeypatch.setenv("IRSDE_TRAIN_SEED" if command == "train" else "IRSDE_SEED", "2")
     assert seed() == 2
     assert seed("--seed", 3) == 3
+
+
+def test_options_of_download_stand_in_files_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of the others; `push` has its own names."""
+    (tmp_path / "options.toml").write_text('local-dir = "of-file"\nset = ["upsampling=nearest"]\n', encoding="utf-8")
+
+    def shown(*words: object) -> Any:
+        result = CliRunner().invoke(app, [*map(str, words), "--print-config"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    words = ["download", "div2k-x4", "--config", tmp_path / "options.toml"]
+    assert (shown(*words)["local_dir"], shown(*words)["decided"]) == ("of-file", {"upsampling": "nearest"})
+    monkeypatch.setenv("IRSDE_DOWNLOAD_LOCAL_DIR", "of-variable")
+    assert shown(*words)["local_dir"] == "of-variable"
+    assert shown(*words, "--local-dir", "of-flag")["local_dir"] == "of-flag"
+    sizes = shown("download", "x", "--max-sigma", "51", "--timesteps", "7")["decided"]
+    assert sizes == {LAMBDA: 0.2, "process.options.num_timesteps": 7, "sampling.steps": 7}
+    monkeypatch.setenv("IRSDE_PUSH_PRIVATE", "1")
+    assert shown("push", "run", "me/mine")["private"] is True
 
 
 def test_train_reads_no_variable_of_restore(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from irsde_cli.conversions.published import Decided, convert
+from irsde_cli.conversions.published import convert
 from irsde_cli.networks.unet import UNet
 from irsde_cli.processes.bridge import MeanRevertingBridge
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting
-from irsde_cli.weights.catalogue import CATALOGUE
+from irsde_cli.weights.catalogue import CATALOGUE, LAMBDA
 
 
 @pytest.mark.parametrize(("name", "penalty"), [("goub-rain100h", 0.0), ("unidb-rain100h", 1e-7)])
@@ -19,7 +19,7 @@ def test_a_file_becomes_a_bridge(tmp_path: Path, name: str, penalty: float) -> N
     torch.manual_seed(0)
     path = tmp_path / "small.pth"
     torch.save(UNet(nf=8, depth=2).state_dict(), path)
-    restorer = convert(name, CATALOGUE[name], [path], Decided(max_sigma=30)).restorer
+    restorer = convert(name, CATALOGUE[name], [path], {LAMBDA: 30 / 255}).restorer
     assert isinstance(restorer, MeanReverting) and isinstance(restorer.process, MeanRevertingBridge)
     assert restorer.process.penalty == penalty and float(restorer.process.s[-1]) == 0
     resolved = restorer.resolve(Sampling())

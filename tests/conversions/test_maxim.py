@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from irsde_cli.cli.program import app
 from irsde_cli.conversions.maxim import ARGUMENT, SCOPE, all_names, official_name, read_state
-from irsde_cli.conversions.published import Decided, content, convert
+from irsde_cli.conversions.published import content, convert
 from irsde_cli.errors import WeightsError
 from irsde_cli.networks.maxim import MAXIM
 from irsde_cli.weights.catalogue import CATALOGUE
@@ -111,15 +111,15 @@ def test_a_row_becomes_a_restorer_of_any_size(state: dict[str, Tensor], tmp_path
     ours = replace(row.files[0], content=content(state))
     row = replace(row, options={"features": 8, "num_stages": 2}, files=(ours,))
     path = npz(state, tmp_path / "checkpoint.npz")
-    converted = convert("maxim-derain", row, [path], Decided())
+    converted = convert("maxim-derain", row, [path])
     assert converted.fields["task"] == "derain" and "Apache-2.0" in converted.fields["licence"]
     assert converted.restorer(torch.rand(3, 33, 70)).shape == (3, 33, 70)
     assert converted.restorer.facts.tile == 512 and converted.restorer.facts.reach is None
     other = replace(row, files=(replace(ours, content=content({**state, "one": torch.ones(1)})),))
     with pytest.raises(WeightsError, match="does not hold the published weights"):
-        convert("maxim-derain", other, [path], Decided())
+        convert("maxim-derain", other, [path])
     with pytest.raises(WeightsError, match="features is 8, that of 'maxim-derain' is 32: the file belongs"):
-        convert("maxim-derain", replace(row, options={}, files=(replace(ours, content=None),)), [path], Decided())
+        convert("maxim-derain", replace(row, options={}, files=(replace(ours, content=None),)), [path])
 
 
 def test_a_tensor_that_lacks_is_named(state: dict[str, Tensor], tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_tensor_that_lacks_is_named(state: dict[str, Tensor], tmp_path: Path) 
     row = CATALOGUE["maxim-derain"]
     row = replace(row, options={"features": 8}, files=(replace(row.files[0], content=None),))
     with pytest.raises(WeightsError, match=f"lacks the tensor 'network.{name}'"):
-        convert("maxim-derain", row, [npz(fewer, tmp_path / "checkpoint.npz")], Decided())
+        convert("maxim-derain", row, [npz(fewer, tmp_path / "checkpoint.npz")])
 
 
 def few(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.config import to_mapping
-from irsde_cli.conversions import DIALECTS
+from irsde_cli.config import leaves, merged, to_mapping
+from irsde_cli.conversions.dialects import DIALECTS
 from irsde_cli.conversions.networks import recognise
-from irsde_cli.conversions.published import Converted, Decided, convert, export
-from irsde_cli.errors import WeightsError
+from irsde_cli.conversions.published import Converted, convert, export
+from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.daclip import DaClip
@@ -30,10 +31,11 @@ from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights.catalogue import CATALOGUE, REFERENCE, Published
-from irsde_cli.weights.rows import File
+from irsde_cli.weights.catalogue import CATALOGUE, LAMBDA
+from irsde_cli.weights.rows import File, Row, Unknown
 from tests.golden import Golden, load_golden
 
+EXAMPLE = {"depth": 3, "width": 8}
 USABLE = {name: row for name, row in CATALOGUE.items() if not row.refused}
 GOLDEN = {
     "conditional_unet": ("rain100h", {}),
@@ -63,9 +65,10 @@ def saved(path: Path, state: dict[str, Tensor], how: str = "bare") -> Path:
     return path
 
 
-def small(name: str, **changes: Any) -> Published:
-    """A row of the catalogue whose network has another size."""
-    return replace(REFERENCE[name], **changes)
+def small(name: str, settings: dict[str, Any] | None = None, **changes: Any) -> Row:
+    """A row of the catalogue whose network has another size, and some other settings."""
+    row = CATALOGUE[name]
+    return replace(row, settings=merged(row.settings, settings or {}), **changes)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +95,10 @@ def test_rows_are_complete(name: str) -> None:
     assert row.system in SYSTEMS and row.protocol in PROTOCOLS and row.dialect in DIALECTS
     assert row.refused or (row.files and row.source and row.data and row.certainty)
     assert (row.checked is None) == (row.evidence == "")
-    if isinstance(row, Published):
-        assert row.sampler in SAMPLERS
-        assert bool(row.doubt) == (row.max_sigma is None or row.upsampling is None)
+    assert row.settings.get("sampling", {}).get("sampler", "ddim") in SAMPLERS
+    assert not {one.key for one in row.unknown} & set(leaves(row.settings))
+    assert all(one.values and one.why for one in row.unknown)
+    assert not row.sized or row.sized in row.decidable
     assert all(file.sha256 is None or len(file.sha256) == 64 for file in row.files)
 
 
@@ -121,7 +125,7 @@ def test_a_converted_network_gives_the_references_numbers(
     name, extra = GOLDEN[golden_name]
     golden = load_golden(shared, golden_name)
     row = small(name, options=options(golden) | extra)
-    converted = convert(name, row, [saved(tmp_path / "official.pth", golden.parameters(), how)], Decided())
+    converted = convert(name, row, [saved(tmp_path / "official.pth", golden.parameters(), how)])
     checkpoint.save(tmp_path / "ours.safetensors", converted.restorer, **converted.fields)
     loaded = checkpoint.load(tmp_path / "ours.safetensors")
     assert loaded.header.task == row.task and "official.pth" in loaded.header.origin
@@ -150,9 +154,10 @@ class Draws:
 def test_a_converted_system_runs_as_the_reference(shared: object, tmp_path: Path, sampler: str, key: str) -> None:
     """Start, steps and end equal the recorded run; lambda and T come from the row."""
     golden = load_golden(shared, "irsde_trajectories")
-    row = small("rain100h", options=options(golden), num_timesteps=20, sampler=sampler)
+    settings = {"process": {"options": {"num_timesteps": 20}}, "sampling": {"steps": 20, "sampler": sampler}}
+    row = small("rain100h", settings, options=options(golden))
     path = saved(tmp_path / "official.pth", golden.parameters())
-    restorer = convert("rain100h", row, [path], Decided()).restorer
+    restorer = convert("rain100h", row, [path]).restorer
     mu = golden["mu"]
     start = (golden["xT"] - mu) / (10 / 255)
     sampling = restorer.resolve(Sampling())
@@ -168,14 +173,14 @@ def test_a_converted_denoiser_runs_as_the_reference(shared: object, tmp_path: Pa
     golden = load_golden(shared, "denoising_trajectories")
     row = small("gaussian-noise", options=options(golden) | {"conditional": False, "full_attention": True})
     path = saved(tmp_path / "official.pth", golden.parameters())
-    restorer = convert("gaussian-noise", row, [path], Decided()).restorer
+    restorer = convert("gaussian-noise", row, [path]).restorer
     sampling = restorer.resolve(Sampling(noise_level=25))
     with torch.inference_mode():
         x = last(restorer.steps(Observation(golden["x_noisy"]), Draws(), sampling))
     torch.testing.assert_close(x, golden["reverse_ode"], atol=1e-4, rtol=0)
 
 
-def latent(shared: object, folder: Path) -> tuple[Published, list[Path]]:
+def latent(shared: object, folder: Path) -> tuple[Row, list[Path]]:
     golden = load_golden(shared, "latent_unet")
     torch.manual_seed(0)
     naf: dict[str, Any] = {"img_channel": 8, "width": 8, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1)}
@@ -191,12 +196,12 @@ def latent(shared: object, folder: Path) -> tuple[Published, list[Path]]:
 def test_latent_refusion_is_two_files(shared: object, tmp_path: Path) -> None:
     """In any order, both needed; the system restores."""
     row, paths = latent(shared, tmp_path)
-    restorer = convert("latent-refusion-dehaze", row, paths[::-1], Decided()).restorer
+    restorer = convert("latent-refusion-dehaze", row, paths[::-1]).restorer
     assert restorer(torch.rand(3, 32, 40), sampling=Sampling(steps=2)).shape == (3, 32, 40)
     with pytest.raises(WeightsError, match=r"needs 'latent-dehazing\.pth'"):
-        convert("latent-refusion-dehaze", row, paths[:1], Decided())
+        convert("latent-refusion-dehaze", row, paths[:1])
     with pytest.raises(WeightsError, match="both hold the network"):
-        convert("latent-refusion-dehaze", row, [paths[0], paths[0]], Decided())
+        convert("latent-refusion-dehaze", row, [paths[0], paths[0]])
 
 
 @pytest.mark.parametrize("kind", ["one", "latent"])
@@ -208,14 +213,14 @@ def test_there_and_back(shared: object, tmp_path: Path, kind: str) -> None:
         golden = load_golden(shared, "conditional_unet")
         row = small("rain100h", options=options(golden))
         paths = [saved(tmp_path / "in.pth", golden.parameters())]
-    first = convert("rain100h", row, paths, Decided())
+    first = convert("rain100h", row, paths)
     back = [tmp_path / f"out-{index}.pth" for index in range(len(paths))]
     export(first.restorer, back)
     for old, new in zip(paths, back, strict=True):
         before, after = torch.load(old, weights_only=True), torch.load(new, weights_only=True)
         assert set(before) == set(after)
         assert all(torch.equal(before[name], after[name]) for name in before)
-    second = convert("rain100h", row, back, Decided())
+    second = convert("rain100h", row, back)
     assert same(first.restorer, second.restorer)
     with pytest.raises(WeightsError, match="files are named"):
         export(first.restorer, [*back, tmp_path / "more.pth"])
@@ -255,19 +260,19 @@ def test_daclip_there_and_back(tmp_path: Path) -> None:
     network = saved(tmp_path / "unet.pth", DaClipUNet(**unet).state_dict())
     files = (File("u.pth", 1.0), File("d.pt", 1.0, "clip"))
     row = small("universal", files=files, options=unet)
-    first = convert("universal", row, [tmp_path / "daclip.pt", network], Decided())
+    first = convert("universal", row, [tmp_path / "daclip.pt", network])
     assert first.restorer(torch.rand(3, 20, 24), sampling=Sampling(steps=2)).shape == (3, 20, 24)
     back = [tmp_path / "back-unet.pth", tmp_path / "back-daclip.pt"]
     export(first.restorer, back)
     written = torch.load(back[1], weights_only=True)
     assert written.keys() == (tensors | twins).keys()
     assert all(torch.equal(written[name], value) for name, value in (tensors | twins).items())
-    assert same(first.restorer, convert("universal", row, back, Decided()).restorer)
+    assert same(first.restorer, convert("universal", row, back).restorer)
     torch.save(written | {"visual.proj": written["visual.proj"] + 1}, back[1])
     with pytest.raises(WeightsError, match="should be the same tensor"):
-        convert("universal", row, back, Decided())
+        convert("universal", row, back)
     with pytest.raises(WeightsError, match=r"needs 'd\.pt' \(clip\)"):
-        convert("universal", row, [network], Decided())
+        convert("universal", row, [network])
 
 
 def same(one: Restorer, other: Restorer) -> bool:
@@ -280,16 +285,16 @@ def same(one: Restorer, other: Restorer) -> bool:
 
 
 @pytest.fixture
-def unet(shared: object) -> tuple[Published, dict[str, Tensor]]:
+def unet(shared: object) -> tuple[Row, dict[str, Tensor]]:
     golden = load_golden(shared, "conditional_unet")
     return small("rain100h", options=options(golden)), golden.parameters()
 
 
-def converted(row: Published, state: dict[str, Tensor], folder: Path, **decided: Any) -> Converted:
-    return convert("a-name", row, [saved(folder / "file.pth", state)], Decided(**decided))
+def converted(row: Row, state: dict[str, Tensor], folder: Path, decided: dict[str, Any] | None = None) -> Converted:
+    return convert("a-name", row, [saved(folder / "file.pth", state)], decided or {})
 
 
-def test_what_does_not_fit_is_named(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+def test_what_does_not_fit_is_named(unet: tuple[Row, dict[str, Tensor]], tmp_path: Path) -> None:
     """The first difference, before anything is computed."""
     row, state = unet
     name = "downs.1.0.block1.proj.weight"
@@ -313,29 +318,55 @@ def test_what_does_not_fit_is_named(unet: tuple[Published, dict[str, Tensor]], t
         converted(row, {"a": torch.zeros(1)}, tmp_path)
 
 
-def test_doubt_ends_with_the_option_that_decides(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+def test_doubt_ends_with_the_option_that_decides(unet: tuple[Row, dict[str, Tensor]], tmp_path: Path) -> None:
     """Lambda, the enlargement, or a network that is not the row's."""
     row, state = unet
     other = replace(row, options={"nf": 64, "depth": 4})
-    for doubtful, option in [
-        (replace(row, max_sigma=None, doubt="nobody knows"), "--max-sigma"),
-        (replace(row, upsampling=None, scale=4, doubt="nobody knows"), "--upsampling"),
-        (other, "--max-sigma"),
+    unsure = Unknown("upsampling", ("nearest", "bicubic"), "nobody knows")
+    for doubtful, key in [
+        (replace(row, unknown=(Unknown(LAMBDA, (10 / 255, 30 / 255), "nobody knows"),)), LAMBDA),
+        (replace(row, unknown=(unsure,)), "upsampling"),
+        (other, LAMBDA),
     ]:
         with pytest.raises(WeightsError) as error:
             converted(doubtful, state, tmp_path)
-        assert option in error.value.hint
-    decided = converted(other, state, tmp_path, max_sigma=30, num_timesteps=50, upsampling="nearest").restorer
-    config = to_mapping(decided.config)
-    assert (
-        config["process"]["options"]["stationary_std"],
-        config["process"]["options"]["num_timesteps"],
-        config["upsampling"],
-    ) == (30 / 255, 50, "nearest")
-    assert config["sampling"]["steps"] == 50
+        assert f"--set {key}=" in error.value.hint
+        assert doubtful is other or " or " in error.value.hint
+    decided = {LAMBDA: 30 / 255, "process.options.num_timesteps": 50, "sampling.steps": 50, "upsampling": "nearest"}
+    config = to_mapping(converted(other, state, tmp_path, decided).restorer.config)
+    assert config["process"]["options"]["stationary_std"] == 30 / 255
+    assert config["process"]["options"]["num_timesteps"] == config["sampling"]["steps"] == 50
+    assert config["upsampling"] == "nearest"
 
 
-def test_another_rows_file_is_refused(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+def test_a_row_lets_what_tensors_do_not_say_be_decided(tmp_path: Path) -> None:
+    """FFDNet's noise level: 25 as the row says, or as a user knows it; a key of no row is refused."""
+    row = replace(CATALOGUE["ffdnet-color"], options=EXAMPLE, files=(File("ffdnet.pth", 1.0),))
+    path = saved(tmp_path / "ffdnet.pth", NETWORKS.load("ffdnet")(**EXAMPLE).state_dict())
+    assert convert("ffdnet-color", row, [path]).restorer.config.network.options == {**EXAMPLE, "sigma": 25.0}
+    key = "network.options.sigma"
+    assert convert("ffdnet-color", row, [path], {key: 50.0}).restorer.config.network.options["sigma"] == 50
+    with pytest.raises(UsageError, match=f"unknown setting of 'ffdnet-color' 'network.options.sigmas'.*'{key}'"):
+        row.check("ffdnet-color", {"network.options.sigmas": 50.0})
+    with pytest.raises(UsageError, match="means nothing to 'dncnn-color-blind'"):
+        CATALOGUE["dncnn-color-blind"].check("dncnn-color-blind", {key: 50.0})
+
+
+@pytest.mark.parametrize("name", ["ffdnet-color", "dncnn-color-blind", "aod-net"])
+def test_the_same_tensors_are_known_in_any_file(name: str, shared: Path, tmp_path: Path) -> None:
+    """Safetensors or a pickle, under wrappers or bare: by one digest of the tensors; one that changed is refused."""
+    row = CATALOGUE[name]
+    stem = {"aod-net": "aodnet_dehaze"}.get(name, name.replace("-", "_"))
+    source = shared / "weights" / f"{stem}.safetensors"
+    restorer = convert(name, row, [source]).restorer
+    state = load_file(source)
+    assert same(restorer, convert(name, row, [saved(tmp_path / "file.pth", state, "module")]).restorer)
+    state[next(iter(state))] += 1
+    with pytest.raises(WeightsError, match="does not hold the published weights"):
+        convert(name, row, [saved(tmp_path / "file.pth", state)])
+
+
+def test_another_rows_file_is_refused(unet: tuple[Row, dict[str, Tensor]], tmp_path: Path) -> None:
     """A U-Net is no NAFNet, a conditional network no denoiser, a changed file no release; no option helps."""
     row, state = unet
     for wrong, words in [
@@ -345,10 +376,10 @@ def test_another_rows_file_is_refused(unet: tuple[Published, dict[str, Tensor]],
         (replace(row, files=(File("file.pth", 1.0, "autoencoder"),)), "has none of"),
     ]:
         with pytest.raises(WeightsError, match=words):
-            converted(wrong, state, tmp_path, max_sigma=10)
+            converted(wrong, state, tmp_path, {LAMBDA: 10 / 255})
 
 
-def test_a_small_file_cannot_ask_for_all_memory(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path) -> None:
+def test_a_small_file_cannot_ask_for_all_memory(unet: tuple[Row, dict[str, Tensor]], tmp_path: Path) -> None:
     """A tensor may repeat one stored number a billion times; it is refused before anybody looks at it."""
     row, state = unet
     huge = torch.zeros(1).expand(1 << 20, 1 << 20, 7, 7)
@@ -367,7 +398,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("kind", ["zip", "pickle", "cut", "empty", "text", "absent", "tensor"])
-def test_no_code_of_a_file_runs(unet: tuple[Published, dict[str, Tensor]], tmp_path: Path, kind: str) -> None:
+def test_no_code_of_a_file_runs(unet: tuple[Row, dict[str, Tensor]], tmp_path: Path, kind: str) -> None:
     """Payloads, torn files and other things end in one sentence."""
     row, state = unet
     path, canary = tmp_path / "hostile.pth", tmp_path / "canary"
@@ -383,5 +414,5 @@ def test_no_code_of_a_file_runs(unet: tuple[Published, dict[str, Tensor]], tmp_p
     elif kind != "absent":
         path.write_bytes(b"" if kind == "empty" else b"<html>no weights</html>")
     with pytest.raises(WeightsError, match=r"hostile\.pth"):
-        convert("a-name", row, [path], Decided())
+        convert("a-name", row, [path])
     assert not canary.exists()

@@ -18,7 +18,7 @@ def test_denoisers_reach_their_figures(shared: Path, name: str, expected: float)
 
     Of the whole photographs the same code makes 31.92 and 31.82 dB.
     """
-    system = peer(name, shared / "weights").eval()
+    system = peer(name, shared / "weights").restorer
     generator = torch.Generator().manual_seed(0)
     found = []
     for path in sorted((shared / "data/testsets/kodak24").iterdir())[:6]:
@@ -32,7 +32,7 @@ def test_denoisers_reach_their_figures(shared: Path, name: str, expected: float)
 
 def test_aod_net_clears_haze(shared: Path) -> None:
     """By the several decibels that it is known for: 12.5 to 19.8 dB on SOTS indoor. Of three pictures here."""
-    system = peer("aod-net", shared / "weights").eval()
+    system = peer("aod-net", shared / "weights").restorer
     gains = []
     for path in sorted((shared / "data/testsets/sots_indoor/LQ").iterdir())[::3]:
         files = (path, path.parents[1] / "GT" / path.name)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, read_toml
-from irsde_cli.conversions.official import read_state
+from irsde_cli.conversions.dialects import read_state
 from irsde_cli.errors import InputError, UsageError, WeightsError
 from irsde_cli.images import Limits, read_picture
 from irsde_cli.storage.journal import FOLDER, Journal

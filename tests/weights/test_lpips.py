@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from irsde_cli.cli.program import app
 from irsde_cli.weights.catalogue import METRIC_WEIGHTS, Web
 from irsde_cli.workflows.weights import download
-from irsde_cli.workflows.weights.download import Ready, Refused, Wanted
+from irsde_cli.workflows.weights.download import Ready, Refused
+from irsde_cli.workflows.weights.options import Download
 
 
 @pytest.fixture(autouse=True)
@@ -73,16 +74,16 @@ def test_from_the_web(
         ((good[0], Web(f"{web}/site/absent.pth", "0" * 64)), "did not come: File not found"),
     ]:
         monkeypatch.setitem(METRIC_WEIGHTS, name, replace(row, files=files))
-        refused = list(download.obtain(Wanted((name,))))
+        refused = list(download.obtain(Download((name,))))
         assert isinstance(refused[0], Refused) and words in refused[0].reason
         assert list(folder.iterdir()) == []
     monkeypatch.setitem(METRIC_WEIGHTS, name, replace(row, files=good))
-    ready = list(download.obtain(Wanted((name,))))
+    ready = list(download.obtain(Download((name,))))
     assert isinstance(ready[0], Ready)
     ours, theirs = load_file(ready[0].path), load_file(shared / "weights" / f"lpips_{variant}.safetensors")
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
     backbone.unlink()
-    assert [type(event) for event in download.obtain(Wanted((name,)))] == [Ready]
+    assert [type(event) for event in download.obtain(Download((name,)))] == [Ready]
     assert [type(event) for event in download.verify([name])] == [Ready]
 
 
@@ -106,5 +107,5 @@ def test_other_files_are_refused(shared: Path) -> None:
         (shared / "weights" / "lpips_squeeze.safetensors", "has shape"),
         (shared / "weights" / "README.md", "is not a whole safetensors file: it is text."),
     ]:
-        (event,) = download.obtain(Wanted(("lpips",), files=(path,)))
+        (event,) = download.obtain(Download(("lpips",), files=(path,)))
         assert isinstance(event, Refused) and words in event.reason

@@ -2,11 +2,11 @@
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from irsde_cli.config import assignment
 from irsde_cli.content import missing
 from irsde_cli.datasets import DATASETS, dataset_name, get_dataset
 from irsde_cli.datasets.pairing import check_template
@@ -252,13 +252,4 @@ def _number(way: str, text: str) -> float:
 
 
 def _settings(change: tuple[str, ...]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for text in change:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"'--set {text}' has no value.", hint="For example --set sigma_min=50")
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
-    return options
+    return dict(assignment(text, "sigma_min=50") for text in change)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
-from irsde_cli.conversions.official import WEIGHT_SUFFIXES, read_state
+from irsde_cli.conversions.dialects import read_state
+from irsde_cli.conversions.official import WEIGHT_SUFFIXES
 from irsde_cli.datasets.halves import find_pair_folders
 from irsde_cli.degradations import build_degradation
 from irsde_cli.errors import UsageError, WeightsError

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from irsde_cli import checkpoint
 from irsde_cli.conversions.lpips import lpips_tensors
-from irsde_cli.conversions.published import Decided, convert, export
+from irsde_cli.conversions.published import convert, export
 from irsde_cli.errors import IrsdeError, MachineError, UsageError, WeightsError
 from irsde_cli.metrics import METRICS
 from irsde_cli.registry import unknown_name
@@ -34,29 +34,9 @@ from irsde_cli.storage.files import (
 from irsde_cli.weights import MODEL, SHIPPED, Weights, find_weights, hub, store, stored_path
 from irsde_cli.weights.catalogue import CATALOGUE, METRIC_WEIGHTS, MetricWeights
 from irsde_cli.weights.rows import File, Row
+from irsde_cli.workflows.weights.options import Download
 
 OWNER = "download"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be made ready.
-
-    Attributes:
-        names: shipped names, rows of the catalogue, metrics' weights, ids on the Hub, files and folders.
-        files: taken instead of what the Hub has, for a single name.
-        revision: of the Hub: a branch, tag or commit.
-        folder: where the result goes; `None` is the store, or for an id the Hub's own cache.
-        decided: what a user knows better than the catalogue.
-        dry_run: say what would be done.
-    """
-
-    names: tuple[str, ...]
-    files: tuple[Path, ...] = ()
-    revision: str | None = None
-    folder: Path | None = None
-    decided: Decided = Decided()
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,17 +66,17 @@ class Refused:
     hint: str
 
 
-def obtain(wanted: Wanted) -> Iterator[Ready | Intended | Refused]:
+def obtain(asked: Download) -> Iterator[Ready | Intended | Refused]:
     """Make each of the names ready, one after another; one that fails stops no other.
 
     Raises:
         UsageError: options do not go together.
         MachineError: the disk is full or a folder cannot be written.
     """
-    _check_options(wanted)
-    for name in wanted.names:
+    _check_options(asked)
+    for name in asked.wanted:
         try:
-            yield _one(name, wanted)
+            yield _one(name, asked)
         except MachineError:
             raise
         except IrsdeError as error:
@@ -140,73 +120,75 @@ def export_official(name: str, paths: Sequence[Path]) -> None:
             _settled(source, path)
 
 
-def _check_options(wanted: Wanted) -> None:
+def _check_options(asked: Download) -> None:
     """Refuse what would mean nothing."""
-    if wanted.files and len(wanted.names) != 1:
-        raise UsageError(f"--from belongs to one name, not to {len(wanted.names)}.")
-    for name in wanted.names:
+    if asked.files and len(asked.wanted) != 1:
+        raise UsageError(f"--from belongs to one name, not to {len(asked.wanted)}.")
+    for name in asked.wanted:
         row = CATALOGUE.get(name)
-        if wanted.decided != Decided() and not (row is not None and row.other_sizes):
+        if row is not None:
+            row.check(name, asked.decided)
+        elif asked.decided:
             raise UsageError(
-                f"--max-sigma, --timesteps and --upsampling mean nothing to '{name}'.",
-                hint="They decide what the authors' files do not say; weights of ours know it.",
+                f"--set means nothing to '{name}'.",
+                hint="It decides what the authors' files do not say; weights of ours know it.",
             )
         on_hub = row.on_hub if row is not None else hub.as_id(name) is not None and not Path(name).exists()
-        if wanted.revision is not None and not on_hub:
+        if asked.revision is not None and not on_hub:
             raise UsageError(f"--revision belongs to the Hub, where '{name}' is not.")
 
 
-def _one(name: str, wanted: Wanted) -> Ready | Intended:
+def _one(name: str, asked: Download) -> Ready | Intended:
     if name in METRIC_WEIGHTS:
-        return _metric(name, METRIC_WEIGHTS[name], wanted)
+        return _metric(name, METRIC_WEIGHTS[name], asked)
     if name in CATALOGUE:
-        return _published(name, CATALOGUE[name], wanted)
-    if wanted.files:
+        return _published(name, CATALOGUE[name], asked)
+    if asked.files:
         error = unknown_name("name", name, (*CATALOGUE, *METRIC_WEIGHTS))
         raise WeightsError(error.message, hint=f"--from belongs to a row of the list. {error.hint}")
     named = hub.as_id(name)
     if named is not None and not Path(name).exists():
-        return _hub(named[0], wanted.revision or named[1], wanted)
+        return _hub(named[0], asked.revision or named[1], asked)
     found = find_weights(name, "")
-    if wanted.dry_run:
+    if asked.dry_run:
         return Intended(name, f"is here: {found.path}")
     loaded = checkpoint.load(found.path)
-    if wanted.folder is None:
+    if asked.local_dir is None:
         return Ready(name, found.path, loaded.sha256)
-    return _copied(found, wanted.folder / f"{found.path.stem if name not in SHIPPED else name}.safetensors")
+    return _copied(found, asked.local_dir / f"{found.path.stem if name not in SHIPPED else name}.safetensors")
 
 
-def _hub(repo: str, revision: str | None, wanted: Wanted) -> Ready | Intended:
-    if wanted.dry_run:
+def _hub(repo: str, revision: str | None, asked: Download) -> Ready | Intended:
+    if asked.dry_run:
         remote = hub.look_up(repo, MODEL, revision=revision)
         action = "is in the cache" if remote.here else f"would be fetched, {remote.size / 2**20:.1f} MiB"
         return Intended(repo, f"{action}, commit {remote.commit}")
     fetched = hub.fetch(repo, MODEL, revision=revision)
     checkpoint.load(fetched.path)
-    if wanted.folder is not None:
-        return _copied(Weights(repo, fetched.path), wanted.folder / f"{repo.split('/')[1]}.safetensors")
+    if asked.local_dir is not None:
+        return _copied(Weights(repo, fetched.path), asked.local_dir / f"{repo.split('/')[1]}.safetensors")
     return Ready(repo, fetched.path, fetched.sha256, f"pinned as {repo}@{fetched.commit}")
 
 
-def _published(name: str, row: Row, wanted: Wanted) -> Ready | Intended:
+def _published(name: str, row: Row, asked: Download) -> Ready | Intended:
     if row.refused:
         raise WeightsError(f"'{name}' cannot be used: {row.refused}")
-    path = _place(name, wanted)
-    if path.is_file() and not wanted.files and wanted.decided == Decided():
-        return Intended(name, f"is here: {path}") if wanted.dry_run else _found(name, path)
-    if not row.reachable and not wanted.files:
+    path = _place(name, asked)
+    if path.is_file() and not asked.files and not asked.decided:
+        return Intended(name, f"is here: {path}") if asked.dry_run else _found(name, path)
+    if not row.reachable and not asked.files:
         listed = " and ".join(f"'{file.name}'" for file in row.files)
         options = " ".join(f"--from {file.name}" for file in row.files)
         raise WeightsError(
             f"'{name}' is not on the Hub; its authors share {listed} at {row.source}.",
             hint=f"Fetch by hand, then run: irsde download {name} {options}",
         )
-    if wanted.dry_run:
-        what = "would be taken from files" if wanted.files else f"would be fetched, {row.mib:.0f} MiB"
+    if asked.dry_run:
+        what = "would be taken from files" if asked.files else f"would be fetched, {row.mib:.0f} MiB"
         return Intended(name, f"{what}, and converted to {path}")
     with TemporaryDirectory() as folder:
-        paths = wanted.files or tuple(_fetched(row, file, wanted.revision, Path(folder)) for file in row.files)
-        converted = convert(name, row, paths, wanted.decided)
+        paths = asked.files or tuple(_fetched(row, file, asked.revision, Path(folder)) for file in row.files)
+        converted = convert(name, row, paths, asked.decided)
     with _aside(path.parent) as aside:
         _written(lambda: checkpoint.save(aside, converted.restorer, **converted.fields), path)
         return _kept(name, aside, path, f"converted from {' and '.join(one.name for one in paths)}")
@@ -218,19 +200,19 @@ def _fetched(row: Row, file: File, revision: str | None, folder: Path) -> Path:
     return _from_web(file.url, file.sha256, folder)
 
 
-def _place(name: str, wanted: Wanted) -> Path:
-    return stored_path(name) if wanted.folder is None else wanted.folder / f"{name}.safetensors"
+def _place(name: str, asked: Download) -> Path:
+    return stored_path(name) if asked.local_dir is None else asked.local_dir / f"{name}.safetensors"
 
 
-def _metric(name: str, row: MetricWeights, wanted: Wanted) -> Ready | Intended:
-    path = _place(name, wanted)
-    if path.is_file() and not wanted.files:
-        return Intended(name, f"is here: {path}") if wanted.dry_run else _found(name, path)
-    if wanted.dry_run:
+def _metric(name: str, row: MetricWeights, asked: Download) -> Ready | Intended:
+    path = _place(name, asked)
+    if path.is_file() and not asked.files:
+        return Intended(name, f"is here: {path}") if asked.dry_run else _found(name, path)
+    if asked.dry_run:
         return Intended(name, f"{row.mib:.0f} MiB would be fetched from {' and '.join(one.url for one in row.files)}")
     with _aside(path.parent) as aside:
         with TemporaryDirectory() as folder:
-            paths = wanted.files or tuple(_from_web(web.url, web.sha256, Path(folder)) for web in row.files)
+            paths = asked.files or tuple(_from_web(web.url, web.sha256, Path(folder)) for web in row.files)
             tensors = lpips_tensors(row.metric, paths)
             _written(lambda: save_file(tensors, aside), path)
         return _kept(name, aside, path, "irsde evaluate will find it")

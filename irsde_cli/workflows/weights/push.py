@@ -2,24 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from irsde_cli import checkpoint
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.errors import UsageError
+from irsde_cli.systems import networks_of, papers_of
 from irsde_cli.tasks import TASKS
 from irsde_cli.version import __version__
 from irsde_cli.weights import MODEL, find_weights, hub
 
-ARXIV = {
-    "mean-reverting": "2301.11699",
-    "denoising": "2301.11699",
-    "latent": "2304.08291",
-    "daclip": "2310.01018",
-    "flux-ir": "2410.04811",
-}
+
+@dataclass(frozen=True)
+class Pushed:
+    """What is on the Hub now; `url` is that of the commit."""
+
+    repo: str
+    url: str
 
 
 def repository(model: str, repo: str) -> dict[str, Path | bytes]:
@@ -45,27 +46,28 @@ def repository(model: str, repo: str) -> dict[str, Path | bytes]:
     }
 
 
-def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, revision: str | None) -> str:
-    """Put the files of `repository` on the Hub in one commit; returns its address.
+def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, revision: str | None) -> Pushed:
+    """Put the files of `repository` on the Hub in one commit.
 
     Raises:
         WeightsError: the Hub refuses or cannot be reached.
     """
-    return hub.publish(repo, files, private=private, revision=revision, message=f"irsde {__version__}")
+    url = hub.publish(repo, files, private=private, revision=revision, message=f"irsde {__version__}")
+    return Pushed(repo, url)
 
 
 def _card(loaded: Checkpoint, repo: str) -> str:
     header = loaded.header
     task = TASKS.get(header.task)
-    fields = {
+    names = [part["name"] for part in networks_of(header.config).values()]
+    fields: dict[str, Any] = {
         "library_name": "irsde",
         "pipeline_tag": "image-to-image",
         "license": header.weights_licence.lower() or "other",
         "tags": ["image-restoration", header.system, *([header.task] if header.task else [])],
     }
-    paper = ARXIV.get(header.system)
-    if paper is not None:
-        fields["tags"] = [*fields["tags"], f"arxiv:{paper}"]
+    # A DOI is no number at arXiv.
+    fields["tags"] += [f"arxiv:{paper}" for paper in papers_of(header.system, names) if "/" not in paper]
     rows = "\n".join(f"| {name} | {value} |" for name, value in _facts(loaded))
     purpose = task.summary[0].upper() + task.summary[1:] if task else "Restore photographs"
     mask = " --mask masks/" if task is not None and task.needs_mask else ""
@@ -96,9 +98,8 @@ def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
     header = loaded.header
     config = header.config
     yield "system", f"`{header.system}`"
-    for part in ("network", "autoencoder", "clip"):
-        if part in config:
-            yield part, f"`{config[part]['name']}` {config[part].get('options', {})}"
+    for name, part in networks_of(config).items():
+        yield name, f"`{part['name']}` {part.get('options', {})}"
     yield "parameters", f"{sum(tensor.numel() for tensor in loaded.restorer.state_dict().values()):,}"
     if "process" in config:
         process = config["process"]
