@@ -26,19 +26,21 @@ class Restorer(nn.Module, ABC):
         ragged: whether images of unequal size but equal padded size may share a batch through
             `irsde_cli.networks.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
-        draws: whether two seeds give two results.
+        takes_sampler: whether a sampler and its settings can be chosen for it.
         follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
         max_batch: how many images one call of `steps` takes.
+        unlearnt: why it cannot be trained from fresh weights, and what to do; empty where it can.
     """
 
     config: Any
     ragged: bool = False
     whole_bytes: int = 0
-    draws: bool = False
+    takes_sampler: bool = False
     follows_paths: bool = False
     pure_start: bool = False
     max_batch: int | None = None
+    unlearnt: tuple[str, str] = ("", "")
 
     @property
     @abstractmethod
@@ -49,6 +51,11 @@ class Restorer(nn.Module, ABC):
     def scale(self) -> int:
         """How many times larger the restored image is."""
         return self.facts.scale
+
+    @property
+    def draws(self) -> bool:
+        """Whether two seeds give two results."""
+        return self.takes_sampler or self.facts.draws
 
     @abstractmethod
     def resolve(self, asked: Sampling) -> Sampling:

@@ -38,7 +38,7 @@ def run(request: Request, show: Show) -> None:
     if show.print_config:
         data(json.dumps({**asdict(asked), "device": request.device, "precision": request.precision}, default=str))
         return
-    from irsde_cli.cli.progress import counting
+    from irsde_cli.cli.display import Display, mode
     from irsde_cli.runtime import choose_device, choose_precision
     from irsde_cli.workflows.evaluate.events import Planned, Problem, Result, Scored
     from irsde_cli.workflows.evaluate.run import evaluate
@@ -52,7 +52,7 @@ def run(request: Request, show: Show) -> None:
     rows: list[Scored] = []
     problems: list[Problem] = []
     result: Result | None = None
-    with Interruption() as interrupted, counting(quiet=show.quiet) as count:
+    with Interruption() as interrupted, Display(mode(quiet=show.quiet)) as display:
         shown = None if page is None else page.pictures
         for event in evaluate(asked, device=device, dtype=dtype, shown=shown, stopped=interrupted):
             if show.json:
@@ -68,7 +68,14 @@ def run(request: Request, show: Show) -> None:
                     problems.append(event)
                 case Result():
                     result = event
-            count(len(rows), planned.pairs if planned else 0)
+            if planned is not None:
+                done = len(rows) + len(problems)
+                display.update(
+                    done,
+                    planned.pairs,
+                    event.key if isinstance(event, Scored) else "",
+                    f"{done} of {planned.pairs} pairs",
+                )
     assert planned is not None and result is not None, "a run begins with one and ends with the other"
     _written(request, show, planned, rows, problems, result)
     if page is not None:

@@ -1,46 +1,32 @@
-"""What a person sees while pictures are restored: a bar on a terminal, plain lines elsewhere."""
+"""What a person sees while pictures are restored."""
 
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Any
 
-import typer
-
+from irsde_cli.cli.display import SECONDS_BETWEEN_LINES, Display
 from irsde_cli.cli.reporting import printable
 from irsde_cli.engine.settings import Step, Tile, duration
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Planned, Skipped
 
-SECONDS_BETWEEN_LINES = 10.0
 NAMED = 3
 
 
 class Counter:
-    """Counts events; the base of all displays, and the display of `--quiet`.
+    """Counts events, and shows what it counted.
 
     Work is counted in megapixels times evaluations. A picture that has not begun is taken to be like those that have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, display: Display) -> None:
+        self.display = display
         self.count = self.done = self.failed = self.skipped = 0
         self.work = 0.0
+        self._told = False
         self._lost: dict[str, tuple[int, list[str]]] = {}
         self.since = time.monotonic()
         self._begun = 0
         self._begun_work = 0.0
         self._parts: dict[tuple[str, ...], float] = {}
         self._first: tuple[float, float] | None = None
-
-    def __enter__(self) -> "Counter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def show(self, event: Event) -> None:
         """Take note of an event."""
@@ -61,6 +47,23 @@ class Counter:
                     self._lost[title] = count + 1, [*names, event.name] if count < NAMED else names
             case _:
                 pass
+        self._shown(event)
+
+    def _shown(self, event: Event) -> None:
+        """Show the count, with the step and tile of the current picture."""
+        part, where = 0.0, ""
+        if isinstance(event, Step | Tile):
+            over = event.step if isinstance(event, Step) else event.step - 1 + event.tile / event.tiles
+            part = over / event.steps * len(event.names)
+            where = _where(event)
+        left = self.left
+        if self.display.mode == "lines" and not self._told and self.seconds_left > SECONDS_BETWEEN_LINES:
+            self._told = True
+            self.display.note(f"{left}.")
+        line = f"{self.tally} of {self.count}{f'; {where}' if where else ''}; {self.rate:.2f} megapixels x steps/s"
+        words = [self.tally, f"{where}, {self.rate:.2f} MP x steps/s" if where else "", left]
+        done = self.done + self.failed + self.skipped + min(part, 0.99)
+        self.display.update(done, self.count, " ".join(filter(None, words)), f"{line}{f', {left}' if left else ''}")
 
     def _advance(self, event: Step | Tile) -> None:
         part = event.megapixels * (event.step - 1 + (event.tile / event.tiles if isinstance(event, Tile) else 1))
@@ -84,10 +87,6 @@ class Counter:
             files = f"{count} files" if count > 1 else "1 file"
             lines.append(printable(f"not kept: {title}, of {files}: {', '.join(names)}{more}"))
         return lines
-
-    def note(self, text: str) -> None:
-        """A line beside the display."""
-        typer.echo(text, err=True)
 
     @property
     def rate(self) -> float:
@@ -117,104 +116,7 @@ class Counter:
         return f"{self.done} done, {self.failed} failed, {self.skipped} up to date"
 
 
-class Lines(Counter):
-    """A line every few seconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last = self.since
-        self._told = False
-
-    def show(self, event: Event) -> None:
-        super().show(event)
-        now = time.monotonic()
-        if not self._told and self.seconds_left > SECONDS_BETWEEN_LINES:
-            self._told = True
-            self.note(f"{self.left}.")
-        if now - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = now
-            where = f"; {_where(event)}" if isinstance(event, Step | Tile) else ""
-            remaining = f", {self.left}" if self.left else ""
-            self.note(f"{self.tally} of {self.count}{where}; {self.rate:.2f} megapixels x steps/s{remaining}")
-
-
-class Bar(Counter):
-    """One bar for all pictures, with the step and tile of the current one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[tally]}", markup=False),
-            TextColumn("{task.fields[current]}", markup=False),
-            TextColumn("{task.fields[left]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task: Any = self._progress.add_task("", total=None, tally="", current="", left="")
-
-    def __enter__(self) -> "Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def show(self, event: Event) -> None:
-        super().show(event)
-        current = ""
-        part = 0.0
-        if isinstance(event, Step | Tile):
-            current = f"{_where(event)}, {self.rate:.2f} MP x steps/s"
-            over = event.step if isinstance(event, Step) else event.step - 1 + event.tile / event.tiles
-            part = over / event.steps * len(event.names)
-        self._progress.update(
-            self._task,
-            total=self.count,
-            completed=self.done + self.failed + self.skipped + min(part, 0.99),
-            tally=self.tally,
-            current=current,
-            left=self.left,
-        )
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def _where(event: Step | Tile) -> str:
     """Picture, evaluation and tile."""
     tile = f", tile {event.tile}/{event.tiles}" if isinstance(event, Tile) else ""
     return f"{printable(event.names[0])[-24:]} step {event.step}/{event.steps}{tile}"
-
-
-def display(*, quiet: bool) -> Counter:
-    """The display that fits: a bar needs a terminal that can move its cursor."""
-    if quiet:
-        return Counter()
-    return Bar() if moving() else Lines()
-
-
-@contextmanager
-def counting(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """What is called with how many of how many are done: a bar on a terminal, and nothing elsewhere."""
-    if quiet or not moving():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def moving() -> bool:
-    """Whether standard error is a terminal that can move its cursor, and may."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ

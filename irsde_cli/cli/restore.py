@@ -19,7 +19,7 @@ from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.run import prepare
 
 if TYPE_CHECKING:
-    from irsde_cli.cli.progress import Counter
+    from irsde_cli.cli.display import Display
     from irsde_cli.workflows.restore.events import Event, Ready
 
 T = TypeVar("T")
@@ -39,7 +39,8 @@ def run(options: Options, show: Show) -> None:
     if show.print_config:
         data(json.dumps(job.resolved, default=str))
         return
-    from irsde_cli.cli.progress import display
+    from irsde_cli.cli.display import Display, mode
+    from irsde_cli.cli.progress import Counter
     from irsde_cli.engine.settings import Tile
     from irsde_cli.workflows.restore.events import Failed, Reported
 
@@ -47,7 +48,9 @@ def run(options: Options, show: Show) -> None:
     page: Path | None = None
     stopped: IrsdeError | None = None
     as_lines = show.json and options.outputs != "-"
-    with Interruption() as interrupted, display(quiet=show.quiet) as shown:
+    display = Display(mode(quiet=show.quiet))
+    shown = Counter(display)
+    with Interruption() as interrupted, display:
         for event in _until_stopped(job.run(interrupted, shown.show)):
             if isinstance(event, IrsdeError):
                 stopped = event
@@ -60,7 +63,7 @@ def run(options: Options, show: Show) -> None:
             elif isinstance(event, Reported):
                 page = event.path
             else:
-                _say(event, options, show, shown)
+                _say(event, options, show, display)
     if as_lines:
         counts = {"done": shown.done, "failed": shown.failed, "skipped": shown.skipped}
         data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
@@ -83,7 +86,7 @@ def run(options: Options, show: Show) -> None:
 restore = command(run)
 
 
-def _say(event: "Event", options: Options, show: Show, shown: "Counter") -> None:
+def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None:
     """An event for people, and results for who reads them."""
     from irsde_cli.engine.settings import duration
     from irsde_cli.workflows.restore.events import Done, Expected, Intended, Lost, Planned, Ready, Seen, Skipped, Warned

@@ -72,12 +72,15 @@ def run(source: Source, learnt: Given, place: Given, show: Show) -> None:
     for name in ("data", "out"):
         if not getattr(run, name):
             raise UsageError(f"--{name} is missing.")
-    from irsde_cli.cli.train_progress import display
+    from irsde_cli.cli.display import Display, mode
+    from irsde_cli.cli.train_progress import Learning
     from irsde_cli.workflows.train.events import Finished
     from irsde_cli.workflows.train.run import train
 
     first = os.environ.get("RANK", "0") == "0"
-    with Interruption() as interrupted, display(quiet=show.quiet or not first) as shown:
+    display = Display(mode(quiet=show.quiet or not first), every=0, transient=False)
+    with Interruption() as interrupted, display:
+        shown = Learning(display)
         for event in train(config, run, device=device, stopped=interrupted):
             shown.show(event)
             if show.json:

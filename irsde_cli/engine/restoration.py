@@ -18,8 +18,8 @@ from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
-from irsde_cli.restorer import strengthened
-from irsde_cli.runtime import is_lost_device, is_out_of_memory
+from irsde_cli.restorer import Restorer, strengthened
+from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
@@ -89,6 +89,14 @@ class Output:
     seen: dict[str, float] = field(default_factory=dict)
 
 
+def stood(restorer: Restorer, dtype: torch.dtype | None) -> torch.dtype | None:
+    """The half precision itself, or `None` for float32 where a system does not stand it."""
+    if dtype is None or dtype in [HALVES[name] for name in restorer.facts.half]:
+        return dtype
+    logger.warning("these weights do not stand %s: they run in float32", str(dtype).removeprefix("torch."))
+    return None
+
+
 class Restoration:
     """A loaded system on a device, with how it restores; `share` of the free memory is its own."""
 
@@ -105,14 +113,15 @@ class Restoration:
         self.restorer = checkpoint.restorer.to(device)
         self.restorer.freeze()
         self.device = device
-        self.dtype = dtype
+        self.dtype = stood(self.restorer, dtype)
         self.share = share
         asked = options.sampling
-        if asked.is_usual and self.restorer.draws and (options.samples > 1 or options.estimate == "mean"):
+        if asked.is_usual and self.restorer.takes_sampler and (options.samples > 1 or options.estimate == "mean"):
             asked = replace(asked, realism=1.0)  # several draws are to differ
         self.sampling = self.restorer.resolve(asked)
-        self.draws = options.samples if options.samples > 1 or options.estimate == "sample" else 8
-        if options.estimate == "mean" and options.samples == 1:
+        usual = 1 if options.estimate == "sample" or not self.restorer.draws else 8
+        self.draws = options.samples if options.samples > 1 else usual
+        if self.draws > options.samples:
             logger.info("the mean is that of %d draws", self.draws)
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Padding = Literal["reflect", "symmetric", "zeros", "replicate"]
+Half = Literal["bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Facts:
         overlap: how many pixels tiles share, where half of the reach is more than it is worth; 0 where it is not.
         working_bytes: peak memory of one evaluation without gradients, in bytes per pixel of what goes out in float32,
             rounded up.
+        half: the half precisions that it stands; in others it runs in float32.
         draws: whether noise is drawn inside, so that the seed decides.
         tile: side of the tiles that large images are cut into whatever the memory, where what a network does with a
             distance depends on the size of its image; 0 where it does not.
@@ -36,6 +38,7 @@ class Facts:
     reach: int | None = None
     overlap: int = 0
     working_bytes: int = 4096
+    half: tuple[Half, ...] = ("bf16", "fp16")
     draws: bool = False
     tile: int = 0
 
@@ -65,6 +68,7 @@ def behind(facts: Facts, factor: int) -> Facts:
         multiple=factor * facts.multiple,
         smallest=factor * facts.smallest,
         working_bytes=facts.working_bytes // factor**2,
+        half=facts.half,
         draws=facts.draws,
     )
 

@@ -36,7 +36,7 @@ class Diffusion(Restorer):
     """
 
     bounded: bool = True
-    draws = True
+    takes_sampler = True
     process: Process
     network: Predictor
     parameterisation: Parameterisation

@@ -69,6 +69,10 @@ class FluxRestorer(Diffusion):
     follows_paths = True
     bounded = False
     max_batch = 1
+    unlearnt = (
+        "FLUX's ControlNet learns to steer a transformer that was trained before.",
+        "docs/flux.md says how its weights become a checkpoint for --init.",
+    )
 
     def __init__(self, config: FluxConfig) -> None:
         super().__init__()

@@ -54,6 +54,10 @@ class Latent(Diffusion):
     """
 
     config: LatentConfig
+    unlearnt = (
+        "a latent system learns in the latents of an autoencoder that was trained before.",
+        "Train one with --preset latent-unet-dehaze, and give it here with --init.",
+    )
 
     def __init__(self, config: LatentConfig) -> None:
         super().__init__()

@@ -238,7 +238,7 @@ class Trainer:
     def validate(self, source: Source, *, crop: int) -> Iterator[Measured]:
         """Restore this process's share of the validation pictures with the averaged weights."""
         sampling = Sampling()
-        if self.kept.draws:
+        if self.kept.takes_sampler:
             wanted = self.config.validation_sampling
             sampling = Sampling(sampler=wanted.sampler, steps=wanted.steps)
         sampling = self.kept.resolve(sampling)

@@ -4,12 +4,13 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from irsde_cli.cli.progress import Bar, Counter, Lines
+from irsde_cli.cli.display import Display, Mode
+from irsde_cli.cli.progress import Counter
 from irsde_cli.datasets.discovery import LeftOut
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.settings import Step, Tile, duration
@@ -44,10 +45,10 @@ def steps(name: str, megapixels: float, count: int, tiles: int) -> Iterator[Even
 
 
 @pytest.mark.parametrize("tiles", [1, 3, 10])
-@pytest.mark.parametrize("kind", [Counter, Lines, Bar])
-def test_what_is_left_is_known_before_the_first_picture_ends(clock: Clock, kind: type[Counter], tiles: int) -> None:
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_what_is_left_is_known_before_the_first_picture_ends(clock: Clock, mode: Mode, tiles: int) -> None:
     """Three pictures of 4 megapixels and 5 evaluations at half a megapixel-evaluation a second are 120 seconds."""
-    shown = kind()
+    shown = Counter(Display(mode))
     shown.show(Planned(4, LeftOut(), "in"))
     shown.show(Skipped("old", None))
     assert shown.left == ""
@@ -64,7 +65,7 @@ def test_what_is_left_is_known_before_the_first_picture_ends(clock: Clock, kind:
 
 def test_larger_pictures_weigh_more(clock: Clock) -> None:
     """What failed before it began is no work; those to come are taken to be like those before."""
-    shown = Counter()
+    shown = Counter(Display("none"))
     shown.show(Planned(4, LeftOut(), "in"))
     for event in (*steps("small", 1, 2, 1), Done("small", None, 1.0), *steps("large", 9, 2, 1)):
         clock.now += event.megapixels if isinstance(event, Step) else 0
@@ -76,7 +77,7 @@ def test_larger_pictures_weigh_more(clock: Clock) -> None:
 
 def test_what_is_prepared_for_the_first_is_no_measure(clock: Clock) -> None:
     """A large picture is enlarged and given noise for a minute before its first tile."""
-    shown = Counter()
+    shown = Counter(Display("none"))
     shown.show(Planned(1, LeftOut(), "in"))
     clock.now += 60
     for event in list(steps("a", 10, 2, 10))[:2]:
@@ -87,7 +88,7 @@ def test_what_is_prepared_for_the_first_is_no_measure(clock: Clock) -> None:
 
 def test_a_picture_that_is_done_again_in_smaller_tiles(clock: Clock) -> None:
     """Its work is not counted twice."""
-    shown = Counter()
+    shown = Counter(Display("none"))
     shown.show(Planned(1, LeftOut(), "in"))
     clock.now += 10
     for event in (Tile(("a",), 2, 4, 1, 2, 10.0), *steps("a", 10, 4, 4)):
@@ -96,7 +97,7 @@ def test_a_picture_that_is_done_again_in_smaller_tiles(clock: Clock) -> None:
 
 
 def test_lines_come_inside_a_picture(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Lines()
+    shown = Counter(Display("lines"))
     shown.show(Planned(2, LeftOut(), "in"))
     for event in list(steps("a.png", 12, 4, 6))[:8]:
         clock.now += 6

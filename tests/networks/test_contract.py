@@ -1,17 +1,20 @@
 """What every row of the table of networks promises."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from irsde_cli.networks import NETWORKS
-from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.flux import Flux
 from irsde_cli.networks.network import Predictor, pad_to
+from irsde_cli.runtime import HALVES
 from tests.extras import rows
 
-IMAGE_NETWORKS = [name for name in NETWORKS if name != "daclip"]  # which makes embeddings
+# Not those that make embeddings.
+IMAGE_NETWORKS = [name for name, row in NETWORKS.items() if row.fills != "clip"]
 
 
 def build_small(name: str) -> Any:
@@ -70,14 +73,16 @@ def test_options_have_names(name: str) -> None:
         NETWORKS.load(name)(8)
 
 
-@pytest.mark.parametrize("name", rows(name for name in IMAGE_NETWORKS if name != "latent-unet"))
+@pytest.mark.parametrize("name", rows(IMAGE_NETWORKS))
 def test_half_precision_stays_near(name: str) -> None:
-    """In bfloat16 a network computes the same function; normalisation stays in float32 with the same eps."""
+    """In what it says that it stands, a network computes the same function; normalisation keeps float32 and its eps."""
     network = build_small(name)
-    x = 0.02 * torch.randn(2, 3, 16, 16) + 0.5
+    x = 0.02 * torch.randn(2, network.facts.channels[0], 16, 16) + 0.5
     exact = evaluate(network, x)
-    half = evaluate(network.bfloat16(), x.bfloat16()).float()
-    assert (half - exact).norm() < 0.05 * exact.norm()
+    for half in network.facts.half:
+        with torch.autocast("cpu", HALVES[half]):
+            reduced = evaluate(network, x).float()
+        assert 0 < (reduced - exact).norm() < 0.05 * exact.norm(), half
 
 
 def test_padding_reflects_back_and_forth() -> None:
@@ -108,5 +113,6 @@ def test_an_image_is_padded_to_what_a_network_takes(
 
 def test_facts_of_a_system_are_in_pixels_of_what_comes_out() -> None:
     """A network that enlarges, after an image that was enlarged before."""
-    outside = Facts(scale=2, multiple=4, smallest=8, reach=10, working_bytes=100).outside(3)
-    assert outside == Facts(scale=6, multiple=8, smallest=16, reach=20, working_bytes=100)
+    facts = Facts(scale=2, multiple=4, smallest=8, reach=10, working_bytes=100, half=("bf16",), draws=True)
+    assert facts.outside(3) == replace(facts, scale=6, multiple=8, smallest=16, reach=20)
+    assert behind(facts, 2) == Facts(multiple=8, smallest=16, working_bytes=25, half=("bf16",), draws=True)

@@ -3,6 +3,7 @@
 import pytest  # noqa: F401 - the main module of the process that asks, which each child imports too
 import torch
 
+import irsde_cli.cli.display
 import irsde_cli.cli.program
 import irsde_cli.cli.progress
 import irsde_cli.cli.train_progress

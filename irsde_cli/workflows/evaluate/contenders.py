@@ -70,10 +70,11 @@ class Restored:
             return
         weights = find_weights(contender.model, task, sampled=contender.sampling.is_sampled)
         loaded = checkpoint.load(weights.path)
-        if not loaded.restorer.draws:  # ways of sampling say nothing to one pass
-            strength = Sampling(strength=contender.sampling.strength)
-            way = "" if strength == Sampling() else contender.way
-            self.contender = contender = Contender(contender.name, way, contender.model, sampling=strength)
+        if not loaded.restorer.takes_sampler:  # of its ways, strength alone counts, and draws where it draws
+            asked = Sampling(strength=contender.sampling.strength)
+            draws = contender.draws if loaded.restorer.draws else 1
+            way = contender.way if asked != Sampling() or draws > 1 else ""
+            self.contender = contender = Contender(contender.name, way, contender.model, sampling=asked, draws=draws)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         samples = contender.draws if contender.draws > 1 else draws if loaded.restorer.draws else 1
         settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=samples > 1)

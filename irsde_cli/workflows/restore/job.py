@@ -6,7 +6,7 @@ from typing import Any
 
 from irsde_cli import checkpoint
 from irsde_cli.engine.forecast import Forecast
-from irsde_cli.engine.restoration import Restoration, unwatched
+from irsde_cli.engine.restoration import Restoration, stood, unwatched
 from irsde_cli.engine.settings import Tile
 from irsde_cli.runtime import choose_device, choose_precision
 from irsde_cli.storage.journal import settings_id
@@ -37,14 +37,14 @@ class Job:
         here = options.ray is None and plan.folder is not None
         self._devices = places(self._jobs, options.device, self._device, plan.count) if here else [self._device]
         self._single = options.ray is None and len(self._devices) == 1
-        dtype = choose_precision(options.precision, self._device)
         loaded = checkpoint.load(weights.path)
+        dtype = stood(loaded.restorer, choose_precision(options.precision, self._device))
         if options.sampling.is_chosen:
             plan = calibrated(plan, loaded.restorer, self._device, dtype)
         self.plan = plan
         device = self._device if self._single or options.dry_run else choose_device("cpu")
         self._restoration = Restoration(loaded, plan.options, device, dtype)
-        self.settings = describe(plan, loaded, self._restoration.sampling, dtype)
+        self.settings = describe(plan, loaded, self._restoration.sampling, self._restoration.dtype)
 
     @property
     def resolved(self) -> dict[str, Any]:

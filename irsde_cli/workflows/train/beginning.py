@@ -72,16 +72,9 @@ def _identity(path: Path) -> tuple[int, int]:
 def begin(trainer: Trainer, run: RunConfig) -> None:
     """Fresh weights, or those of a checkpoint."""
     if run.init is None:
-        if trainer.config.system == "latent":
-            raise UsageError(
-                "a latent system learns in the latents of an autoencoder that was trained before.",
-                hint="Train one with --preset latent-unet-dehaze, and give it here with --init.",
-            )
-        if trainer.config.system == "flux-ir":
-            raise UsageError(
-                "FLUX's ControlNet learns to steer a transformer that was trained before.",
-                hint="docs/flux.md says how its weights become a checkpoint for --init.",
-            )
+        reason, hint = trainer.system.unlearnt
+        if reason:
+            raise UsageError(reason, hint=hint)
         return
     path = Path(run.init)
     expected = trainer.system.state_dict()
