@@ -14,6 +14,7 @@ from irsde_cli.cli.reporting import Interruption, as_json, complain, data, log, 
 from irsde_cli.datasets import DATASETS
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.protocols import PROTOCOLS
+from irsde_cli.option import record
 from irsde_cli.workflows.evaluate.request import Request, resolved
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def _written(
     """The table on standard output unless a program reads that, and the files."""
     if not show.json and Path("-") not in (request.figures, request.csv, request.markdown):
         data(plain(planned, result))
-    _write(request.figures, json.dumps(everything(planned, rows, problems, result), indent=1) + "\n")
+    told = everything(record(request), planned, rows, problems, result)
+    _write(request.figures, json.dumps(told, indent=1, default=str) + "\n")
     _write(request.csv, as_csv(rows))
     _write(request.markdown, markdown(planned, result) + "\n")
 

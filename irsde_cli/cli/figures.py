@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from csv import writer as writer_of
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -94,8 +95,14 @@ def markdown(planned: "Planned", result: "Result") -> str:
     return "\n".join([title, "", *lines, *(f"\n{printable(note)}" for note in result.notes)])
 
 
-def everything(planned: "Planned", rows: "list[Scored]", problems: "list[Problem]", result: "Result") -> dict[str, Any]:
-    """All figures of all pictures, as plain values."""
+def everything(
+    options: Mapping[str, Any],
+    planned: "Planned",
+    rows: "list[Scored]",
+    problems: "list[Problem]",
+    result: "Result",
+) -> dict[str, Any]:
+    """All figures of all pictures, as plain values, with the options that decide them."""
 
     def finite(value: float | None) -> float | None:
         return value if value is not None and math.isfinite(value) else None
@@ -119,6 +126,7 @@ def everything(planned: "Planned", rows: "list[Scored]", problems: "list[Problem
         )
     return {
         **planned.facts,
+        "options": dict(options),
         "caption": planned.caption,
         "measured": len(rows),
         "means": {label: {name: asdict(mean) for name, mean in means.items()} for label, means in result.means.items()},

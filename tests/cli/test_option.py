@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -17,13 +18,16 @@ from irsde_cli.cli.program import app
 from irsde_cli.cli.train import Source
 from irsde_cli.errors import UsageError
 from irsde_cli.option import Declared, declared, flat, option, record
+from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.parts import PublishedSampling
 from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.ranks import Ranks
 from irsde_cli.weights.catalogue import LAMBDA
 from irsde_cli.workflows.evaluate.request import Request
 from irsde_cli.workflows.restore.events import Done, Ready, Skipped
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.train.options import RunConfig
+from irsde_cli.workflows.train.states import check_settings, write_settings
 from irsde_cli.workflows.weights.options import Download, Push
 from tests.cli.stub import Program, picture, save_stub
 
@@ -188,17 +192,57 @@ def changed(settings: Any, name: str, value: Any) -> Any:
     return replace(settings, **{part: changed(getattr(settings, part), name, value)})
 
 
-@pytest.mark.parametrize("one", declared(Options), ids=lambda one: one.name)
-def test_what_decides_pixels_is_in_the_record(one: Declared) -> None:
+RECORDED = {"restore": Options(inputs=("in",), outputs="out"), "evaluate": Request(), "train": RunConfig()}
+
+
+@pytest.mark.parametrize(
+    ("command", "one"),
+    [(command, one) for command, settings in RECORDED.items() for one in declared(type(settings))],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_what_decides_pixels_is_in_the_record(command: str, one: Declared) -> None:
     """Two runs that differ in one option have the same record only if it decides no pixels."""
-    options = Options(inputs=("in",), outputs="out")
-    value = {found.name: given for found, given in flat(options)}[one.name]
-    same = record(options) == record(changed(options, one.name, other(one, value)))
+    settings = RECORDED[command]
+    value = {found.name: given for found, given in flat(settings)}[one.name]
+    same = record(settings) == record(changed(settings, one.name, other(one, value)))
     if one.option.recorded:
         assert one.option.decides == "pixels"
         assert one.option.recorded in KEYS_OF_THE_RUN | {OF_EACH_PICTURE}
     else:
         assert same == (one.option.decides != "pixels")
+
+
+# `steps` may change: a longer training goes on.
+LEARNT = sorted({field.name for field in dataclasses.fields(TrainConfig)} - {"steps"})
+
+
+@pytest.mark.parametrize("name", [*LEARNT, "init"])
+def test_a_training_of_other_settings_does_not_go_on(name: str, tmp_path: Path) -> None:
+    """Whatever is learnt otherwise, or from another beginning: the record of the run has it."""
+    config, run = TrainConfig("denoise", dict(SYSTEMS["mean-reverting"].example)), RunConfig(out=str(tmp_path))
+    write_settings(tmp_path, config, run, Ranks(torch.device("cpu")))
+    check_settings(tmp_path, config, run)
+    path = tmp_path / "settings.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    check_settings(tmp_path, config, replace(run, data="elsewhere", workers=2))
+    table = written["run"] if name == "init" else written
+    assert name in table
+    with pytest.raises(UsageError, match=f"'{name}' was "):
+        if name == "init":
+            check_settings(tmp_path, config, replace(run, init="denoise-small"))
+        else:
+            object.__setattr__(config, name, "another")
+            check_settings(tmp_path, config, run)
+
+
+def test_figures_are_kept_with_the_options_that_decide_them(stub: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "GT" / "a.png", 16, 16)
+    words = ["--gt", tmp_path / "GT", "--degradation", "gaussian-noise", "--set", "sigma_min=20", "--task", "denoise"]
+    words += ["--model", stub, "--way", "posterior:1", "--seed", 4, "--figures", "-", "-q"]
+    result = CliRunner().invoke(app, ["evaluate", *map(str, words)])
+    options = json.loads(result.stdout)["options"]
+    assert options["seed"] == 4 and options["change"] == ["sigma_min=20"] and options["clean"] == str(tmp_path / "GT")
+    assert set(options) == {one.name for one in declared(Request) if one.option.decides == "pixels"}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class RunConfig:
     workers: int = option("machine", "Threads that make batches.", default=1, panel=OFTEN, minimum=1)
     report_every: int = option("machine", "Steps between reports.", default=100, panel=OFTEN, minimum=1)
     validate_every: int = option("machine", "Steps between validations.", default=2000, panel=OFTEN, minimum=1)
-    validation_crop: int = 256
+    validation_crop: int = option("machine", default=256, shown=False)
     save_every: int = option("machine", "Steps between checkpoints.", default=1000, panel=OFTEN, minimum=1)
     keep: int = option("machine", "Newest checkpoints to keep, beside the best.", default=2, panel=OFTEN, minimum=1)
     data_name: str = option("names", "What the checkpoint says it was trained on.", default="", panel=PLACES)

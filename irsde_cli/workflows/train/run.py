@@ -62,7 +62,7 @@ def train(
 def _train(
     config: TrainConfig, run: RunConfig, folder: Path, ranks: Ranks, stopped: Callable[[], bool]
 ) -> Iterator[Event]:
-    check_settings(folder, config)
+    check_settings(folder, config, run)
     trainer = Trainer(config, ranks)
     warnings: list[str] = []
     skip = warnings.append if run.skip_bad else None
@@ -91,7 +91,7 @@ def _train(
         states.publish(newest, trainer.best_step)
     else:
         begin(trainer, run)
-        write_settings(folder, config, ranks)
+        write_settings(folder, config, run, ranks)
         states.save(trainer)
     yield Started(
         trainer.step,

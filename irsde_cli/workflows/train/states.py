@@ -19,6 +19,7 @@ from irsde_cli import checkpoint
 from irsde_cli.config import from_mapping, read_json, to_mapping
 from irsde_cli.errors import MachineError, UsageError, WeightsError
 from irsde_cli.images import Picture, encode_picture, with_restored
+from irsde_cli.option import record
 from irsde_cli.storage import weight_files
 from irsde_cli.storage.files import make_folder, rename, sync_file, sync_folder
 from irsde_cli.systems.upgrades import with_process
@@ -245,30 +246,31 @@ def held(folder: Path, ranks: Ranks) -> Iterator[None]:
         raise UsageError(f"'{folder}' is not a folder.", hint="Name another --out.") from None
 
 
-def check_settings(folder: Path, config: TrainConfig) -> None:
-    """Refuse to go on with a run of other settings. The number of steps may change."""
+def check_settings(folder: Path, config: TrainConfig, run: RunConfig) -> None:
+    """Refuse to go on with a run of other settings, or that began otherwise. The number of steps may change."""
     path = folder / SETTINGS
     if not path.exists():
         return
     values = read_json(path)
+    begun = values.pop("run", {})
     values["model"] = with_process(values.get("system"), values.get("model"))
-    before = _written(from_mapping(TrainConfig, values, f"'{path}'"))
-    for name, value in _written(config).items():
-        earlier = before[name]
-        if name != "steps" and earlier != value:
+    before = from_mapping(TrainConfig, values, f"'{path}'")
+    earlier = _written({**record(run), **begun, **to_mapping(before)})
+    for name, value in _written({**record(run), **to_mapping(config)}).items():
+        if name != "steps" and earlier[name] != value:
             raise UsageError(
-                f"'{folder}' holds a run with other settings: '{name}' was {earlier}, now it is {value}.",
+                f"'{folder}' holds a run with other settings: '{name}' was {earlier[name]}, now it is {value}.",
                 hint="Name another folder with --out, or remove this one.",
             )
 
 
-def _written(config: TrainConfig) -> dict[str, Any]:
-    """Settings as the file has them, whether they came as lists or as tuples."""
-    written: dict[str, Any] = json.loads(json.dumps(to_mapping(config)))
-    return written
+def _written(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as they come back from a file, where tuples are lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
-def write_settings(folder: Path, config: TrainConfig, ranks: Ranks) -> None:
+def write_settings(folder: Path, config: TrainConfig, run: RunConfig, ranks: Ranks) -> None:
     """Remember the settings of a run that is about to take its first step."""
     if ranks.rank == 0:
-        _write_aside(folder / SETTINGS, json.dumps(to_mapping(config), indent=1))
+        _write_aside(folder / SETTINGS, json.dumps(to_mapping(config) | {"run": record(run)}, indent=1))
