@@ -72,9 +72,9 @@ class Restored:
         loaded = checkpoint.load(weights.path)
         if not loaded.restorer.takes_sampler:  # of its ways, strength alone counts, and draws where it draws
             asked = Sampling(strength=contender.sampling.strength)
-            draws = contender.draws if loaded.restorer.draws else 1
-            way = contender.way if asked != Sampling() or draws > 1 else ""
-            self.contender = contender = Contender(contender.name, way, contender.model, sampling=asked, draws=draws)
+            count = contender.draws if loaded.restorer.draws else 1
+            way = contender.way if asked != Sampling() or count > 1 else ""
+            self.contender = contender = Contender(contender.name, way, contender.model, sampling=asked, draws=count)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         samples = contender.draws if contender.draws > 1 else draws if loaded.restorer.draws else 1
         settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=samples > 1)
