@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from irsde_cli.cli.program import app
 from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.processes import PROCESSES
@@ -20,7 +21,7 @@ from irsde_cli.workflows.weights.listing import listed
 ROOT = Path(__file__).parents[1]
 PROVENANCE = ROOT / "docs" / "provenance.md"
 REFERENCE = ROOT / "docs" / "reference.md"
-COMMANDS: tuple[list[str], ...] = ([], ["restore"], ["evaluate"], ["train"], ["download"], ["push"], ["env"])
+COMMANDS: list[list[str]] = [[], *([command.name] for command in app.registered_commands if command.name)]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

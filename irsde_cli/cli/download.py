@@ -167,7 +167,7 @@ def _wrapped(start: str, text: str, margin: int) -> str:
 def _about(row: "Listed") -> list[str]:
     """Where it is from, what it learnt, its licence, what it is good for, and what is in doubt."""
     better = f"better than what ships: {row.better}" if row.better else ""
-    checked = f"checked by {row.checked}: {row.evidence}" if row.checked else ""
+    checked = f"checked by {row.checked}" if row.checked else ""
     learnt = f"learnt from: {row.data}" if row.data else ""
     licence = f"licence: {row.licence}" if row.licence else ""
     papers = f"papers: {' '.join(map(address, row.papers))}" if row.papers else ""

@@ -28,7 +28,7 @@ from irsde_cli.workflows.restore.events import Done, Ready, Skipped
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.train.options import RunConfig
 from irsde_cli.workflows.train.states import check_settings, write_settings
-from irsde_cli.workflows.weights.options import Download, Push
+from irsde_cli.workflows.weights.options import Download, Export, Push
 from tests.cli.stub import Program, picture, save_stub
 
 # What the record has of each picture, and not of the run.
@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "train": (Source, TrainConfig, RunConfig, Show),
     "download": (Download, Show),
     "push": (Push, Show),
+    "export": (Export, Show),
     "env": (Printed,),
 }
 

@@ -103,8 +103,9 @@ def test_lines_come_inside_a_picture(clock: Clock, capsys: pytest.CaptureFixture
         clock.now += 6
         shown.show(event)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
-    assert lines[0] == (
+    assert len(lines) == 5
+    assert lines[0] == "about 5 min left."
+    assert lines[1] == (
         "0 done, 0 failed, 0 up to date of 2; a.png step 1/4, tile 2/6; 0.33 megapixels x steps/s, about 5 min left"
     )
 
