@@ -133,10 +133,17 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value of a dotted key; tables on its way are made, or copied before they change."""
+    """Set the value of a dotted key; tables on its way are made, or copied before they change.
+
+    Raises:
+        UsageError: what should be a table is a value.
+    """
     *tables, last = key.split(".")
     for table in tables:
-        values[table] = dict(values.get(table) or {})
+        inner = values.get(table) or {}
+        if not isinstance(inner, Mapping):
+            raise UsageError(f"'{key}': '{table}' is {inner!r}, not a table.")
+        values[table] = dict(inner)
         values = values[table]
     values[last] = value
 

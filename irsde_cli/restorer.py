@@ -27,6 +27,8 @@ class Restorer(nn.Module, ABC):
             `irsde_cli.networks.tiling.Ragged`: only where nothing but the network looks beyond a pixel.
         whole_bytes: peak memory, in bytes per pixel of the degraded image, of what tiles do not divide.
         takes_sampler: whether a sampler and its settings can be chosen for it.
+        largest_noise: up to which standard deviation, for images in [0, 1], `denoised` takes out white noise of any
+            level that it is told of; 0 where it cannot be told.
         follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
         max_batch: how many images one call of `steps` takes.
@@ -37,6 +39,7 @@ class Restorer(nn.Module, ABC):
     ragged: bool = False
     whole_bytes: int = 0
     takes_sampler: bool = False
+    largest_noise: float = 0.0
     follows_paths: bool = False
     pure_start: bool = False
     max_batch: int | None = None
@@ -77,6 +80,14 @@ class Restorer(nn.Module, ABC):
             sampling: a result of `resolve`.
             evaluate: how the network is applied to a canvas.
         """
+
+    def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:
+        """E[x_0 | x_0 + `sigma` n] for images x (B, 3, H, W), by one evaluation; a prior of zero-shot restoration.
+
+        Raises:
+            UsageError: the system cannot be told of noise.
+        """
+        raise UsageError("these weights cannot be told of white noise of any level.")
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """What is wrong with an image (3, H, W) in [0, 1], the likeliest first, by probability.

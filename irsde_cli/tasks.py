@@ -1,6 +1,7 @@
 """What can be undone: one row a task."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from irsde_cli.errors import UsageError
 from irsde_cli.registry import unknown_name
@@ -19,6 +20,8 @@ class Task:
         fast: the shipped network for at most four evaluations; `None` where `weights` is the better one there too.
         sampled: the shipped network for samplers and several evaluations, where `weights` restores in one pass.
         dataset: the data set that the field reports.
+        operator: what is known of the damage where weights ask for that: a row of `irsde_cli.operators.OPERATORS` and
+            its settings.
         needs_mask: whether `--mask` must say which pixels are known.
     """
 
@@ -30,6 +33,7 @@ class Task:
     fast: str | None = None
     sampled: str | None = None
     dataset: str | None = None
+    operator: tuple[str, dict[str, Any]] | None = None
     needs_mask: bool = False
 
 
@@ -42,6 +46,7 @@ TASKS = {
         weights="denoise-photo",
         sampled="denoise-small",
         dataset="cbsd68",
+        operator=("identity", {}),
     ),
     "deblur": Task(
         "remove motion blur",
@@ -51,6 +56,7 @@ TASKS = {
         weights="deblur-small",
         fast="deblur-fast",
         dataset="gopro",
+        operator=("blur", {}),
     ),
     "derain": Task(
         "remove rain streaks",
@@ -75,10 +81,23 @@ TASKS = {
         also=("fill", "remove", "scratches"),
         weights="inpaint-small",
         dataset="celeba-hq",
+        operator=("mask", {}),
         needs_mask=True,
     ),
-    "sr2": Task("upscale twice", "small, clean pictures", "noisy or blocky ones", dataset="set5"),
-    "sr3": Task("upscale three times", "small, clean pictures", "noisy or blocky ones", dataset="set5"),
+    "sr2": Task(
+        "upscale twice",
+        "small, clean pictures",
+        "noisy or blocky ones",
+        dataset="set5",
+        operator=("bicubic", {"factor": 2}),
+    ),
+    "sr3": Task(
+        "upscale three times",
+        "small, clean pictures",
+        "noisy or blocky ones",
+        dataset="set5",
+        operator=("bicubic", {"factor": 3}),
+    ),
     "sr4": Task(
         "upscale four times",
         "small, clean pictures",
@@ -86,6 +105,7 @@ TASKS = {
         also=("upscale", "enlarge", "super-resolution", "sr"),
         weights="sr4-small",
         dataset="set5",
+        operator=("bicubic", {"factor": 4}),
     ),
     "jpeg": Task(
         "remove JPEG artefacts",

@@ -27,6 +27,7 @@ DEGRADATIONS = Registry(
         "downsampling": "irsde_cli.degradations.downsampling:Downsampling",
         "free-form-mask": "irsde_cli.degradations.free_form_mask:FreeFormMask",
         "second-order": "irsde_cli.degradations.second_order:SecondOrder",
+        "random-mask": "irsde_cli.degradations.random_mask:RandomMask",
         "mixture": "irsde_cli.degradations.mixture:Mixture",
         "sequence": "irsde_cli.degradations.sequence:Sequence",
     },

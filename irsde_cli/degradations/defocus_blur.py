@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.degradations.blur import Blur
+from irsde_cli.degradations.blur import BlurDegradation
 from irsde_cli.degradations.degradation import check_range, uniform
 
 
 @dataclass(frozen=True)
-class DefocusBlur(Blur):
+class DefocusBlur(BlurDegradation):
     """A disc, the image of a point through a round aperture, with a soft rim one pixel wide.
 
     Attributes:
@@ -32,7 +32,7 @@ class DefocusBlur(Blur):
         return math.ceil(self.radius_max + 0.5)
 
     def kernels(self, count: int, generator: torch.Generator) -> Tensor:
-        """See `Blur.kernels`."""
+        """See `BlurDegradation.kernels`."""
         radius = uniform(self.radius_min, self.radius_max, count, generator)
         pixel = torch.arange(-self.margin, self.margin + 1, device=radius.device)
         distance = (pixel[:, None].square() + pixel.square()).sqrt()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.observation import Observation
-from irsde_cli.operators.linear_map import LinearMap
+from irsde_cli.operators.operator import Operator
 
 
 class Degradation(ABC):
@@ -37,15 +37,15 @@ class Degradation(ABC):
         """
 
     def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
-        """What `apply` gives, with the pixels that are known where the damage is holes."""
+        """What `apply` gives, with what is known of the damage: which pixels, the linear part, its noise."""
         return Observation(self.apply(clean, generator))
 
     def draw(self, clean: Tensor, generator: torch.Generator) -> tuple[Observation, Tensor | None]:
         """What `observe` gives, and which of `tasks` each image got, (B,) integers; `None` where there are none."""
         return self.observe(clean, generator), None
 
-    def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap | None:
-        """The linear part with parameters drawn as `apply` draws them for images like `clean`, or `None`."""
+    def operator(self, clean: Tensor, generator: torch.Generator) -> Operator | None:
+        """The linear part with parameters drawn as `observe` draws them for images like `clean`, or `None`."""
         return None
 
 

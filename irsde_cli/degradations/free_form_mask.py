@@ -10,7 +10,8 @@ from torch import Tensor
 
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, uniform
 from irsde_cli.observation import Observation
-from irsde_cli.operators.linear_map import LinearMap
+from irsde_cli.operators.mask import Mask
+from irsde_cli.operators.operator import Operator
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,11 @@ class FreeFormMask(Degradation):
     def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
         """See `Degradation.observe`; the image is white in its holes."""
         known = self.masks(len(clean), clean.shape[-2], clean.shape[-1], generator).to(clean.device)
-        return Observation(Observation(as_file(clean), known).painted(), known)
+        return Observation(Observation(as_file(clean), known).painted(), known, Mask(known))
 
-    def linear_map(self, clean: Tensor, generator: torch.Generator) -> LinearMap:
-        """The known pixels, with zero in the holes: a projection, so its own adjoint and pseudo-inverse."""
-        known = self.masks(len(clean), clean.shape[-2], clean.shape[-1], generator).to(clean)
-
-        def keep(images: Tensor) -> Tensor:
-            return images * known
-
-        return LinearMap(keep, keep, keep)
+    def operator(self, clean: Tensor, generator: torch.Generator) -> Operator:
+        """See `Degradation.operator`: the known pixels, with zero in the holes."""
+        return Mask(self.masks(len(clean), clean.shape[-2], clean.shape[-1], generator).to(clean.device))
 
     def masks(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
         """(`count`, 1, `height`, `width`), true where the image is known."""

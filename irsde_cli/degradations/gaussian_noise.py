@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from irsde_cli.degradations.degradation import Degradation, add_gaussian, check_range, quantise, uniform
+from irsde_cli.observation import Observation
+from irsde_cli.operators.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -28,5 +30,10 @@ class GaussianNoise(Degradation):
 
     def apply(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Noise of a new level for each image, then the file that some of them went through."""
+        return self.observe(clean, generator).image
+
+    def observe(self, clean: Tensor, generator: torch.Generator) -> Observation:
+        """See `Degradation.observe`."""
         sigma = uniform(self.sigma_min, self.sigma_max, len(clean), generator)
-        return quantise(add_gaussian(clean, sigma, generator), self.quantised_share, generator)
+        image = quantise(add_gaussian(clean, sigma, generator), self.quantised_share, generator)
+        return Observation(image, operator=Identity(), noise_std=float(sigma.square().mean().sqrt()) / 255)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.degradations.blur import circular_blur
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, per_image, uniform
 from irsde_cli.degradations.haze import made_up_depth
-from irsde_cli.degradations.motion_blur import arc_kernels
+from irsde_cli.operators.blur import Blur
+from irsde_cli.operators.kernels import arc_kernels
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Rain(Degradation):
         drops = torch.rand(shape, generator=generator, device=generator.device) < per_image(chance, lines)
         weight = torch.rand(shape, generator=generator, device=generator.device)
         seeds = drops * weight**2  # many faint drops, few bright ones
-        drawn = circular_blur(_thicken(lines, thickness), height, width).forward(seeds)
+        drawn = Blur(_thicken(lines, thickness), (height, width), "circular").forward(seeds)
         # A single drop of full weight reaches `strength` along its streak; those of a veil share the light.
         return drawn.clamp_min(0) * per_image(strength * area / (1 + density), drawn)
 

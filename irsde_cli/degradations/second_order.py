@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.degradations.blur import blur
+from irsde_cli.operators.blur import Blur
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, uniform
 from irsde_cli.degradations.jpeg import recode
 

@@ -17,6 +17,7 @@ from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
+from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
@@ -55,6 +56,16 @@ class Subject(Protocol):
     @property
     def known(self) -> Tensor | None:
         """(H, W), false in holes; `None` where there are none."""
+        ...
+
+    @property
+    def operator(self) -> Operator | None:
+        """The linear part of its damage, where that is known."""
+        ...
+
+    @property
+    def noise_std(self) -> float | None:
+        """The noise that came after it, for images in [0, 1], where that is known."""
         ...
 
 
@@ -285,13 +296,14 @@ class Restoration:
             canvas = torch.zeros(len(batch), 3, *self.restorer.facts.padded_size(*batch[0].size))
             for image, loaded in zip(canvas, batch, strict=True):
                 image[:, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
+        operator, noise_std = (batch[0].operator, batch[0].noise_std) if len(batch) == 1 else (None, None)
         if all(mask is None for mask in masks):
-            return Observation(canvas.to(self.device))
+            return Observation(canvas.to(self.device), None, operator, noise_std)
         known = torch.ones(len(batch), 1, *canvas.shape[-2:], dtype=torch.bool)
         for whole_mask, mask in zip(known, masks, strict=True):
             if mask is not None:
                 whole_mask[0, : mask.shape[0], : mask.shape[1]] = mask
-        return Observation(canvas.to(self.device), known.to(self.device))
+        return Observation(canvas.to(self.device), known.to(self.device), operator, noise_std)
 
     def _tile_for(self, batch: Sequence[Subject]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""

@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass, replace
 
+from irsde_cli.inverse import METHODS
 from irsde_cli.option import option, whole
 from irsde_cli.samplers import SAMPLERS
 
 FEW = 4
 MOST_STRENGTH = 1.5
 CHOSEN: tuple[int, ...] = ()
+PRIOR = "prior="
+
+
+def check_sampler(name: str) -> None:
+    """Raise a UsageError unless there is such a sampler, or such a method of zero-shot restoration."""
+    if name not in METHODS:
+        SAMPLERS.check(name)
 
 
 def parse_nodes(text: str) -> tuple[int, ...]:
@@ -30,13 +38,14 @@ class Sampling:
         realism: from 0, the mean estimate of the first evaluation, to 1, a draw; between them, the blend of both.
         strength: from 0, the input, over 1, what is restored, to 1.5, beyond it.
         clip: keep each clean estimate within [0, 1].
+        choices: what zero-shot restoration knows of the damage, and settings of its method, as KEY=VALUE.
     """
 
     sampler: str | None = option(
         "pixels",
-        f"How to sample: {', '.join(SAMPLERS)}.",
+        f"How to sample: {', '.join(SAMPLERS)}; of zero-shot: {', '.join(METHODS)}.",
         panel="Model",
-        complete=lambda: SAMPLERS,
+        complete=lambda: (*SAMPLERS, *METHODS),
     )
     steps: int | None = option(
         "pixels",
@@ -64,6 +73,20 @@ class Sampling:
         "pixels", "From 0, the input, over 1, the restored picture, to 1.5, beyond it.", panel="Model"
     )
     clip: bool | None = option("pixels", shown=False)
+    choices: tuple[str, ...] = option(
+        "pixels",
+        "With --model zero-shot: operator.kernel=psf.png, noise=2, method.zeta=0.3, prior=WEIGHTS.",
+        default=(),
+        panel="Model",
+        flag="--set",
+        metavar="KEY=VALUE",
+        variable="-",
+    )
+
+    @property
+    def prior(self) -> str | None:
+        """The weights that are the prior of zero-shot restoration, where it is not the usual one."""
+        return next((text.removeprefix(PRIOR) for text in self.choices if text.startswith(PRIOR)), None)
 
     @property
     def is_chosen(self) -> bool:

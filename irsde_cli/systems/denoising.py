@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
-from irsde_cli.networks.tiling import Evaluate
+from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.processes.denoising import DenoisingSDE
 from irsde_cli.processes.parameterisation import Parameterisation
@@ -70,6 +70,19 @@ class Denoising(Diffusion):
         output = self.network(self.parameterisation.network_input(x, centre, m, s), x, t).to(x.dtype)
         parameterisation = self.parameterisation
         return parameterisation.clean(output, x, centre, m, s), parameterisation.noise(output, x, centre, m, s)
+
+    @property
+    def largest_noise(self) -> float:  # type: ignore[override]
+        """See `Restorer.largest_noise`."""
+        return self.process.stationary_std
+
+    def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:
+        """See `Restorer.denoised`; the time is the one whose noise is nearest."""
+        path = self.process.path(x)
+        predict_clean = clean_predictor(
+            self.network, self.parameterisation, self.process, path, x, evaluate, clip=False
+        )
+        return predict_clean(x, self.process.timestep_for(min(sigma, self.process.std_table[-1].item())))
 
     def open_std(self, x: Tensor, t: Tensor) -> Tensor:
         """See `Diffusion.open_std`."""

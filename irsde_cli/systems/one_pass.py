@@ -61,6 +61,7 @@ class OnePass(Restorer):
         if config.noise_level_max and not isinstance(self.network, Predictor):
             raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
         self.ragged = self.scale == 1
+        self.largest_noise = config.noise_level_max / 255
 
     @property
     def facts(self) -> Facts:
@@ -97,6 +98,10 @@ class OnePass(Restorer):
         if sampling.noise_level is not None:
             levels = torch.full((len(image),), sampling.noise_level, device=image.device)
         yield self.predict(image, evaluate, levels, randn_like)
+
+    def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:
+        """See `Restorer.denoised`."""
+        return self.predict(x, evaluate, torch.full((len(x),), 255 * sigma, device=x.device))
 
     def predict(
         self,

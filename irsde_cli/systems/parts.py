@@ -14,6 +14,7 @@ from torch import Tensor
 
 from irsde_cli.config import from_mapping
 from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.inverse import METHODS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluable, Evaluate
@@ -134,6 +135,12 @@ class PublishedSampling:
 
 def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, *, clip: bool) -> Sampling:
     """Complete and check what was asked for; see `Restorer.resolve`. Of `path` only the tables count."""
+    check_choices(asked)
+    if asked.sampler in METHODS:
+        raise UsageError(
+            f"'{asked.sampler}' is a method of zero-shot restoration, and these weights have samplers.",
+            hint=f"--model zero-shot, or one of {', '.join(fitting(path))}.",
+        )
     if asked.is_usual and published.realism < 1:
         asked = replace(asked, realism=published.realism)
     sampler, num_timesteps = SAMPLERS.check(asked.sampler or published.sampler), path.num_timesteps
@@ -177,12 +184,22 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, 
 
 def resolve_one_pass(asked: Sampling) -> Sampling:
     """The settings of a system that evaluates its network once."""
+    check_choices(asked)
     given = [name for name in ("sampler", "nodes", "eta", "noise_level", "realism") if getattr(asked, name) is not None]
     if given or asked.steps not in (None, 1):
         what = given[0].replace("_", "-") if given else "steps"
         raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint="Leave it out.")
     check_strength(asked)
     return replace(asked, sampler="one-pass", steps=1, clip=False)
+
+
+def check_choices(asked: Sampling) -> None:
+    """Raise a UsageError where something is said of damage that the weights learnt to undo by themselves."""
+    if asked.choices:
+        raise UsageError(
+            f"these weights take no --set: they know one kind of damage ('{asked.choices[0]}' was given).",
+            hint="--model zero-shot is told what the damage is.",
+        )
 
 
 def check_strength(asked: Sampling) -> None:

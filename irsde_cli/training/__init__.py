@@ -48,6 +48,12 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_objectives.py::test_decibels_weigh_little_damage_as_heavy",
         ),
+        "told-noise": Entry(
+            "irsde_cli.training.told_noise:told_noise",
+            paper="2206.00364",
+            checked="properties",
+            evidence="tests/training/test_objectives.py::test_every_level_of_told_noise_is_taught",
+        ),
         "reconstruction": Entry(
             "irsde_cli.training.reconstruction:reconstruction",
             paper="2304.08291",

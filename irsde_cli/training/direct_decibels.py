@@ -15,5 +15,9 @@ FLOOR = 1e-6  # of the mean squared error, 60 dB: below, nothing is left to gain
 
 def direct_decibels(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Half the logarithm of the mean squared error of each image."""
-    restored = system.predict(mu, levels=told_levels(system, x0, mu, noise))
+    return decibels(system.predict(mu, levels=told_levels(system, x0, mu, noise)), x0)
+
+
+def decibels(restored: Tensor, x0: Tensor) -> Tensor:
+    """Half the logarithm of the mean squared error of each image (B, C, H, W), (B,)."""
     return torch.log((restored - x0).square().flatten(1).mean(1) + FLOOR) / 2

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from irsde_cli.content import hub_id, is_address, kind_of_path
-from irsde_cli.errors import WeightsError
+from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.registry import unknown_name
 from irsde_cli.tasks import TASKS, get_task
 from irsde_cli.weights import hub
@@ -16,19 +16,23 @@ from irsde_cli.weights.catalogue import CATALOGUE
 BETTER_WEIGHTS = "'irsde download --list'"
 MODEL = "model.safetensors"
 BEST = "best"
+ZERO_SHOT = "zero-shot"
+PRIOR = "prior-small"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weight file that can be loaded: its name for people, and its path."""
+    """A weight file that can be loaded: its name for people, and its path; `zero_shot` makes it a prior."""
 
     name: str
     path: Path
+    zero_shot: bool = False
 
 
 SHIPPED = (
     "denoise-photo",
     "denoise-small",
+    "prior-small",
     "deblur-small",
     "derain-small",
     "dehaze-small",
@@ -83,16 +87,19 @@ def advice(used: str, task: str) -> str:
     return f"Better: {name} ({CATALOGUE[name].better}): {how}"
 
 
-def find_weights(model: str | None, task: str, *, short: bool = False, sampled: bool = False) -> Weights:
+def find_weights(
+    model: str | None, task: str, *, short: bool = False, sampled: bool = False, prior: str | None = None
+) -> Weights:
     """The weights that `--model` and `--task` name; those of the Hub are fetched.
 
     Args:
-        model: `best` for the recommended weights where they are here, a shipped name, a name of
+        model: `zero-shot`, `best` for the recommended weights where they are here, a shipped name, a name of
             `irsde download --list`, a `.safetensors` file, a folder with `model.safetensors`, or `owner/name` on the
             Hub, with `@revision` if wanted; `None` takes the task's shipped network.
         task: a row of `irsde_cli.tasks.TASKS`.
         short: take the task's network for few evaluations, where one ships.
         sampled: take the one that samplers are for, where that is another.
+        prior: with the model `zero-shot`, the weights that it rests on, if not the shipped ones.
 
     Raises:
         WeightsError: there are none.
@@ -110,6 +117,11 @@ def find_weights(model: str | None, task: str, *, short: bool = False, sampled: 
     if model == BEST:
         model = next((name for name in recommended(task) if stored_path(name).is_file()), None)
         return find_weights(model, task, short=short, sampled=sampled)
+    if model == ZERO_SHOT:
+        found = find_weights(prior or PRIOR, task)
+        return Weights(f"{ZERO_SHOT} with {found.name}", found.path, zero_shot=True)
+    if prior is not None:
+        raise UsageError("'--set prior' belongs to --model zero-shot.")
     if model in SHIPPED:
         return Weights(model, shipped_path(model))
     if model in CATALOGUE:

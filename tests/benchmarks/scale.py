@@ -42,7 +42,7 @@ from irsde_cli.storage.files import write_whole
 from irsde_cli.storage.journal import Identity, Journal, Source
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
-from irsde_cli.weights import find_weights
+from irsde_cli.weights import Weights, find_weights
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.pipeline import run
 from irsde_cli.workflows.restore.plan import Plan, plan
@@ -270,7 +270,7 @@ def rate(folder: Path, count: int, each: int, seconds: float, *, ray: bool = Fal
     todo = plan(Options(inputs=(str(folder / "in"),), outputs=str(folder / "out"), task="denoise"))
     restoration = Restoration(checkpoint.load(weights), todo.options, torch.device("cpu"))
     settings = describe(todo, restoration.checkpoint, restoration.sampling, None)
-    setup = Setup.of(restoration, todo.options, settings, weights)
+    setup = Setup.of(restoration, todo.options, settings, Weights("stub", weights))
     if ray:
         from irsde_cli.workflows.restore.cluster import Cluster
 

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from irsde_cli import checkpoint
 from irsde_cli.datasets.pairing import pair_results
+from irsde_cli.engine.loading import load
 from irsde_cli.engine.restoration import Draws, Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.observation import Observation
+from irsde_cli.operators.operator import Operator
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.evaluate.options import Contender
@@ -43,6 +44,14 @@ class _Subject:
     def known(self) -> Tensor | None:
         return None if self.observation.known is None else self.observation.known[0, 0]
 
+    @property
+    def operator(self) -> Operator | None:
+        return self.observation.operator
+
+    @property
+    def noise_std(self) -> float | None:
+        return self.observation.noise_std
+
     def degraded(self) -> Tensor:
         return self.observation.image[0]
 
@@ -60,6 +69,7 @@ class Restored:
         stopped: Callable[[], bool],
         keys: Collection[str],
         draws: int = 1,
+        told: tuple[str, int] | None = None,
     ) -> None:
         self.contender = contender
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
@@ -68,8 +78,10 @@ class Restored:
             self.files = pair_results(contender.folder, keys, contender.pairs)
             self.facts |= {"pairs": contender.pairs} if contender.pairs != "{stem}" else {}
             return
-        weights = find_weights(contender.model, task, sampled=contender.sampling.is_sampled)
-        loaded = checkpoint.load(weights.path)
+        weights = find_weights(
+            contender.model, task, sampled=contender.sampling.is_sampled, prior=contender.sampling.prior
+        )
+        loaded = load(weights, task, contender.sampling, told)
         if not loaded.restorer.takes_sampler:  # of its ways, strength alone counts, and draws where it draws
             asked = Sampling(strength=contender.sampling.strength)
             count = contender.draws if loaded.restorer.draws else 1
@@ -91,6 +103,7 @@ class Restored:
             "draws": contender.draws,
             "realism": sampling.realism,
             "strength": sampling.strength,
+            **({"choices": sampling.choices} if sampling.choices else {}),
         }
 
     @property

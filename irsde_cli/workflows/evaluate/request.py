@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,9 @@ from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.protocols import PROTOCOLS, get_protocol
 from irsde_cli.option import option
 from irsde_cli.registry import unknown_name
-from irsde_cli.samplers import SAMPLERS
-from irsde_cli.samplers.settings import Sampling
+from irsde_cli.samplers.settings import Sampling, check_sampler
 from irsde_cli.tasks import get_task
-from irsde_cli.weights import find_weights, stored_path
+from irsde_cli.weights import ZERO_SHOT, find_weights, stored_path
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
@@ -65,6 +64,15 @@ class Request:
     )
     change: tuple[str, ...] = option(
         "pixels", "A setting of the damage.", default=(), panel=WHAT, flag="--set", metavar="KEY=VALUE", variable="-"
+    )
+    choices: tuple[str, ...] = option(
+        "pixels",
+        "What --set of restore is to --model zero-shot; the damage that is made here, it knows.",
+        default=(),
+        panel=WHAT,
+        flag="--zero-shot",
+        metavar="KEY=VALUE",
+        variable="-",
     )
     mask: str | None = option(
         "pixels",
@@ -139,13 +147,19 @@ def resolved(request: Request) -> EvaluateOptions:
     if request.pairs != "{stem}" and request.degraded is None and dataset is None and not templates:
         templates = (request.pairs,)  # there are no degraded files that it could be for
     contenders = _contenders(request.models, request.folders, request.ways, templates)
+    contenders = tuple(
+        replace(one, sampling=replace(one.sampling, choices=request.choices)) if one.model == ZERO_SHOT else one
+        for one in contenders
+    )
+    if request.choices and not any(one.model == ZERO_SHOT for one in contenders):
+        raise UsageError("--zero-shot belongs to --model zero-shot.")
     if any(one.folder is None for one in contenders):
         if not task:
             raise UsageError("--task is missing.")
         get_task(task)
         for one in contenders:
             if one.folder is None:
-                find_weights(one.model, task)
+                find_weights(one.model, task, prior=one.sampling.prior)
     lpips = request.lpips
     if lpips is not None and not lpips.is_file():
         raise missing(lpips, "file")
@@ -236,7 +250,7 @@ def sampling_of(text: str) -> tuple[Sampling, int]:
             hint="Like posterior:8x8, or with more: posterior:8,realism=0.5,strength=0.8.",
         )
     sampler, steps, draws, more = match.groups()
-    SAMPLERS.check(sampler)
+    check_sampler(sampler)
     if draws == "0":
         raise UsageError(f"--way {text}: at least one draw.")
     blends = {name: _number(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}

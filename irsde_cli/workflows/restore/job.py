@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from irsde_cli import checkpoint
 from irsde_cli.engine.forecast import Forecast
+from irsde_cli.engine.loading import load
 from irsde_cli.engine.restoration import Restoration, stood, unwatched
 from irsde_cli.engine.settings import Tile
 from irsde_cli.runtime import choose_device, choose_precision
@@ -37,7 +37,7 @@ class Job:
         here = options.ray is None and plan.folder is not None
         self._devices = places(self._jobs, options.device, self._device, plan.count) if here else [self._device]
         self._single = options.ray is None and len(self._devices) == 1
-        loaded = checkpoint.load(weights.path)
+        loaded = load(weights, options.task, options.sampling)
         dtype = stood(loaded.restorer, choose_precision(options.precision, self._device))
         if options.sampling.is_chosen:
             plan = calibrated(plan, loaded.restorer, self._device, dtype)
@@ -98,7 +98,7 @@ class Job:
 
     def _elsewhere(self, stopped: Callable[[], bool]) -> Iterator[Event]:
         options = self.plan.options
-        setup = Setup.of(self._restoration, options, self.settings, self._weights.path)
+        setup = Setup.of(self._restoration, options, self.settings, self._weights)
         others: Pool | Cluster
         if options.ray is None:
             others = Pool(setup, self.plan, self.settings, self._devices)

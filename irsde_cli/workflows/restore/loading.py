@@ -55,6 +55,14 @@ class Loaded:
     def flat(self) -> bool:
         return self.picture.flat
 
+    @property
+    def operator(self) -> None:
+        return None
+
+    @property
+    def noise_std(self) -> None:
+        return None
+
     def degraded(self) -> Tensor:
         return to_tensor(self.picture)
 

@@ -8,7 +8,7 @@ from irsde_cli.engine.settings import MEMORY, Settings
 from irsde_cli.errors import UsageError
 from irsde_cli.option import option, whole_or_auto
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import BEST, SHIPPED
+from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT
 from irsde_cli.weights.catalogue import CATALOGUE
 from irsde_cli.workflows.restore.shard import Shard
 
@@ -47,11 +47,11 @@ class Options(Settings):
     )
     model: str | None = option(
         "pixels",
-        "A name of 'irsde download --list', a .safetensors file, a folder with one, owner/name on the Hub, or best: "
-        "what is recommended and here; the task's own network if not given.",
+        "A name of 'irsde download --list', a .safetensors file, a folder with one, owner/name on the Hub, best: what "
+        "is recommended and here, or zero-shot: what --set says of the damage; the task's own network if not given.",
         panel="Model",
         short="-n",
-        complete=lambda: (BEST, *SHIPPED, *CATALOGUE),
+        complete=lambda: (BEST, ZERO_SHOT, *SHIPPED, *CATALOGUE),
         recorded="weights",
     )
     recursive: bool = option("names", "Read subfolders too and mirror them.", default=False, panel="Input", short="-r")

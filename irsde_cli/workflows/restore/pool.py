@@ -21,11 +21,12 @@ from typing import Any, Literal
 
 import torch
 
-from irsde_cli.checkpoint import load
+from irsde_cli.engine.loading import load
 from irsde_cli.engine.memory import MEMORY_SHARE
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import IrsdeError, MachineError, WeightsError
 from irsde_cli.storage.journal import Journal, WorkerJournal, settings_id, worker
+from irsde_cli.weights import Weights
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Skipped
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.options import Options
@@ -43,7 +44,7 @@ class Setup:
     """All from which another process makes the same restoration.
 
     Attributes:
-        weights: the checkpoint.
+        weights: whose checkpoint is loaded.
         sha256: of the checkpoint, so that all processes have the same.
         options: what was asked for.
         dtype: of the network, `None` for float32.
@@ -51,7 +52,7 @@ class Setup:
         level: of logging.
     """
 
-    weights: Path
+    weights: Weights
     sha256: str
     options: Options
     dtype: torch.dtype | None
@@ -59,12 +60,17 @@ class Setup:
     level: int = logging.WARNING
 
     @classmethod
-    def of(cls, restoration: Restoration, options: Options, settings: Mapping[str, Any], weights: Path) -> "Setup":
+    def of(cls, restoration: Restoration, options: Options, settings: Mapping[str, Any], weights: Weights) -> "Setup":
         """That of a restoration in this process."""
         level = logging.getLogger("irsde_cli").getEffectiveLevel()
         options = replace(options, listed=None)
         return cls(
-            weights.absolute(), restoration.checkpoint.sha256, options, restoration.dtype, settings_id(settings), level
+            replace(weights, path=weights.path.absolute()),
+            restoration.checkpoint.sha256,
+            options,
+            restoration.dtype,
+            settings_id(settings),
+            level,
         )
 
     def restoration(self, device: torch.device, share: float, threads: int) -> Restoration:
@@ -76,10 +82,11 @@ class Setup:
         logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
         logging.getLogger("irsde_cli").setLevel(self.level)
         torch.set_num_threads(threads)
-        checkpoint = load(self.weights)
+        checkpoint = load(self.weights, self.options.task, self.options.sampling)
         if checkpoint.sha256 != self.sha256:
             raise WeightsError(
-                f"'{self.weights}' is not the file that the run began with.", hint="Give all machines the same weights."
+                f"'{self.weights.path}' is not the file that the run began with.",
+                hint="Give all machines the same weights.",
             )
         return Restoration(checkpoint, self.options, device, self.dtype, share)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from irsde_cli.config import read_paths
 from irsde_cli.errors import MachineError, UsageError
-from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, Weights, find_weights
 from irsde_cli.workflows.restore.options import Options
@@ -75,7 +75,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
     planned = plan(options, lambda: _piped(stdin(), limit), touch=touch and not options.dry_run)
     short = options.sampling.is_short and options.estimate == "sample"
     sampled = options.sampling.is_sampled or options.samples > 1 or options.estimate != "sample"
-    weights = find_weights(options.model, options.task, short=short, sampled=sampled)
+    weights = find_weights(options.model, options.task, short=short, sampled=sampled, prior=options.sampling.prior)
     if options.model is not None:
         _check_same(options.task, weights)
     from irsde_cli.workflows.restore.job import Job
@@ -90,7 +90,7 @@ def _check(options: Options) -> None:
     if options.depth not in (None, 8, 16):
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
     if options.sampling.sampler is not None:
-        SAMPLERS.check(options.sampling.sampler)
+        check_sampler(options.sampling.sampler)
     if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     if options.ray is not None:
