@@ -17,7 +17,7 @@ from irsde_cli.metrics.psnr import psnr
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import SHIPPED, find_weights, shipped_path
+from irsde_cli.weights import PRIOR, SHIPPED, find_weights, shipped_path
 from irsde_cli.workflows.weights.push import repository
 from tests.benchmarks import gpu
 from tests.benchmarks.recipes import FREE, RECIPES, commands
@@ -41,7 +41,7 @@ def test_all_weights_fit_into_the_package() -> None:
     folder = shipped_path(SHIPPED[0]).parent
     assert {path.stem for path in folder.glob("*.safetensors")} == set(SHIPPED)
     rows = [(row.weights, row.fast, row.sampled) for row in TASKS.values()]
-    assert sorted(name for row in rows for name in row if name) == sorted(SHIPPED)
+    assert sorted([PRIOR, *(name for row in rows for name in row if name)]) == sorted(SHIPPED)
     assert all(shipped_path(name).stat().st_size <= 3e6 for name in SHIPPED)
     assert sum(shipped_path(name).stat().st_size for name in SHIPPED) <= 40e6
 
@@ -50,7 +50,7 @@ def test_all_weights_fit_into_the_package() -> None:
 def test_a_header_says_what_it_is(name: str) -> None:
     """The task, the data with their terms, the steps, and the tolerance of tiles; free ones have a licence too."""
     header, row = checkpoint.read_header(shipped_path(name)), TASKS[checkpoint.read_header(shipped_path(name)).task]
-    assert name in (row.weights, row.fast, row.sampled)
+    assert name in (row.weights, row.fast, row.sampled, PRIOR)
     assert header.step > 0 and header.tile_tolerance is not None
     if name in FREE:
         assert "free photographs" in header.data and "CC BY" in header.licence

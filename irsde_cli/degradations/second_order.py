@@ -97,7 +97,7 @@ class SecondOrder(Degradation):
             math.cos(angle) * down - math.sin(angle) * right,
         )
         kernel = torch.exp(-((u / along).square() + (v / across).square()) / 2)
-        return blur(image, (kernel / kernel.sum())[None])
+        return Blur((kernel / kernel.sum())[None], (image.shape[-2], image.shape[-1])).forward(image)
 
     def _between(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """At another size."""

@@ -12,7 +12,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Grey(Operator):
-    """One weighted sum of the channels, in all three: what a grey file holds when it is read as RGB.
+    """One weighted sum of the channels, (B, 1, H, W).
 
     Args:
         weights: of red, green and blue.
@@ -24,29 +24,30 @@ class Grey(Operator):
         self.weights = weights
         self.norm = math.sqrt(sum(weight**2 for weight in weights))
 
-    def _sum(self, x: Tensor) -> Tensor:
-        return (x * x.new_tensor(self.weights)[:, None, None]).sum(1, keepdim=True)
+    def seen(self, image: Tensor) -> Tensor:
+        """See `Operator.seen`; a grey file has three equal channels."""
+        return image.mean(1, keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
-        return self._sum(x).expand_as(x).contiguous()
+        return (x * x.new_tensor(self.weights)[:, None, None]).sum(1, keepdim=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `Operator.adjoint`."""
-        return y.sum(1, keepdim=True) * y.new_tensor(self.weights)[:, None, None]
+        return y * y.new_tensor(self.weights)[:, None, None]
 
     def guess(self, y: Tensor, noise_std: float) -> Tensor:
         """See `Operator.guess`: no colour."""
-        return y
+        return y.expand(-1, 3, -1, -1)
 
     @property
     def spectrum(self) -> Spectrum:
         """See `Operator.spectrum`; one coefficient a pixel."""
         return Spectrum(
-            torch.full((1,), self.norm * math.sqrt(3)),
-            lambda x: self._sum(x) / self.norm,
-            lambda c: c * c.new_tensor(self.weights)[:, None, None] / self.norm,
-            lambda y: y.sum(1, keepdim=True) / math.sqrt(3),
+            torch.full((1,), self.norm),
+            lambda x: self.forward(x) / self.norm,
+            lambda c: self.adjoint(c) / self.norm,
+            lambda y: y,
         )
 
 

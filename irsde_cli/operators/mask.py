@@ -22,6 +22,10 @@ class Mask(Operator):
     def __init__(self, known: Tensor) -> None:
         self.known = known
 
+    def seen(self, image: Tensor) -> Tensor:
+        """See `Operator.seen`."""
+        return self.forward(image)
+
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`; what x holds in the holes may be anything."""
         return torch.where(self.known.to(x.device), x, torch.zeros((), dtype=x.dtype, device=x.device))

@@ -50,6 +50,10 @@ class Operator(ABC):
     scale: int = 1
     alike: bool = True
 
+    def seen(self, image: Tensor) -> Tensor:
+        """y, of an image (B, 3, h, w) as a file holds it."""
+        return image
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """A x."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.tiling import Evaluate, whole
@@ -17,6 +16,7 @@ from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.diffusion import Diffusion
+from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import (
     NetworkConfig,
     ProcessConfig,
@@ -130,17 +130,3 @@ class Denoising(Diffusion):
         level = estimate_noise(degraded) if sampling.noise_level is None else sampling.noise_level / 255
         first = self.process.timestep_for(min(level, self.process.stationary_std))
         return Reverse(predict_clean, lambda _: degraded, path, first)
-
-
-def estimate_noise(images: Tensor) -> float:
-    """Standard deviation of the white noise in images (B, C, H, W), in their own units.
-
-    From the median of the finest diagonal Haar details (Donoho and Johnstone 1994), which edges hardly reach.
-    """
-    height, width = (size // 2 * 2 for size in images.shape[-2:])
-    if min(height, width) < 2:
-        return 0.0
-    haar = torch.tensor([[0.5, -0.5], [-0.5, 0.5]], dtype=images.dtype, device=images.device)
-    planes = images[..., :height, :width].reshape(-1, 1, height, width)
-    details = F.conv2d(planes, haar[None, None], stride=2)
-    return float(details.abs().flatten().median() / 0.6745)

@@ -18,6 +18,7 @@ from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
 
 UNTOLD = -1.0
@@ -34,12 +35,14 @@ class OnePassConfig:
         upsampling: how it is enlarged.
         noise_level_max: the strongest noise that a predictor can be told of, a standard deviation in 8-bit units; 0
             where it cannot be told.
+        blind: whether a predictor that can be told has learnt to see for itself too; otherwise the level is estimated.
     """
 
     network: NetworkConfig
     scale: int = 1
     upsampling: Upsampling = "bicubic"
     noise_level_max: float = 0.0
+    blind: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise_level_max <= 255:
@@ -97,6 +100,9 @@ class OnePass(Restorer):
         levels = None
         if sampling.noise_level is not None:
             levels = torch.full((len(image),), sampling.noise_level, device=image.device)
+        elif not self.config.blind:
+            found = [min(255 * estimate_noise(one[None]), self.config.noise_level_max) for one in image]
+            levels = torch.tensor(found, device=image.device)
         yield self.predict(image, evaluate, levels, randn_like)
 
     def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from irsde_cli.config import assignment, from_mapping, put, to_mapping
@@ -24,7 +23,7 @@ from irsde_cli.registry import unknown_name
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.digests import sha256
-from irsde_cli.systems.denoising import estimate_noise
+from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import check_strength
 
 USUAL_NOISE = 1.0  # of 255, where it cannot be told from the picture
@@ -146,13 +145,10 @@ class ZeroShot(Restorer):
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; the data step is one of the whole image, whatever its tiles."""
         assert sampling.sampler is not None and sampling.steps is not None, "a resolved Sampling"
-        y = observation.image
         operator = self.operator(observation)
         method = build_method(sampling.sampler, self.config.method)
         method.check(operator)
-        if observation.known is not None:
-            y = torch.where(observation.known, y, torch.zeros((), dtype=y.dtype, device=y.device))
-        problem = Problem(y, operator, self._noise(observation, operator, sampling))
+        problem = Problem(operator.seen(observation.image), operator, self._noise(observation, operator, sampling))
         yield from method.steps(problem, _Prior(self.prior, evaluate), sampling.steps, randn_like)
 
     def operator(self, observation: Observation) -> Operator:

@@ -19,7 +19,7 @@ DATA = "BSDS500, the 358 photos of its train and test splits that are no test im
 LICENCE = "BSDS500: non-commercial research and education"
 FREE_DATA = "86 free photographs, 71 megapixels"
 FREE_LICENCE = "CC0, public domain and CC BY; credits in NOTICE"
-FREE = ("denoise-photo",)
+FREE = ("denoise-photo", "prior-small")
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
@@ -32,6 +32,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "--steps 3130 --objective direct-regression --set decay=0",
         "--steps 3700 --set warm_up=100 --set decay=0.35",
     ),
+    "prior-small": ("--steps 5600 --init denoise-photo --learning-rate 0.0007 --set warm_up=100 --set decay=0.5",),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",
         f"--steps 6000 {ON} --seed 6",

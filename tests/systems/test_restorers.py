@@ -23,9 +23,9 @@ from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS, build_restorer
-from irsde_cli.systems.denoising import estimate_noise
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.one_pass import UNTOLD, OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig, PublishedSampling, build_network
 from tests.extras import rows
