@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from irsde_cli.inverse import METHODS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.processes import PROCESSES
 from irsde_cli.systems import SYSTEMS
@@ -12,7 +13,13 @@ from irsde_cli.training import OBJECTIVES
 from irsde_cli.weights.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
-TABLES = {"networks": NETWORKS, "processes": PROCESSES, "systems": SYSTEMS, "objectives": OBJECTIVES}
+TABLES = {
+    "networks": NETWORKS,
+    "processes": PROCESSES,
+    "systems": SYSTEMS,
+    "objectives": OBJECTIVES,
+    "methods": METHODS,
+}
 EVIDENCE = {f"{kind} {name}": row.evidence for kind, table in TABLES.items() for name, row in table.items()} | {
     f"weights {name}": row.evidence for name, row in CATALOGUE.items() if row.checked
 }

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.operators.blur import Blur
 from irsde_cli.degradations.degradation import Degradation, as_file, check_range, uniform
 from irsde_cli.degradations.jpeg import recode
+from irsde_cli.operators.blur import Blur
 
 REACH = 32  # pixels of the clean image: a few widths of blur, and a block of JPEG that was made larger
 

@@ -6,6 +6,7 @@ Its minimum is E[x0 | x0 + sigma n] for every sigma, which is all that zero-shot
 import torch
 from torch import Tensor
 
+from irsde_cli.errors import UsageError
 from irsde_cli.systems.one_pass import OnePass
 from irsde_cli.training.direct_decibels import decibels
 
@@ -17,7 +18,10 @@ def told_noise(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     """Half the logarithm of the mean squared error of each image; the degraded images have no say."""
     most = system.config.noise_level_max / 255
     if not most:
-        raise ValueError("the objective 'told-noise' is for systems that can be told of noise: set noise_level_max")
+        raise UsageError(
+            "the objective 'told-noise' teaches what can be told of noise, and these settings cannot.",
+            hint="--set model.noise_level_max=255",
+        )
     place = torch.special.ndtr(noise.flatten(1)[:, 0])
     sigma = torch.lerp(torch.full_like(place, LEAST ** (1 / EVEN)), torch.full_like(place, most ** (1 / EVEN)), place)
     sigma = sigma**EVEN

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
@@ -26,6 +27,7 @@ from irsde_cli.training.direct_regression import direct_regression
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
 from irsde_cli.training.noise_matching import noise_matching
 from irsde_cli.training.reconstruction import reconstruction
+from irsde_cli.training.told_noise import told_noise
 from tests.extras import needs_diffusers
 from tests.golden import load_golden
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER
@@ -94,6 +96,7 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "latent": lambda p: Latent(LatentConfig(AUTOENCODER, LATENT_NET, sde(50, p))),
     "flux-ir": lambda p: FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER)),
     "one-pass": lambda p: OnePass(OnePassConfig(POCKET)),
+    "told": lambda p: OnePass(OnePassConfig(POCKET, noise_level_max=255)),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
 }
 LESSONS = [
@@ -103,6 +106,8 @@ LESSONS = [
     for system, prediction in (
         [("one-pass", "")]
         if objective.startswith("direct-")
+        else [("told", "")]
+        if objective == "told-noise"
         else [("autoencoder", "")]
         if objective == "reconstruction"
         else [
@@ -160,6 +165,21 @@ def test_half_of_the_samples_are_told_how_much_noise_there_is() -> None:
     assert 16 < len(told) < 48
     for level, truth in zip(asked, torch.arange(64.0).clamp_max(50).tolist(), strict=True):
         assert level == UNTOLD or level == pytest.approx(truth, abs=1e-3)
+
+
+def test_every_level_of_told_noise_is_taught() -> None:
+    """The level told is that of the noise, from next to none to the strongest; half of them are below a fifth."""
+    system = OnePass(OnePassConfig(POCKET, noise_level_max=255))  # a fresh one returns its input
+    asked: list[float] = []
+    system.network.register_forward_pre_hook(lambda _, given: asked.extend(given[2].tolist()))
+    clean = torch.rand(400, 3, 8, 8)
+    losses = told_noise(system, clean, clean, torch.ones(400), torch.randn_like(clean))
+    assert 1 <= min(asked) < 2 and 230 < max(asked) <= 255
+    assert 0.4 < sum(level < 51 for level in asked) / 400 < 0.6
+    errors = (2 * losses.detach()).exp().sqrt() * 255
+    assert float((errors / torch.tensor(asked)).median()) == pytest.approx(1, abs=0.05)
+    with pytest.raises(UsageError, match="told of noise"):
+        told_noise(OnePass(OnePassConfig(POCKET)), clean, clean, torch.ones(400), torch.randn_like(clean))
 
 
 @pytest.mark.parametrize("name", ["mean-reverting", "denoising"])
