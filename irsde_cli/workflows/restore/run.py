@@ -10,7 +10,7 @@ from irsde_cli.config import read_paths
 from irsde_cli.errors import MachineError, UsageError
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import BEST, Weights, find_weights
+from irsde_cli.weights import BEST, ZERO_SHOT, Weights, find_weights
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
     short = options.sampling.is_short and options.estimate == "sample"
     sampled = options.sampling.is_sampled or options.samples > 1 or options.estimate != "sample"
     weights = find_weights(options.model, options.task, short=short, sampled=sampled, prior=options.sampling.prior)
-    if options.model is not None:
+    if options.model is not None and not weights.zero_shot:
         _check_same(options.task, weights)
     from irsde_cli.workflows.restore.job import Job
 
@@ -85,7 +85,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
 
 def _check(options: Options) -> None:
     """What can be told from the options alone."""
-    if not options.task and options.model in (None, BEST):
+    if not options.task and options.model in (None, BEST, ZERO_SHOT):
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
     if options.depth not in (None, 8, 16):
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
