@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
-from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.systems.parts import NetworkConfig, build_network
 
 STRANGERS = {
     "cam_mlp": "Refusion's network for bokeh, which needs lens data",
@@ -30,12 +31,23 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
     if not marked:
         first = ", ".join(f"'{name}'" for name in list(tensors)[:3])
         raise WeightsError(f"{where} holds no network that is known; its first tensors are {first}.")
-    # The most marks first; of several networks with the same names, shapes tell which it is.
+    found: list[NetworkConfig] = []
+    reasons = []
     for name in sorted(marked, key=lambda name: -len(NETWORKS[name].marks)):
         try:
-            return NetworkConfig(name, NETWORKS.load(name).options_from(tensors))
+            found.append(NetworkConfig(name, NETWORKS.load(name).options_from(tensors)))
         except KeyError as error:
-            raise WeightsError(f"{where} holds a part of a network only: {error} is missing.") from None
+            reasons.append(f"{where} holds a part of a network only: {error} is missing.")
         except (ValueError, ZeroDivisionError, IndexError):
-            continue
-    raise WeightsError(f"{where} holds tensors whose shapes are those of no network that is known.")
+            reasons.append(f"{where} holds tensors whose shapes are those of no network that is known.")
+    if not found:
+        raise WeightsError(reasons[0])
+    # Small networks share names: all shapes tell which of several it is.
+    return found[0] if len(found) == 1 else next((one for one in found if _fits(one, tensors)), found[0])
+
+
+def _fits(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the file has all that the network has, in its shapes."""
+    with torch.device("meta"):
+        wanted = build_network(config).state_dict()
+    return all(name in tensors and tensors[name].shape == value.shape for name, value in wanted.items())

@@ -4,7 +4,9 @@ IRSDE_RELEASED names a folder with the files, by the names of the rows: `prenet-
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,9 @@ from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Mapper
+from irsde_cli.randomness import RandnLike
+from irsde_cli.registry import Entry, Registry
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.systems.one_pass import OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
@@ -78,6 +83,33 @@ def test_a_network_is_told_by_its_tensors(name: str) -> None:
     assert {key: value.shape for key, value in again.state_dict().items()} == {
         key: value.shape for key, value in tensors.items()
     }
+
+
+class Curves(Mapper):
+    """Has the names of AOD-Net's convolutions, as Zero-DCE has, and two more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for index in range(1, 8):
+            self.add_module(f"e_conv{index}", torch.nn.Conv2d(3, 4, 3))
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        return {} if "e_conv7.weight" in tensors else {"width": tensors["e_conv7.weight"].shape[0]}
+
+    def forward(self, image: torch.Tensor, randn_like: RandnLike | None = None) -> torch.Tensor:
+        return image
+
+
+def test_networks_that_share_names_are_told_by_all_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their order in the table is."""
+    row = Entry(f"{__name__}:Curves", marks=("e_conv1.weight", "e_conv5.weight"))
+    for rows in ({"curves": row, **NETWORKS}, {**NETWORKS, "curves": row}):
+        table = Registry("network", rows)
+        for module in ("irsde_cli.conversions.networks", "irsde_cli.systems.parts"):
+            monkeypatch.setattr(f"{module}.NETWORKS", table)
+        assert recognise(Curves().state_dict(), "x").name == "curves"
+        assert recognise(NETWORKS.load("aod-net")().state_dict(), "x").name == "aod-net"
 
 
 def test_a_file_of_another_network_is_named(tmp_path: Path) -> None:
