@@ -11,6 +11,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,16 +24,21 @@ from typer.testing import CliRunner
 
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
+from irsde_cli.conversions.published import content
+from irsde_cli.networks.unet import UNet
 from irsde_cli.restorer import Restorer
+from irsde_cli.storage import weight_files
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import SHIPPED, shipped_path
+from irsde_cli.weights.catalogue import LAMBDA
 from tests.cli.stub import TRAINING, save_stub
 from tests.systems.test_restorers import build
 
 FOLDER = Path(__file__).parent
 MACHINE = FOLDER / "machine.json"
+COMMANDS = FOLDER / "commands.json"
 SIDE = 24
 FORMAT_1 = ("mean-reverting", "denoising", "latent", "direct", "autoencoder")
 # A run of the stub for each way to the pixels.
@@ -121,6 +127,28 @@ def trained(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
+def kept(folder: Path) -> dict[str, Any]:
+    """What `download`, `download --export`, `push` and `env` make of weights that are small fractions, on any machine."""
+    network = UNet(nf=4, depth=1)
+    for tensor in network.state_dict().values():
+        tensor.copy_((torch.arange(tensor.numel()).reshape(tensor.shape) % 17 - 8) / 16)
+    official, back = folder / "official.pth", folder / "back.pth"
+    torch.save(network.state_dict(), official)
+    words = ["--from", official, "--set", f"{LAMBDA}=0.04", "--local-dir", folder / "weights", "-q"]
+    path = Path(command("download", "rain100h", *words).strip())
+    header = asdict(checkpoint.read_header(path))
+    header["origin"] = header["origin"].partition(" ")[0]  # the bytes of a pickle are torch's
+    del header["version"]
+    command("download", "--export", path, back)
+    card = command("push", path, "me/mine", "--dry-run").splitlines()
+    return {
+        "download": {"header": header, "tensors": content(weight_files.read(path))},
+        "export": content(torch.load(back, weights_only=True)),
+        "push": [line for line in card if not line.startswith(("| SHA-256", "| written by", "| converted from"))],
+        "env": sorted(json.loads(command("env", "--json"))),
+    }
+
+
 def restored(path: Path) -> Pixels:
     """What a checkpoint makes of the subject, by a call from Python."""
     image = torch.from_numpy(subject()).permute(2, 0, 1).float() / 255
@@ -161,6 +189,7 @@ def main() -> None:
             path = FOLDER / f"{name}.png"
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(picture).save(path, optimize=True)
+        COMMANDS.write_text(json.dumps(kept(folder), indent=1) + "\n", encoding="utf-8")
         found = {"machine": machine(), "evaluate": evaluated(folder), "train": trained(folder)}
         MACHINE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

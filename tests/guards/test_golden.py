@@ -10,6 +10,7 @@ from safetensors import safe_open
 from irsde_cli import checkpoint
 from irsde_cli.weights import SHIPPED
 from tests.guards.golden import (
+    COMMANDS,
     FOLDER,
     FORMAT_1,
     MACHINE,
@@ -17,6 +18,7 @@ from tests.guards.golden import (
     Pixels,
     evaluated,
     is_ours,
+    kept,
     pixels,
     restored,
     shipped,
@@ -57,6 +59,11 @@ def test_evaluate_gives_the_figures_that_it_gave(tmp_path: Path) -> None:
 def test_train_gives_the_losses_that_it_gave(tmp_path: Path) -> None:
     stored = json.loads(MACHINE.read_text(encoding="utf-8"))["train"]
     assert trained(tmp_path) == pytest.approx(stored, rel=1e-6 if is_ours() else 1e-3)
+
+
+def test_the_other_commands_give_what_they_gave(tmp_path: Path) -> None:
+    """Weights, their header and their way back, a model card, and what problems are reported with."""
+    assert json.loads(json.dumps(kept(tmp_path))) == json.loads(COMMANDS.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", FORMAT_1)
