@@ -128,7 +128,7 @@ def trained(folder: Path) -> list[float]:
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """What `download`, `download --export`, `push` and `env` make of weights that are small fractions, on any machine."""
+    """What `download`, its `--export`, `push` and `env` make of weights that are small fractions, on any machine."""
     network = UNet(nf=4, depth=1)
     for tensor in network.state_dict().values():
         tensor.copy_((torch.arange(tensor.numel()).reshape(tensor.shape) % 17 - 8) / 16)
