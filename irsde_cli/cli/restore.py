@@ -1,6 +1,7 @@
 """`irsde restore`."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ from irsde_cli.cli import guide
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable
-from irsde_cli.errors import IrsdeError
+from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, advice
+from irsde_cli.workflows.restore.look import Look
 from irsde_cli.workflows.restore.options import Options
-from irsde_cli.workflows.restore.run import prepare
+from irsde_cli.workflows.restore.run import prepare, resolved
 
 if TYPE_CHECKING:
     from irsde_cli.cli.display import Display
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run(options: Options, show: Show) -> None:
+def run(options: Options, look: Look, show: Show) -> None:
     """Restore pictures and write them to a folder.
 
     Examples: irsde restore photos/ restored/ --task denoise
@@ -35,6 +37,11 @@ def run(options: Options, show: Show) -> None:
     log(verbose=show.verbose, quiet=show.quiet)
     if not options.task and options.model in (None, BEST):
         typer.echo("\n".join(guide.tasks()), err=True)
+    if look.preview:
+        _preview(options, look, quiet=show.quiet)
+        return
+    if look.crop is not None:
+        raise UsageError("--crop goes with --preview.")
     job = prepare(options, stdin=lambda: sys.stdin.buffer, touch=not show.print_config)
     if show.print_config:
         data(json.dumps(job.resolved, default=str))
@@ -84,6 +91,16 @@ def run(options: Options, show: Show) -> None:
 
 
 restore = command(run)
+
+
+def _preview(options: Options, look: Look, *, quiet: bool) -> None:
+    """Write the page, say where it is, and open it where somebody looks."""
+    from irsde_cli.workflows.restore import look as looking
+
+    page = looking.look(resolved(options), look.crop)
+    data_path(page)
+    if not quiet and sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform in ("darwin", "win32")):
+        typer.launch(page.as_uri())
 
 
 def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None:

@@ -43,6 +43,19 @@ def restore(
     yield from prepare(options, stdin=stdin).run(stopped)
 
 
+def resolved(options: Options) -> Options:
+    """The same with its inputs and its task, which weights alone may say.
+
+    Raises:
+        UsageError: there is no input, or no task.
+        WeightsError: there are no such weights.
+    """
+    options = options.arranged
+    if not options.task and options.model in (None, BEST, ZERO_SHOT):
+        raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
+    return options if options.task else replace(options, task=_task_of(options))
+
+
 def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "Job":
     """A run that is ready to begin: all is checked and the weights are loaded.
 
@@ -56,7 +69,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
         WeightsError: there are no such weights, or they are damaged.
         MachineError: the output folder cannot be written, or a device or a package is missing.
     """
-    options = options.arranged
+    options = resolved(options)
     _check(options)
     if options.ray is not None:  # elsewhere another folder is the current one
         options = replace(
@@ -65,8 +78,6 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
             outputs=options.outputs and _absolute(options.outputs),
             mask=options.mask and options.mask.absolute(),
         )
-    if not options.task:
-        options = replace(options, task=_task_of(options))
     if options.files_from is not None:
         options = replace(options, listed=_listed(options.files_from, stdin))
     from irsde_cli.workflows.restore.plan import plan
@@ -85,8 +96,6 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
 
 def _check(options: Options) -> None:
     """What can be told from the options alone."""
-    if not options.task and options.model in (None, BEST, ZERO_SHOT):
-        raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
     if options.depth not in (None, 8, 16):
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
     if options.sampling.sampler is not None:
