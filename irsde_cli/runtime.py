@@ -28,15 +28,21 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")
+        if torch.xpu.is_available():
+            return torch.device("xpu:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"unknown device '{name}'.", hint="Known: auto, cpu, cuda, cuda:1 and so on, mps.")
-    count = torch.cuda.device_count() if device.type == "cuda" else int(torch.backends.mps.is_available())
-    if device.type != "cpu" and (device.index or 0) >= count:
+    if device.type not in ("cpu", "cuda", "xpu", "mps"):
+        raise UsageError(f"unknown device '{name}'.", hint="Known: auto, cpu, cuda, cuda:1 and so on, xpu, mps.")
+    counts = {
+        "cuda": torch.cuda.device_count,
+        "xpu": torch.xpu.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
+    if device.type != "cpu" and (device.index or 0) >= counts[device.type]():
         raise MachineError(
             f"this machine has no device '{name}' that this torch can use.", hint="'irsde env' lists the devices."
         )

@@ -29,6 +29,7 @@ def run(printed: Printed) -> None:
 
     devices = ["cpu"]
     devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    devices += [f"xpu:{i} ({torch.xpu.get_device_name(i)})" for i in range(torch.xpu.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
     rows = {
         "irsde": __version__,

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,16 +19,19 @@ from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, advice
 from irsde_cli.workflows.restore.look import Look
 from irsde_cli.workflows.restore.options import Options
+from irsde_cli.workflows.restore.plan import NothingError
 from irsde_cli.workflows.restore.run import prepare, resolved
+from irsde_cli.workflows.restore.watch import Watch
 
 if TYPE_CHECKING:
     from irsde_cli.cli.display import Display
-    from irsde_cli.workflows.restore.events import Event, Ready
+    from irsde_cli.workflows.restore.events import Event, Failed, Ready
+    from irsde_cli.workflows.restore.job import Job
 
 T = TypeVar("T")
 
 
-def run(options: Options, look: Look, show: Show) -> None:
+def run(options: Options, look: Look, watch: Watch, show: Show) -> None:
     """Restore pictures and write them to a folder.
 
     Examples: irsde restore photos/ restored/ --task denoise
@@ -42,10 +46,59 @@ def run(options: Options, look: Look, show: Show) -> None:
         return
     if look.crop is not None:
         raise UsageError("--crop goes with --preview.")
+    if watch.watch:
+        _watch(options, show)
+        return
     job = prepare(options, stdin=lambda: sys.stdin.buffer, touch=not show.print_config)
     if show.print_config:
         data(json.dumps(job.resolved, default=str))
         return
+    with Interruption() as interrupted:
+        failures = _pass(job, options, show, interrupted)
+    _name(failures)
+    if interrupted.code:
+        complain("interrupted.", "The same command goes on where it stopped.")
+        raise typer.Exit(interrupted.code)
+    if failures:
+        raise typer.Exit(3)
+
+
+restore = command(run)
+
+
+def _watch(options: Options, show: Show) -> None:
+    """Run by run, until a signal comes; of later runs only what they do is said."""
+    from irsde_cli.workflows.restore.watch import folders, rounds
+
+    places, said = folders(options), set()
+    with Interruption() as interrupted:
+        for first in rounds(places, recursive=options.recursive, stopped=interrupted):
+            try:
+                job = prepare(options)
+            except NothingError as nothing:
+                if first and not show.quiet:
+                    typer.echo(f"{nothing.message} They are waited for.", err=True)
+                continue
+            failures = _pass(job, options, show if first else replace(show, quiet=True), interrupted)
+            _name([failed for failed in failures if (failed.name, failed.reason) not in said])
+            said = {(failed.name, failed.reason) for failed in failures}
+            if first and not show.quiet:
+                typer.echo("waiting for more pictures; Ctrl-C ends it.", err=True)
+            if interrupted():
+                break
+    complain("interrupted.", "The same command goes on where it stopped.")
+    raise typer.Exit(interrupted.code or 0)
+
+
+def _name(failures: "list[Failed]") -> None:
+    """What failed, and why."""
+    for failed in failures:
+        words = (printable(part) for part in (failed.name, failed.reason))
+        typer.echo(f"failed: {': '.join(words)} {printable(failed.hint)}".rstrip(), err=True)
+
+
+def _pass(job: "Job", options: Options, show: Show, interrupted: Interruption) -> "list[Failed]":
+    """One run over all there is; what failed of it."""
     from irsde_cli.cli.display import Display, mode
     from irsde_cli.cli.progress import Counter
     from irsde_cli.engine.settings import Tile
@@ -57,7 +110,7 @@ def run(options: Options, look: Look, show: Show) -> None:
     as_lines = show.json and options.outputs != "-"
     display = Display(mode(quiet=show.quiet))
     shown = Counter(display)
-    with Interruption() as interrupted, display:
+    with display:
         for event in _until_stopped(job.run(interrupted, shown.show)):
             if isinstance(event, IrsdeError):
                 stopped = event
@@ -78,19 +131,10 @@ def run(options: Options, look: Look, show: Show) -> None:
         typer.echo("\n".join((*shown.losses, f"{shown.tally}.")), err=True)
     if page is not None:
         typer.echo(f"the page is {printable(page)}", err=True)
-    for failed in failures:
-        words = (printable(part) for part in (failed.name, failed.reason))
-        typer.echo(f"failed: {': '.join(words)} {printable(failed.hint)}".rstrip(), err=True)
     if stopped is not None:
+        _name(failures)
         raise stopped
-    if interrupted.code:
-        complain("interrupted.", "The same command goes on where it stopped.")
-        raise typer.Exit(interrupted.code)
-    if failures:
-        raise typer.Exit(3)
-
-
-restore = command(run)
+    return failures
 
 
 def _preview(options: Options, look: Look, *, quiet: bool) -> None:

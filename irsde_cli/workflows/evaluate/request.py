@@ -108,7 +108,7 @@ class Request:
         maximum=1000,
     )
     seed: int = option("pixels", "Of damage and noise.", default=0, panel=HOW, minimum=0, maximum=2**31)
-    device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", panel=HOW, short="-d")
+    device: str = option("machine", "auto, cpu, cuda, cuda:1, xpu, mps.", default="auto", panel=HOW, short="-d")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "pixels", "Of the network; auto is bf16 on GPUs.", default="auto", panel=HOW
     )

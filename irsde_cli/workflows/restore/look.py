@@ -118,7 +118,8 @@ def settings(asked: Sampling, restorer: "Restorer") -> Iterator[tuple[str, Sampl
         known = getattr(usual, field)
         if value == (1.0 if known is None and field != "noise_level" else known):  # as asked, then
             continue
-        sampling = replace(asked, **{field: value})
+        changed: dict[str, Any] = {field: value}
+        sampling = replace(asked, **changed)
         try:
             restorer.resolve(sampling)
         except IrsdeError:  # these weights do not take it

@@ -111,7 +111,7 @@ class Options(Settings):
         "pixels", "Side by side, or animated.", default="strip", panel="Output"
     )
     report: Path | None = option("machine", "Also write a page with all pictures into this folder.", panel="Output")
-    device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", panel=MEMORY, short="-d")
+    device: str = option("machine", "auto, cpu, cuda, cuda:1, xpu, mps.", default="auto", panel=MEMORY, short="-d")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "pixels", "Of the network; auto is bf16 on GPUs.", default="auto", panel=MEMORY, recorded="precision"
     )

@@ -20,6 +20,10 @@ from irsde_cli.workflows.restore.items import Item, Names, Naming
 from irsde_cli.workflows.restore.options import Options, companions
 
 
+class NothingError(UsageError):
+    """There is no picture, yet."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Where things go. `items()` lists them anew each time, so that a folder of any size takes no memory.
@@ -102,7 +106,7 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         if not left_out.phrases:
             check_for_other_data(Path(options.inputs[0]))
         others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
-        raise UsageError(f"no pictures in '{options.given}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+        raise NothingError(f"no pictures in '{options.given}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     if options.strict and options.fail_fast and left_out.losses:
         raise InputError(f"'{options.given}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
     label = options.shard.label if options.shard else ""
