@@ -37,12 +37,12 @@ def choose_device(name: str) -> torch.device:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda", "xpu", "mps"):
         raise UsageError(f"unknown device '{name}'.", hint="Known: auto, cpu, cuda, cuda:1 and so on, xpu, mps.")
-    counts = {
-        "cuda": torch.cuda.device_count,
-        "xpu": torch.xpu.device_count,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    if device.type != "cpu" and (device.index or 0) >= counts[device.type]():
+    count = 1
+    if device.type == "mps":
+        count = int(torch.backends.mps.is_available())
+    elif device.type != "cpu":
+        count = torch.cuda.device_count() if device.type == "cuda" else torch.xpu.device_count()
+    if device.type != "cpu" and (device.index or 0) >= count:
         raise MachineError(
             f"this machine has no device '{name}' that this torch can use.", hint="'irsde env' lists the devices."
         )
