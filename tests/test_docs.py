@@ -109,6 +109,7 @@ def test_options_that_pages_name_exist() -> None:
     ours = {name for path in scripts for name in re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))}
     others = {"--array", "--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
     elsewhere = ours | others | {"--no-deps", "--num", "--wrap"}  # of pip, accelerate and base64
+    elsewhere |= {"--rm", "--gpus", "--user", "--now"}  # of container engines and systemd
     for page in PAGES:
         if page.parent.name != "decisions":
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
