@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.option import option
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.weights import ZERO_SHOT
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def look(options: Options, crop: Crop | None) -> Path:
         raise UsageError("--preview takes a picture or a folder, and no pipe or list.")
     if options.mask is not None or options.in_place:
         raise UsageError("--preview goes with neither --mask nor --in-place.")
+    if options.model == ZERO_SHOT:
+        raise UsageError(f"--preview shows no settings of --model {ZERO_SHOT}.")
     from irsde_cli import checkpoint
     from irsde_cli.images import read_picture, to_tensor
     from irsde_cli.report.page import Report
