@@ -30,12 +30,12 @@ def load(model: str) -> "Restorer":
     Raises:
         WeightsError: there are no such weights, or they are damaged.
     """
-    from irsde_cli import checkpoint
+    from irsde_cli.conversions import loading
     from irsde_cli.tasks import TASKS
     from irsde_cli.weights import find_weights
 
     weights = find_weights(None, model) if model in TASKS else find_weights(model, "")
-    return checkpoint.load(weights.path).restorer
+    return loading.load(weights.path).restorer
 
 
 def restore(

@@ -17,6 +17,7 @@ EXTRAS = {
     "heif": ("pillow_heif", "HEIC"),
     "raw": ("rawpy", "raw photographs"),
     "fid": ("torch_fidelity", "FID and KID"),
+    "spandrel": ("spandrel", "weights of forty more families"),
     "piq": ("piq", "DISTS and BRISQUE"),
 }
 

@@ -201,7 +201,7 @@ def _opening(ready: "Ready") -> str:
     place = "in place" if ready.target is None else f"into '{ready.target}'"
     summary = f"{task[0].upper()}{task[1:]}"
     files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
-    made = f" (converted from {files})" if files else ""
+    made = f" (made from {files})" if files not in ("", ready.weights) else ""
     return printable(f"{summary}: {pictures} of '{ready.place}' {place}, with {ready.weights}{made} on {where}.")
 
 

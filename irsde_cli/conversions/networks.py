@@ -12,7 +12,7 @@ from irsde_cli.systems.parts import NetworkConfig, build_network
 STRANGERS = {
     "cam_mlp": "Refusion's network for bokeh, which needs lens data",
     ".fusion.": "Refusion's network for two views",
-    "patch_embed.proj": "a transformer (DiT), which no release uses",
+    "patch_embed.proj.bias": "a transformer (DiT), which no release uses",
 }
 
 

@@ -12,6 +12,7 @@ from irsde_cli.storage import weight_files
 WEIGHT_SUFFIXES = {".pth", ".pt", ".ckpt"}
 # Tensors may share their memory in such a file, and may even repeat one number; more than this is no set of weights.
 MOST_SHARED = 8
+WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -38,7 +39,7 @@ def _flat(held: Any) -> dict[str, Any]:
     """The table of names, inside whatever holds it under a usual key."""
     if not isinstance(held, dict):
         return {}
-    for key in ("params_ema", "params", "state_dict"):
+    for key in WRAPPERS:
         if isinstance(held.get(key), dict):
             return {str(name): value for name, value in held[key].items()}
     return {str(name): value for name, value in held.items()}

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from irsde_cli import checkpoint
 from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.conversions import loading
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.zero_shot import ZeroShot, read_choices
 from irsde_cli.tasks import TASKS
@@ -20,10 +20,10 @@ def load(weights: Weights, task: str, sampling: Sampling, told: tuple[str, int] 
         told: where each image comes with its operator: a name for that, and its scale.
 
     Raises:
-        WeightsError: the file is missing, damaged or not ours.
+        WeightsError: the file is missing or damaged, or holds no network that is known.
         UsageError: the weights cannot be a prior, or what is said of the damage is impossible.
     """
-    loaded = checkpoint.load(weights.path)
+    loaded = loading.load(weights.path)
     if not weights.zero_shot:
         return loaded
     usual = TASKS[task].operator if task in TASKS else None

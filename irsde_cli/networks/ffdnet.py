@@ -17,13 +17,15 @@ from irsde_cli.randomness import RandnLike
 
 
 class FFDNet(Mapper):
-    """The level belongs to the checkpoint.
+    """The level belongs to the checkpoint; no tensor says it.
 
     Args:
         depth: convolutions.
         width: channels between them.
         sigma: standard deviation of the noise, in 8-bit units.
     """
+
+    untold = ("sigma",)
 
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,11 @@ class Network(nn.Module):
 
     Attributes:
         facts: what it needs and how far it looks.
+        untold: hyper-parameters that change no tensor and that nobody may guess.
     """
 
     facts: Facts = Facts()
+    untold: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -54,10 +54,10 @@ class OnePass(Restorer):
 
     config: OnePassConfig
 
-    def __init__(self, config: OnePassConfig) -> None:
+    def __init__(self, config: OnePassConfig, network: Mapper | None = None) -> None:
         super().__init__()
         self.config = config
-        self.network: Mapper | Predictor = build_network(config.network)
+        self.network: Mapper | Predictor = build_network(config.network) if network is None else network
         check_scale(config.scale * self.network.facts.scale)
         if (channels := self.network.facts.channels) != (3, 3):
             raise ValueError(f"the network '{config.network.name}' makes {channels[1]} channels of {channels[0]}")

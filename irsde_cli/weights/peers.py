@@ -7,6 +7,7 @@ from irsde_cli.weights.rows import File, Row
 GOOGLE = "https://github.com/google-research/maxim"
 XINNTAO = "https://github.com/xinntao/Real-ESRGAN"
 KAIR = "https://github.com/cszn/KAIR"
+SEOUL = "https://cv.snu.ac.kr/research/EDSR/models/"
 BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
 
 
@@ -127,7 +128,63 @@ def _denoiser(title: str, name: str, mib: float, content: str, data: str, remark
     )
 
 
+def _edsr(file: str, scale: int, mib: float, *, large: bool = False) -> Row:
+    """A set of EDSR's: the name of a file ends with the first digits of its SHA-256."""
+    return Row(
+        f"EDSR, {'large' if large else 'baseline'}, {scale} times larger",
+        f"sr{scale}",
+        (File(file, mib, sha256=file.partition("-")[2].removesuffix(".pt"), url=f"{SEOUL}{file}"),),
+        "https://github.com/sanghyun-son/EDSR-PyTorch",
+        "DIV2K",
+        "the authors' program; the files were seen by nobody here",
+        dialect="bare",
+        network="edsr",
+        options={"scale": scale, "width": 256, "blocks": 32} if large else {"scale": scale},
+        protocol="sr-y",
+        licence="MIT, as the repository",
+        remark="for clean pictures made small by bicubic",
+    )
+
+
+def _restormer(title: str, task: str, file: str, data: str, *, biased: bool, protocol: str = "plain-rgb") -> Row:
+    """A set of Restormer's; the licence is for academic research, so that no program of ours fetches it."""
+    return Row(
+        title,
+        task,
+        (File(file, 99.665 if biased else 99.608),),
+        "https://github.com/swz30/Restormer/releases/tag/v1.0",
+        data,
+        "the authors' program; the files were seen by nobody here",
+        dialect="bare",
+        network="restormer",
+        options={"biased": biased},
+        protocol=protocol,
+        licence="academic research only, no commercial use",
+        remark="fetch the file by hand, and give it with --from",
+    )
+
+
 PEERS = {
+    "restormer-derain": _restormer(
+        "Restormer on rain", "derain", "deraining.pth", "Rain13k", biased=True, protocol="deraining-y"
+    ),
+    "restormer-deblur": _restormer("Restormer on motion blur", "deblur", "motion_deblurring.pth", "GoPro", biased=True),
+    "restormer-denoise-photo": _restormer(
+        "Restormer on the noise of phones", "denoise", "real_denoising.pth", "SIDD", biased=False
+    ),
+    "restormer-denoise": _restormer(
+        "Restormer on white noise of any level up to 50",
+        "denoise",
+        "gaussian_color_denoising_blind.pth",
+        "DIV2K, Flickr2K, BSD and WED",
+        biased=False,
+    ),
+    "edsr-baseline-x2": _edsr("edsr_baseline_x2-1bc95232.pt", 2, 5.226),
+    "edsr-baseline-x3": _edsr("edsr_baseline_x3-abf2a44e.pt", 3, 5.930),
+    "edsr-baseline-x4": _edsr("edsr_baseline_x4-6b446fab.pt", 4, 5.789),
+    "edsr-x2": _edsr("edsr_x2-0edfb8a3.pt", 2, 155.371, large=True),
+    "edsr-x3": _edsr("edsr_x3-ea3ef2c6.pt", 3, 166.626, large=True),
+    "edsr-x4": _edsr("edsr_x4-4f62e9ef.pt", 4, 164.375, large=True),
     "realesrgan-x4plus": _real_esrgan(
         "Real-ESRGAN, photographs four times larger",
         4,

@@ -19,7 +19,7 @@ class File:
         name: as its authors call it.
         mib: its size in MiB, as published or by its parameters.
         part: the part of the system that it fills.
-        sha256: of its bytes, where somebody published it.
+        sha256: of its bytes, where somebody published it; or the first digits of it.
         url: where it can be fetched without a Hub.
         content: SHA-256 of its tensors by our names, the same in whatever format they come.
     """

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.networks.edsr import EDSR, Shift
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
 from irsde_cli.networks.prenet import PReNet
+from irsde_cli.networks.promptir import PromptIR
+from irsde_cli.networks.restormer import Restormer
 from tests.fingerprints import Rule, check, fill, fingerprint, image
 
 SYSTEMS = "systems1_fingerprints"
@@ -35,6 +38,58 @@ def test_prenet(shared: Path, name: str) -> None:
     for index, result in enumerate(results[:-1]):
         check(result, recorded["outputs_hash"][f"iteration{index}"])
     check(results[-1], recorded["outputs_hash"]["restored"])
+
+
+@pytest.mark.parametrize("name", ["edsr_baseline_x2", "edsr_baseline_x3", "edsr_baseline_x4", "edsr_x2"])
+def test_edsr(shared: Path, name: str) -> None:
+    """Names, shapes and pixels; the mean colour is not filled. The published code counts in 0..255."""
+    recorded = fingerprint(shared, SYSTEMS, name)
+    config = recorded["config"]
+    network = EDSR(scale=config["scale"], width=config["n_feats"], blocks=config["n_resblocks"]).eval()
+    assert sum(parameter.numel() for parameter in network.parameters()) == recorded["params"]
+    if "keys" in recorded:
+        assert {key: list(value.shape) for key, value in network.state_dict().items()} == recorded["keys"]
+    rules: dict[Rule, str] = {"H": "outputs_hash", "A": "outputs"}
+    for rule, outputs in rules.items():
+        fill(network, rule)
+        network.sub_mean, network.add_mean = Shift(-1), Shift(1)
+        with torch.inference_mode():
+            check(255 * network(image(16, 20)), recorded[outputs]["restored"])
+
+
+def keys_of(network: nn.Module) -> dict[str, list[int]]:
+    return {key: list(value.shape) for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_restormer(shared: Path, biased: bool) -> None:
+    """Names, shapes and pixels of the two forms of its normalisation."""
+    recorded = fingerprint(shared, SYSTEMS, f"restormer_{'withbias' if biased else 'biasfree'}")
+    network = Restormer(biased=biased).eval()
+    assert keys_of(network) == recorded["keys"]
+    fill(network, "H")
+    with torch.inference_mode():
+        check(network(image(64, 72)), recorded["outputs_hash"]["restored"])
+
+
+def test_restormer_of_dcpt(shared: Path) -> None:
+    """ReLU in place of the softmax. Filled by rule A, float32 and float64 differ by 2.4e-3 of its range."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "dcpt_restormer")
+    network = Restormer(biased=False, rectified=True).eval()
+    assert keys_of(network) == recorded["keys"]
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(64, 80)), recorded["outputs"]["restored"], 5e-3)
+
+
+def test_promptir(shared: Path) -> None:
+    """Names, shapes and pixels, in the form that DCPT released."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "dcpt_promptir")
+    network = PromptIR().eval()
+    assert keys_of(network) == recorded["keys"]
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(64, 80)), recorded["outputs"]["restored"])
 
 
 MAMBAS = ["mambairv2_light_x3", "mambairv2_light_x4", "mambairv2_small_x2"]

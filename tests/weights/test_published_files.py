@@ -132,5 +132,5 @@ def test_a_run_says_what_its_weights_were_made_of(tmp_path: Path) -> None:
     arguments = ["restore", str(photograph), str(tmp_path / "out.png"), "--task", "sr4"]
     done = CliRunner().invoke(app, [*arguments, "--model", str(tmp_path / "x.safetensors")])
     assert done.exit_code == 0, done.output
-    assert "x.safetensors (converted from two words.pth, b.bin) on" in done.stderr
+    assert "x.safetensors (made from two words.pth, b.bin) on" in done.stderr
     assert read_picture(tmp_path / "out.png", "out").size == (18, 28)

@@ -1,0 +1,129 @@
+"""PromptIR: Restormer's U-Net, whose decoder is told by learnt prompts what the image may suffer from.
+
+Potlapalli et al., "PromptIR: Prompting for All-in-One Blind Image Restoration", NeurIPS 2023. Names of parameters are
+those of the files of DCPT, which leave out three convolutions that nothing calls.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import Mapper, count_modules
+from irsde_cli.networks.restormer import Block, Down, Patches, Up, working_bytes
+from irsde_cli.randomness import RandnLike
+
+PROMPTS = 5
+# By which a prompt of each level is wide, of the width of the first level; and its side in pixels.
+SHARES = (4 / 3, 8 / 3, 20 / 3)
+SIDES = (64, 32, 16)
+
+
+class PromptIR(Mapper):
+    """Every pixel depends on all of the image.
+
+    Args:
+        width: channels of the first level, a multiple of 3; each level below doubles it.
+        blocks: of each level, from the first.
+        refinement: blocks at the end.
+        heads: of each level.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 48,
+        blocks: Sequence[int] = (4, 6, 6, 8),
+        refinement: int = 4,
+        heads: Sequence[int] = (1, 2, 4, 8),
+    ) -> None:
+        super().__init__()
+        if width % 3:
+            raise ValueError(f"the width of a PromptIR is a multiple of 3, not {width}")
+        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * width))
+        told = [round(share * width) for share in SHARES]
+
+        def level(depth: int, count: int, channels: int) -> nn.Sequential:
+            return nn.Sequential(*(Block(channels, heads[depth], biased=True) for _ in range(count)))
+
+        self.patch_embed = Patches(width)
+        self.encoder_level1 = level(0, blocks[0], width)
+        self.down1_2 = Down(width)
+        self.encoder_level2 = level(1, blocks[1], 2 * width)
+        self.down2_3 = Down(2 * width)
+        self.encoder_level3 = level(2, blocks[2], 4 * width)
+        self.down3_4 = Down(4 * width)
+        self.latent = level(3, blocks[3], 8 * width)
+        self.prompt3 = Prompt(8 * width, told[2], SIDES[2])
+        self.noise_level3 = Block(8 * width + told[2], heads[2], biased=True)
+        self.reduce_noise_level3 = nn.Conv2d(8 * width + told[2], 4 * width, 1, bias=False)
+        self.up4_3 = Up(4 * width)
+        self.reduce_chan_level3 = nn.Conv2d(6 * width, 4 * width, 1, bias=False)
+        self.decoder_level3 = level(2, blocks[2], 4 * width)
+        self.prompt2 = Prompt(4 * width, told[1], SIDES[1])
+        self.noise_level2 = Block(4 * width + told[1], heads[2], biased=True)
+        self.reduce_noise_level2 = nn.Conv2d(4 * width + told[1], 4 * width, 1, bias=False)
+        self.up3_2 = Up(4 * width)
+        self.reduce_chan_level2 = nn.Conv2d(4 * width, 2 * width, 1, bias=False)
+        self.decoder_level2 = level(1, blocks[1], 2 * width)
+        self.prompt1 = Prompt(2 * width, told[0], SIDES[0])
+        self.noise_level1 = Block(2 * width + told[0], heads[2], biased=True)
+        self.reduce_noise_level1 = nn.Conv2d(2 * width + told[0], 2 * width, 1, bias=False)
+        self.up2_1 = Up(2 * width)
+        self.decoder_level1 = level(0, blocks[0], 2 * width)
+        self.refinement = level(0, refinement, 2 * width)
+        self.output = nn.Conv2d(2 * width, 3, 3, padding=1, bias=False)
+
+    @classmethod
+    def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Network.options_from`."""
+        levels = [*(f"encoder_level{level}." for level in (1, 2, 3)), "latent."]
+        return {
+            "width": len(tensors["patch_embed.proj.weight"]),
+            "blocks": tuple(count_modules(tensors, level) for level in levels),
+            "refinement": count_modules(tensors, "refinement."),
+            "heads": tuple(len(tensors[f"{level}0.attn.temperature"]) for level in levels),
+        }
+
+    def freeze(self) -> None:
+        """See `Network.freeze`; the prompts have an axis more than pictures."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
+        height, width = image.shape[-2:]
+        padded = self.padded(image)
+        first = self.encoder_level1(self.patch_embed(padded))
+        second = self.encoder_level2(self.down1_2(first))
+        third = self.encoder_level3(self.down2_3(second))
+        x = self.latent(self.down3_4(third))
+        x = self.up4_3(self.reduce_noise_level3(self.noise_level3(self.prompt3(x))))
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((x, third), 1)))
+        x = self.up3_2(self.reduce_noise_level2(self.noise_level2(self.prompt2(x))))
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((x, second), 1)))
+        x = self.up2_1(self.reduce_noise_level1(self.noise_level1(self.prompt1(x))))
+        x = self.decoder_level1(torch.cat((x, first), 1))
+        restored: Tensor = self.output(self.refinement(x)) + padded
+        return restored[..., :height, :width]
+
+
+class Prompt(nn.Module):
+    """Learnt pictures, mixed by what the features are on average, beside the features."""
+
+    def __init__(self, channels: int, width: int, side: int) -> None:
+        super().__init__()
+        self.prompt_param = nn.Parameter(torch.rand(1, PROMPTS, width, side, side))
+        self.linear_layer = nn.Linear(channels, PROMPTS)
+        self.conv3x3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C + C', H, W)."""
+        shares = self.linear_layer(x.mean((-2, -1))).softmax(-1)
+        prompt = (shares[:, :, None, None, None] * self.prompt_param).sum(1)
+        prompt = F.interpolate(prompt.float(), x.shape[-2:], mode="bilinear").to(x.dtype)
+        return torch.cat((x, self.conv3x3(prompt)), 1)
