@@ -37,9 +37,9 @@ def load(path: Path) -> Checkpoint:
         MachineError: spandrel is installed and cannot be used.
     """
     weight_files.check_regular(path)
-    tensors = _tensors_of_others(path)
-    if tensors is None:
+    if not _is_of_others(path):
         return checkpoint.load(path)
+    tensors = read_tensors(path)
     where = f"'{path}'"
     restorer = _of_ours(tensors, where)
     header = Header(
@@ -52,16 +52,25 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(restorer, header, path)
 
 
-def _tensors_of_others(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file that is no checkpoint of ours."""
+def task_of(path: Path) -> str:
+    """What the weights of a file say that they undo; empty where they do not say it.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    weight_files.check_regular(path)
+    return "" if _is_of_others(path) else checkpoint.read_header(path).task
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether it holds tensors and is no checkpoint of ours."""
     kind = kind_of_path(path)
     if kind is None or kind.name not in {*weight_files.PYTORCH, SAFE}:
-        return None
-    if kind.name == SAFE:
-        with weight_files.opened(path) as file:
-            if KEY in (file.metadata() or {}):
-                return None
-    return read_tensors(path)
+        return False
+    if kind.name != SAFE:
+        return True
+    with weight_files.opened(path) as file:
+        return KEY not in (file.metadata() or {})
 
 
 def _of_ours(tensors: Mapping[str, Tensor], where: str) -> OnePass:

@@ -121,7 +121,7 @@ def test_a_run_with_it_keeps_what_every_run_keeps(tmp_path: Path) -> None:
 
     Image.fromarray(deep).save(tmp_path / "in" / "b.png")
     result = restore(tmp_path / "in", tmp_path / "out", "--tile", 64, steps=1)
-    assert "made from x.pth" in result.stderr
+    assert "with x.pth on" in result.stderr
     assert pixels(tmp_path / "out" / "a.png").shape == (140, 180, 4)
     assert read_picture(tmp_path / "out" / "b.png", "b").pixels.dtype == np.uint16
     assert "2 up to date" in restore(tmp_path / "in", tmp_path / "out", "--tile", 64, steps=1).stderr

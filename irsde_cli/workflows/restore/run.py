@@ -111,10 +111,10 @@ def _check(options: Options) -> None:
 
 def _task_of(options: Options) -> str:
     """The task that the weights say they are for."""
-    from irsde_cli.checkpoint import read_header
+    from irsde_cli.conversions.loading import task_of
 
     weights = find_weights(options.model, "")
-    task = read_header(weights.path).task
+    task = task_of(weights.path)
     if task not in TASKS:
         raise UsageError(
             f"'{weights.name}' does not say what it undoes.", hint=f"Name it with --task: {', '.join(TASKS)}."
@@ -124,9 +124,9 @@ def _task_of(options: Options) -> str:
 
 def _check_same(task: str, weights: Weights) -> None:
     """Weights for one task, taken for another, make pictures worse; those that look first do several."""
-    from irsde_cli.checkpoint import read_header
+    from irsde_cli.conversions.loading import task_of
 
-    own = read_header(weights.path).task
+    own = task_of(weights.path)
     if own in TASKS and own not in (task, "auto"):
         raise UsageError(
             f"'{weights.name}' is to {TASKS[own].summary} ({own}), and --task says {task}.",
