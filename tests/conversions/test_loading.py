@@ -135,7 +135,7 @@ def test_families_with_terms_say_them(tmp_path: Path, caplog: pytest.LogCaptureF
     pytest.importorskip("spandrel_extra_arches", reason="needs spandrel_extra_arches")
     from spandrel_extra_arches.architectures.MIRNet2 import MIRNet2
 
-    network = MIRNet2(n_feat=8, chan_factor=1.5, n_MRB=1)
+    network = MIRNet2(n_feat=16, chan_factor=1.5, n_MRB=1)
     found = load(saved(network, tmp_path / "x.pth"))
     assert "the terms of MIRNet2: for academic research only" in caplog.text
     assert found.header.weights_licence == "for academic research only"
