@@ -108,7 +108,7 @@ def test_options_that_pages_name_exist() -> None:
     scripts = [*(ROOT / "tests" / "benchmarks").glob("*.py"), ROOT / "tests" / "conftest.py"]
     ours = {name for path in scripts for name in re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))}
     others = {"--array", "--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
-    elsewhere = ours | others | {"--no-deps", "--num", "--wrap"}  # of pip, accelerate and base64
+    elsewhere = ours | others | {"--no-deps", "--num", "--cpu", "--nproc", "--wrap"}  # of other programs
     elsewhere |= {"--rm", "--gpus", "--user", "--now"}  # of container engines and systemd
     for page in PAGES:
         if page.parent.name != "decisions":

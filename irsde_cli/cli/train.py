@@ -38,6 +38,9 @@ class Source:
     degradation: str | None = option(
         "pixels", "Damage clean pictures this way; 'none': --data holds pairs.", variable="-"
     )
+    match: Path | None = option(
+        "pixels", "Damage clean pictures as strongly as the pairs in this folder are.", variable="-"
+    )
     change: tuple[str, ...] = option(
         "pixels", "Any other setting: model.scale=2.", default=(), flag="--set", metavar="KEY=VALUE", variable="-"
     )
@@ -72,6 +75,10 @@ def run(source: Source, learnt: Given, place: Given, show: Show) -> None:
     for name in ("data", "out"):
         if not getattr(run, name):
             raise UsageError(f"--{name} is missing.")
+    if source.match is not None:
+        from irsde_cli.workflows.train.beginning import matched
+
+        config = matched(config, source.match, run)
     from irsde_cli.cli.display import Display, mode
     from irsde_cli.cli.train_progress import Learning
     from irsde_cli.workflows.train.events import Finished

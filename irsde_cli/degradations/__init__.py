@@ -29,6 +29,7 @@ DEGRADATIONS = Registry(
         "second-order": "irsde_cli.degradations.second_order:SecondOrder",
         "random-mask": "irsde_cli.degradations.random_mask:RandomMask",
         "mixture": "irsde_cli.degradations.mixture:Mixture",
+        "matched": "irsde_cli.degradations.matched:Matched",
         "sequence": "irsde_cli.degradations.sequence:Sequence",
     },
 )

@@ -220,7 +220,11 @@ class PairedSource(Source):
 
     def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """See `Source.sample`."""
-        index, small = _below(len(self.clean), generator), crop // self.scale
+        return self.sample_of(_below(len(self.clean), generator), crop, generator)
+
+    def sample_of(self, index: int, crop: int, generator: torch.Generator) -> Batch:
+        """A sample of the pair of that number."""
+        small = crop // self.scale
         clean, degraded = self.clean[index], self.degraded[index]
         top, left = (_below(length - small + 1, generator) for length in degraded.shape[-2:])
         symmetry = _below(8, generator)

@@ -1,5 +1,7 @@
 import io
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from irsde_cli.degradations.gaussian_noise import GaussianNoise
 from irsde_cli.degradations.haze import Haze, brightest, made_up_depth
 from irsde_cli.degradations.jpeg import Jpeg
 from irsde_cli.degradations.low_light import LowLight
+from irsde_cli.degradations.matched import Matched, amounts, bins
 from irsde_cli.degradations.mixture import Mixture
 from irsde_cli.degradations.motion_blur import MotionBlur
 from irsde_cli.degradations.rain import Rain
@@ -464,3 +467,56 @@ def test_impossible_settings_are_refused(name: str, options: dict[str, Any], wor
     """With the name of the degradation and of the setting."""
     with pytest.raises(UsageError, match=words):
         build_degradation(DegradationConfig(name, options))
+
+
+def test_bins_are_those_of_gendeg(shared: Path) -> None:
+    """The official quantiser's examples."""
+    recorded = json.loads((shared / "golden" / "systems1_fingerprints.json").read_text())["gendeg_bins"]
+    for column, name in enumerate(("mu", "sigma")):
+        for value, number in recorded[name]:
+            assert int(bins(torch.full((1, 2), value, dtype=torch.float64))[0, column]) == number, (name, value)
+
+
+def test_amounts_are_mean_and_spread_of_the_change() -> None:
+    """Over all pixels and channels, of what a file can hold."""
+    clean = torch.rand(2, 3, 20, 20, generator=seeded())
+    degraded = clean + torch.randn(clean.shape, generator=seeded(1))
+    change = np.abs(clean.numpy() - degraded.clamp(0, 1).numpy()).reshape(2, -1)
+    expected = torch.from_numpy(np.stack((change.mean(1), change.std(1)), axis=1))
+    torch.testing.assert_close(amounts(clean, degraded), expected)
+
+
+def test_matched_damage_is_as_strong_as_the_pairs() -> None:
+    """Means come near those of the pairs where the damage alone is far from them; some are drawn evenly between."""
+    clean = F.interpolate(torch.rand(400, 3, 4, 4, generator=seeded()), size=(16, 16), mode="bilinear")
+    weak, strong = 0.8 * 8 / 255, 0.8 * 40 / 255  # the mean size of normal noise of 8 and of 40
+    pairs = ((weak, 0.6 * 8 / 255), (strong, 0.6 * 40 / 255))
+    part = DegradationConfig("gaussian-noise", {"quantised_share": 0.0})
+    matched = Matched(part, pairs, tries=64, even_share=0.0)
+    found = amounts(clean, matched.apply(clean, seeded(1)))[:, 0]
+    near = (found - weak).abs() < 0.01, (found - strong).abs() < 0.01
+    assert 0.4 < near[0].float().mean() < 0.6 and (near[0] | near[1]).float().mean() > 0.97
+    alone = amounts(clean, GaussianNoise(quantised_share=0.0).apply(clean, seeded(1)))[:, 0]
+    assert (((alone - weak).abs() < 0.01) | ((alone - strong).abs() < 0.01)).float().mean() < 0.5
+    even = replace(matched, even_share=0.25).wanted(4000, seeded())
+    between = (even[:, 0] > weak + 1e-6) & (even[:, 0] < strong - 1e-6)
+    assert float(between.float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert even.amin(0).tolist() == pytest.approx(list(pairs[0])) and even.amax(0).tolist() == pytest.approx(pairs[1])
+
+
+def test_matched_damage_keeps_holes_and_tasks() -> None:
+    """What the part says of a picture is that of the draw that was kept."""
+    parts = ({"name": "free-form-mask"}, {"name": "gaussian-noise", "options": {"sigma_min": 20}})
+    clean = torch.rand(12, 3, 32, 32, generator=seeded())
+    matched = Matched(DegradationConfig("mixture", {"parts": parts}), ((0.06, 0.05), (0.15, 0.28)), tries=4)
+    assert matched.tasks == ("free-form-mask", "gaussian-noise")
+    assert matched.margin == build_degradation(matched.part).margin
+    seen, tasks = matched.draw(clean, seeded())
+    assert tasks is not None and seen.known is not None
+    holes = ~seen.known.flatten(1).all(1)
+    assert torch.equal(holes, tasks == 0) and 0 < int(holes.sum()) < 12
+    assert bool((seen.image.movedim(1, -1)[~seen.known[:, 0]] == 1).all())
+    with pytest.raises(ValueError, match="changes the size"):
+        Matched(DegradationConfig("downsampling"))
+    with pytest.raises(ValueError, match="a mean and a spread"):
+        Matched(amounts=((1.2, 0.1),))

@@ -1,5 +1,6 @@
 """What training sees: crops that keep pairs together, and depend on their generator alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
+from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
+from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Batch, CleanSource, Pictures, batches, load_clean, load_pairs, mirrored
+from irsde_cli.workflows.train.beginning import matched
+from irsde_cli.workflows.train.options import RunConfig
 
 CPU = torch.device("cpu")
 
@@ -182,3 +187,37 @@ def test_holes_are_told_beside_the_picture() -> None:
     after = build_degradation(DegradationConfig("sequence", {"parts": parts}))
     small = after.observe(clean, seeded(3))
     assert small.known is not None and small.known.shape[-2:] == small.image.shape[-2:]
+
+
+def test_damage_is_matched_to_pairs(tmp_path: Path) -> None:
+    """The amounts of crops of the pairs go into the settings; then crops are changed as much as those are."""
+    folder = photos(tmp_path / "clean")
+    for path in folder.glob("*.png"):
+        for half, sigma in (("GT", 0), ("LQ", 15)):
+            (tmp_path / "pairs" / half).mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(1).normal(0, sigma, (90, 100, 3))
+            pixels = np.clip(np.asarray(Image.open(path)) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pairs" / half / path.name)
+    config = TrainConfig(
+        task="denoise",
+        model={"network": {"name": "pocket-unet"}},
+        degradation=DegradationConfig("gaussian-noise"),
+        crop=32,
+    )
+    again = [matched(config, tmp_path / "pairs", RunConfig()) for _ in range(2)]
+    assert again[0] == again[1], "the same pairs give the same settings, so that a run goes on"
+    found = again[0].degradation
+    assert found is not None and found.name == "matched"
+    assert len(found.options["amounts"]) >= 64
+    means = torch.tensor(found.options["amounts"])[:, 0]
+    assert means.min() > 0.03 and means.max() < 0.06  # the mean size of noise of 15 is 12 of 255
+    source = load_clean(folder, build_degradation(found), crop=32, device=torch.device("cpu"), skip_bad=None)
+    changed = []
+    for seed in range(24):
+        one = source.sample(32, seeded(seed))
+        changed.append(float((one.clean - one.observation.image.clamp(0, 1)).abs().mean()))
+    assert sum(changed) / 24 == pytest.approx(float(means.mean()), rel=0.1)
+    with pytest.raises(UsageError, match="no folders of pairs to match"):
+        matched(config, folder, RunConfig())
+    with pytest.raises(UsageError, match="these settings damage none"):
+        matched(replace(config, degradation=None), tmp_path / "pairs", RunConfig())

@@ -496,20 +496,27 @@ def test_a_damaged_state_is_named(photos: Path, tmp_path: Path) -> None:
     assert losses(run(TINY, photos, tmp_path / "run")) == whole[8:]
 
 
-def test_two_processes_learn_what_one_learns(photos: Path, tmp_path: Path) -> None:
-    """Under accelerate the samples, the losses and the weights are those of one process; it resumes with fewer."""
+@pytest.mark.parametrize("objective", ["clean-matching", "adversarial"])
+def test_two_processes_learn_what_one_learns(objective: str, photos: Path, tmp_path: Path) -> None:
+    """The samples, the losses and the weights are those of one process; it resumes with fewer. Critics learn so too."""
     pytest.importorskip("accelerate", reason="the extra 'accelerate' is not installed")
     config = replace(TINY, batch_size=4, steps=6)
+    if objective == "adversarial":
+        options = {"layers": [1, 2], "width": 4}
+        config = replace(
+            config, system="one-pass", model={"network": POCKET}, objective=objective, objective_options=options
+        )
     (tmp_path / "settings.json").write_text(json.dumps(to_mapping(config)))
     one = run(config, photos, tmp_path / "one", validation=held_out(photos), validate_every=6)
     arguments = ["train", tmp_path / "settings.json", "--data", photos, "--out", tmp_path / "two"]
     arguments += ["--validation", held_out(photos), "--validate-every", "6", "--report-every", "1", "--device", "cpu"]
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "irsde_cli"]
+    # `accelerate launch --cpu --num_processes 2` starts one process where there is no MPI, and says nothing.
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "irsde_cli"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *map(str, [*launch, *arguments])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "on 2 devices" in done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "two" / "best.safetensors")]
     log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in log] == pytest.approx(losses(one), rel=1e-4)

@@ -1,22 +1,28 @@
 """What a run begins with: its pictures and its weights."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from irsde_cli import checkpoint
+from irsde_cli.config import to_mapping
 from irsde_cli.conversions.dialects import read_state
 from irsde_cli.conversions.official import WEIGHT_SUFFIXES
 from irsde_cli.datasets.halves import find_pair_folders
-from irsde_cli.degradations import build_degradation
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.degradations.matched import amounts
 from irsde_cli.errors import UsageError, WeightsError
+from irsde_cli.randomness import generator_from
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Source, load_clean, load_pairs
 from irsde_cli.training.trainer import Trainer
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.train.options import RunConfig
+
+MATCHED = 64  # crops that are measured, at least
 
 
 def find_source(
@@ -46,6 +52,40 @@ def find_source(
         )
     enlarged = (config.enlarged_share, config.enlarged_max)
     return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad, enlarged=enlarged)
+
+
+def matched(config: TrainConfig, folder: Path, run: RunConfig) -> TrainConfig:
+    """The settings with damage as strong as that of the pairs in a folder, measured on crops like those to come.
+
+    Raises:
+        UsageError: the folder holds no pairs, or the settings damage nothing.
+        InputError: some pictures cannot be used.
+    """
+    if config.degradation is None:
+        raise UsageError(
+            "--match says how strongly clean pictures are damaged, and these settings damage none.",
+            hint="Give --degradation a name, or leave --match out and let --data be the pairs.",
+        )
+    folders = find_pair_folders(folder)
+    if folders is None:
+        raise UsageError(
+            f"'{folder}' has no folders of pairs to match.",
+            hint="Put clean pictures into GT/ and the same ones, damaged, into LQ/.",
+        )
+    cpu = torch.device("cpu")
+    pairs = load_pairs(*folders, template=run.pairs, crop=config.crop, scale=1, device=cpu, skip_bad=None)
+    crops = -(-MATCHED // len(pairs))
+    found = [
+        amounts(one.clean, one.observation.image)
+        for index in range(len(pairs))
+        for one in (
+            pairs.sample_of(index, config.crop, generator_from(repr((index, place)).encode(), b"match"))
+            for place in range(crops)
+        )
+    ]
+    rounded = [[round(x, 4) for x in pair] for pair in torch.cat(found).tolist()]
+    options = {"part": to_mapping(config.degradation), "amounts": rounded}
+    return replace(config, degradation=DegradationConfig("matched", options))
 
 
 def check_apart(learnt: Sequence[Path], measured: Sequence[Path]) -> None:
