@@ -42,7 +42,7 @@ class Header:
         task: what it undoes.
         data: what it was trained on.
         licence: the terms of that data.
-        weights_licence: of the weights themselves, as SPDX names it.
+        weights_licence: of the weights themselves; it begins with the name that SPDX gives it, where there is one.
         step: training steps taken.
         version: of this package, when it was written.
         tile_tolerance: largest difference, of 255, of a tiled from an untiled result that was measured, with tiles of

@@ -60,7 +60,7 @@ def convert(name: str, row: Row, paths: Sequence[Path], decided: Mapping[str, An
     origin = "; ".join(f"{path.name} {digests.sha256(path)}" for path, _, _ in found.values())
     return Converted(
         checkpoint.assemble(row.system, config, tensors, where),
-        {"task": row.task, "data": row.data, "licence": row.licence, "origin": origin},
+        {"task": row.task, "data": row.data, "weights_licence": row.licence, "origin": origin},
     )
 
 

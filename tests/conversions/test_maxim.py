@@ -112,7 +112,7 @@ def test_a_row_becomes_a_restorer_of_any_size(state: dict[str, Tensor], tmp_path
     row = replace(row, options={"features": 8, "num_stages": 2}, files=(ours,))
     path = npz(state, tmp_path / "checkpoint.npz")
     converted = convert("maxim-derain", row, [path])
-    assert converted.fields["task"] == "derain" and "Apache-2.0" in converted.fields["licence"]
+    assert converted.fields["task"] == "derain" and "Apache-2.0" in converted.fields["weights_licence"]
     assert converted.restorer(torch.rand(3, 33, 70)).shape == (3, 33, 70)
     assert converted.restorer.facts.tile == 512 and converted.restorer.facts.reach is None
     other = replace(row, files=(replace(ours, content=content({**state, "one": torch.ones(1)})),))

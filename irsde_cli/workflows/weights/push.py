@@ -1,6 +1,7 @@
 """A checkpoint as a repository of the Hub: the weights, a card made of the header, and a config.json for the Hub."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def _card(loaded: Checkpoint, repo: str) -> str:
     fields: dict[str, Any] = {
         "library_name": "irsde",
         "pipeline_tag": "image-to-image",
-        "license": header.weights_licence.lower() or "other",
+        "license": _spdx(header.weights_licence) or "other",
         "tags": ["image-restoration", header.system, *([header.task] if header.task else [])],
     }
     # A DOI is no number at arXiv.
@@ -92,6 +93,12 @@ restorer = irsde_cli.load("{repo}")
 All settings stand in the header of `{MODEL}`, which rules; `config.json` repeats them for the Hub.
 """
     return hub.card(fields, text)
+
+
+def _spdx(licence: str) -> str:
+    """The name that a licence begins with, as the Hub writes it; empty where it is told in words alone."""
+    name = licence.partition(",")[0]
+    return name.lower() if re.fullmatch(r"[A-Z][A-Za-z0-9.+-]*", name) else ""
 
 
 def _facts(loaded: Checkpoint) -> Iterator[tuple[str, Any]]:
