@@ -4,10 +4,14 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Printed
 from irsde_cli.cli.reporting import data
+from irsde_cli.option import option
+from irsde_cli.tasks import TASKS
 from irsde_cli.version import __version__
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
@@ -22,8 +26,22 @@ EXTRAS = {
 }
 
 
-def run(printed: Printed) -> None:
+@dataclass(frozen=True)
+class Measured:
+    """What is measured besides."""
+
+    bench: bool = option(
+        "machine", "Measure how long a megapixel takes here, for each task.", default=False, variable="-"
+    )
+
+
+def run(measured: Measured, printed: Printed) -> None:
     """Show versions, devices, memory and extras, for reports of problems."""
+    if measured.bench:
+        for task, seconds in _seconds():
+            row = {"task": task, "seconds per megapixel": round(seconds, 2)}
+            data(json.dumps(row) if printed.json else f"{task:10} {seconds:8.2f} s per megapixel")
+        return
     import torch
 
     from irsde_cli.runtime import free_memory
@@ -53,6 +71,25 @@ def run(printed: Printed) -> None:
 
 
 environment = command(run)
+
+
+def _seconds() -> Iterator[tuple[str, float]]:
+    """For each task with a network here: what a megapixel of its result takes, by two evaluations of a small part."""
+    from irsde_cli import checkpoint
+    from irsde_cli.engine.forecast import Forecast
+    from irsde_cli.engine.restoration import Restoration
+    from irsde_cli.engine.settings import Settings
+    from irsde_cli.runtime import choose_device, choose_precision
+    from irsde_cli.weights import find_weights
+
+    device = choose_device("auto")
+    for task, row in TASKS.items():
+        if row.weights is None:
+            continue
+        loaded = checkpoint.load(find_weights(None, task).path)
+        forecast = Forecast(Restoration(loaded, Settings(), device, choose_precision("auto", device)))
+        side = 1024 // forecast.scale
+        yield task, forecast.seconds((side, side)) * 1e6 / (side * forecast.scale) ** 2
 
 
 def _version(package: str) -> str:

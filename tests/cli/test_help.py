@@ -153,3 +153,13 @@ def test_weights_that_say_no_task_need_one(tmp_path: Path) -> None:
     assert "does not say what it undoes" in CliRunner().invoke(app, words).stderr
     result = CliRunner().invoke(app, [*words, "--task", "deblur", "--steps", "2"])
     assert result.exit_code == 0 and result.stderr.startswith("Remove motion blur: ")
+
+
+def test_a_bench_says_seconds_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line for each task that has a network here; how fast is the machine's."""
+    monkeypatch.setattr("irsde_cli.engine.forecast.SIDE", 32)
+    result = CliRunner().invoke(app, ["env", "--bench"])
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert [row[0] for row in rows] == [name for name, task in TASKS.items() if task.weights]
+    assert all(float(row[1]) > 0 and row[2:] == ["s", "per", "megapixel"] for row in rows)
