@@ -15,7 +15,7 @@ from irsde_cli.networks.network import Network
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
-from irsde_cli.samplers.settings import Sampling
+from irsde_cli.samplers.settings import Amount, Sampling
 
 
 class Restorer(nn.Module, ABC):
@@ -149,11 +149,17 @@ class Restorer(nn.Module, ABC):
             image: what to restore.
             known: (H, W) or (B, 1, H, W), false where the image has holes; `None` where it has none.
             seed: of the noise.
-            sampling: how to sample; as the weights were published if not given.
+            sampling: how to sample; as the weights were published if not given. Its maps are tensors.
+
+        Raises:
+            UsageError: a setting is impossible, or a map has another size.
         """
         batch = image if image.ndim == 4 else image[None]
         if known is not None:
             known = (known if known.ndim == 4 else known[None, None]).bool().expand(len(batch), 1, -1, -1)
+        for wanted in () if sampling is None else (sampling.realism, sampling.strength):
+            if isinstance(wanted, Tensor) and wanted.shape[-2:] != batch.shape[-2:]:
+                raise UsageError(f"a map of {tuple(wanted.shape[-2:])} for images of {tuple(batch.shape[-2:])}.")
         noise = ImageNoise([generator_for(seed, str(index).encode()) for index in range(len(batch))])
         with torch.inference_mode():
             resolved, observation = self.resolve(sampling or Sampling()), Observation(batch, known)
@@ -164,20 +170,32 @@ class Restorer(nn.Module, ABC):
         return restored if image.ndim == 4 else restored[0]
 
 
-def strengthened(restored: Tensor, observation: Observation, strength: float) -> Tensor:
+def amount_on(amount: Amount, images: Tensor) -> Tensor:
+    """A number, or a map in memory, as a tensor that broadcasts to images or latents (B, C, H, W)."""
+    if not isinstance(amount, Tensor):
+        assert isinstance(amount, int | float), "a map that was read"
+        return torch.full((1, 1, 1, 1), amount, dtype=images.dtype, device=images.device)
+    where = amount if amount.ndim == 4 else amount[None, None]
+    size = images.shape[-2:]
+    if where.shape[-2:] != size:
+        where = F.interpolate(where.float(), size=size, mode="bilinear", antialias=True)
+    return where.to(images)
+
+
+def strengthened(restored: Tensor, observation: Observation, strength: Amount) -> Tensor:
     """Restored images (B, 3, H, W) blended with the degraded ones, which are enlarged where these are larger.
 
     Args:
         restored: the images.
         observation: what they were restored from; there is nothing to blend with in its holes.
-        strength: 0 is the degraded image, 1 the restored one, and more goes beyond it.
+        strength: 0 is the degraded image, 1 the restored one, and more goes beyond it; a number or a map.
     """
     degraded, known = observation.image, observation.known
     if degraded.shape[-2:] != restored.shape[-2:]:
         size = restored.shape[-2:]
         degraded = F.interpolate(degraded, size=size, mode="bicubic", align_corners=False)
         known = None if known is None else F.interpolate(known.float(), size=size) > 0.5
-    blend = torch.lerp(degraded.to(restored), restored, strength)
+    blend = torch.lerp(degraded.to(restored), restored, amount_on(strength, restored))
     return blend if known is None else torch.where(known, blend, restored)
 
 

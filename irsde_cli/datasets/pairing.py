@@ -132,9 +132,9 @@ def _usual_template(files: Collection[str], keys: Collection[str]) -> str | None
     for name in files:
         text = PurePosixPath(name).name
         inner = {text[start:end] for start in range(len(text)) for end in range(start + 1, len(text) + 1)} & stems
-        if inner:
-            longest = max(inner, key=len)
-            votes["{stem}".join(text.split(longest, 1))] += 1
+        longest = max(map(len, inner), default=0)
+        for stem in sorted(one for one in inner if len(one) == longest):  # "2-v2" may be of "2" in two ways
+            votes["{stem}".join(text.split(stem, 1))] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,6 +21,7 @@ from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
+from irsde_cli.samplers.settings import Sampling
 
 logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
@@ -66,6 +67,11 @@ class Subject(Protocol):
     @property
     def noise_std(self) -> float | None:
         """The noise that came after it, for images in [0, 1], where that is known."""
+        ...
+
+    @property
+    def maps(self) -> Mapping[str, Tensor]:
+        """(H, W) in [0, 1] by `realism` and `strength`, for those that the run's sampling has as paths."""
         ...
 
 
@@ -202,6 +208,7 @@ class Restoration:
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
         observation = self._observed(batch)
+        sampling = self._mapped(batch, (observation.image.shape[-2], observation.image.shape[-1]))
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
@@ -235,9 +242,9 @@ class Restoration:
             generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
             current = draw * (self.sampling.steps or 1) + 1
-            beneath = None if self.sampling.strength is None else observation
+            beneath = None if sampling.strength is None else observation
             with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
-                states = self.restorer.steps(observation, noise, self.sampling, evaluate)
+                states = self.restorer.steps(observation, noise, sampling, evaluate)
                 if draw + 1 == self.draws:
                     del observation  # a system that makes a centre of it needs it no longer
                 for count, state in enumerate(without_gradients(states), start=1):
@@ -246,9 +253,9 @@ class Restoration:
                     yield Step(names, current, steps, megapixels)
                     current += 1
                     self.pulse()
-                if beneath is not None and self.sampling.strength is not None:
+                if beneath is not None and sampling.strength is not None:
                     with torch.inference_mode():
-                        state = strengthened(state, beneath, self.sampling.strength)
+                        state = strengthened(state, beneath, sampling.strength)
                 image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
@@ -305,6 +312,15 @@ class Restoration:
                 whole_mask[0, : mask.shape[0], : mask.shape[1]] = mask
         return Observation(canvas.to(self.device), known.to(self.device), operator, noise_std)
 
+    def _mapped(self, batch: Sequence[Subject], canvas: tuple[int, int]) -> Sampling:
+        """The sampling with the batch's own maps in place of their paths; beyond a picture's size they are 1."""
+        maps: dict[str, Tensor] = {}
+        for name in self.sampling.maps:
+            maps[name] = torch.ones(len(batch), 1, *canvas)
+            for amounts, loaded in zip(maps[name], batch, strict=True):
+                amounts[0, : loaded.size[0], : loaded.size[1]] = loaded.maps[name]
+        return self.sampling.with_maps({name: amounts.to(self.device) for name, amounts in maps.items()})
+
     def _tile_for(self, batch: Sequence[Subject]) -> int:
         """The size of tiles, 0 for none: as asked, as an earlier picture taught, or `choose_tile`."""
         return self._tile if len(batch) > 1 else self.tile_for(batch[0].size)
@@ -320,7 +336,7 @@ class Restoration:
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
-        extra += 2 * (self.sampling.realism not in (None, 1)) + (self.sampling.strength is not None)
+        extra += 2 * (not self.sampling.is_draw) + (self.sampling.strength is not None)
         return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
 
 

@@ -1,7 +1,11 @@
 """How the reverse process is run, as a command line or a checkpoint asks for it. No torch."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
+from irsde_cli.errors import UsageError
 from irsde_cli.inverse import METHODS
 from irsde_cli.option import option, whole
 from irsde_cli.samplers import SAMPLERS
@@ -23,6 +27,30 @@ def parse_nodes(text: str) -> tuple[int, ...]:
     return CHOSEN if text == "auto" else tuple(whole("--nodes")(part.strip()) for part in text.split(","))
 
 
+class Map(Protocol):
+    """How much, where: a tensor (H, W) or (B, 1, H, W) in [0, 1], of the degraded image's height and width."""
+
+    @property
+    def ndim(self) -> int: ...
+
+
+Amount = float | Path | Map
+
+
+def amount(name: str) -> Callable[[str], float | Path]:
+    """What reads a number, or else the place of maps, for the option of that name."""
+
+    def read(text: str) -> float | Path:
+        try:
+            return float(text)
+        except ValueError:
+            if not text:
+                raise UsageError(f"{name} takes a number or a picture.") from None
+            return Path(text)
+
+    return read
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the reverse process is run. `None` leaves the choice to the checkpoint.
@@ -35,8 +63,9 @@ class Sampling:
         eta: from 0 (the probability-flow ODE) to 1 (the reverse SDE), where the sampler has it.
         noise_level: standard deviation of the noise to remove, in 8-bit units, for systems that start from it
             or are told of it.
-        realism: from 0, the mean estimate of the first evaluation, to 1, a draw; between them, the blend of both.
-        strength: from 0, the input, over 1, what is restored, to 1.5, beyond it.
+        realism: from 0, the mean estimate of the first evaluation, to 1, a draw; between them, the blend of both. A
+            number, or a map. A path is that of a grey picture, black 0 and white 1, or of a folder of these.
+        strength: from 0, the input, over 1, what is restored, to 1.5, beyond it; a number or a map, likewise.
         clip: keep each clean estimate within [0, 1].
         choices: what zero-shot restoration knows of the damage, and settings of its method, as KEY=VALUE.
     """
@@ -63,14 +92,20 @@ class Sampling:
     noise_level: float | None = option(
         "pixels", "Noise to remove, of 255, where weights can be told; else estimated.", panel="Model"
     )
-    realism: float | None = option(
+    realism: Amount | None = option(
         "pixels",
-        "From 0, the mean of what the picture may have been (one evaluation), to 1, one of these. "
-        "Without it, the weights' own.",
+        "From 0, the mean of what the picture may have been (one evaluation), to 1, one of these; or a grey picture "
+        "that says how much, where, or a folder of these. Without it, the weights' own.",
         panel="Model",
+        metavar="A|MAP",
+        parse=amount("--realism"),
     )
-    strength: float | None = option(
-        "pixels", "From 0, the input, over 1, the restored picture, to 1.5, beyond it.", panel="Model"
+    strength: Amount | None = option(
+        "pixels",
+        "From 0, the input, over 1, the restored picture, to 1.5, beyond it; or a grey picture or a folder, likewise.",
+        panel="Model",
+        metavar="W|MAP",
+        parse=amount("--strength"),
     )
     clip: bool | None = option("pixels", shown=False)
     choices: tuple[str, ...] = option(
@@ -87,6 +122,21 @@ class Sampling:
     def prior(self) -> str | None:
         """The weights that are the prior of zero-shot restoration, where it is not the usual one."""
         return next((text.removeprefix(PRIOR) for text in self.choices if text.startswith(PRIOR)), None)
+
+    @property
+    def maps(self) -> dict[str, Path]:
+        """Where the maps lie, of those amounts that have some."""
+        both = {"realism": self.realism, "strength": self.strength}
+        return {name: place for name, place in both.items() if isinstance(place, Path)}
+
+    def with_maps(self, found: Mapping[str, Amount]) -> "Sampling":
+        """The same with these in place of those that it has."""
+        return replace(self, realism=found.get("realism", self.realism), strength=found.get("strength", self.strength))
+
+    @property
+    def is_draw(self) -> bool:
+        """Whether the end of a run is taken as it is."""
+        return self.realism is None or (isinstance(self.realism, int | float) and self.realism == 1)
 
     @property
     def is_chosen(self) -> bool:

@@ -15,11 +15,11 @@ from irsde_cli.observation import Observation
 from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer
+from irsde_cli.restorer import Restorer, amount_on
 from irsde_cli.samplers.costs import jump_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.parts import NOWHERE, Reverse, resolve_sampling
+from irsde_cli.systems.parts import NOWHERE, Reverse, check_amount, resolve_sampling
 
 ENDS_AT_THE_MEAN = ("euler-mean", "noiseless", "residual")
 MOST_LEFT = 0.1  # of the clean image at T, that a start without it may lack
@@ -63,7 +63,7 @@ class Diffusion(Restorer):
         """See `Restorer.steps`."""
         reverse = self.reverse(observation, randn_like, sampling, evaluate)
         del observation  # where it has a centre of its own and nobody else needs it
-        if sampling.realism in (None, 1):
+        if sampling.is_draw:
             yield from map(reverse.decode, reverse.solve(sampling, randn_like))
         else:
             yield from map(reverse.decode, _blended(reverse, sampling, randn_like))
@@ -72,15 +72,14 @@ class Diffusion(Restorer):
         """`resolve` of a system whose configuration has `sampling`; no realism at all takes one evaluation."""
         sampling = resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=clip)
         realism = sampling.realism
-        if realism is None or realism == 1:
+        if sampling.is_draw:
             return sampling
-        if not 0 <= realism <= 1:
-            raise UsageError(f"--realism goes from 0, the mean estimate, to 1, a draw, not {realism:g}.")
+        check_amount(realism, 1, "--realism goes from 0, the mean estimate, to 1, a draw")
         if sampling.sampler in ENDS_AT_THE_MEAN:
             raise UsageError(f"the sampler '{sampling.sampler}' ends near the mean: --realism has nothing to blend.")
         if reason := self.first_is_no_mean:
             raise UsageError(f"these weights take no --realism below 1: {reason}.", hint="Leave it out.")
-        if realism == 0:
+        if isinstance(realism, int | float) and realism == 0:
             return replace(sampling, steps=1, nodes=sampling.nodes and sampling.nodes[:1])
         if sampling.steps == 1:
             raise UsageError("one evaluation is the mean: --realism has nothing to blend.", hint="Give more --steps.")
@@ -180,7 +179,7 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
     """The states of a run whose last one is drawn towards its first estimate, the mean of what the image may have been.
 
     With the error D of that mean, the blend's is (1 + realism^2) D, and its draws spread `realism` times as far
-    (Freirich et al., NeurIPS 2021).
+    (Freirich et al., NeurIPS 2021). So it is with a map of it, place by place.
     """
     first: list[Tensor] = []
 
@@ -191,7 +190,8 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
         return clean
 
     states = replace(reverse, predict_clean=predict_clean).solve(sampling, randn_like)
-    if sampling.realism == 0:
+    realism = sampling.realism
+    if isinstance(realism, int | float) and realism == 0:
         next(states)
         yield first[0]
         return
@@ -199,5 +199,5 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
     for state in states:
         yield held
         held = state
-    assert sampling.realism is not None, "a draw needs no blend"
-    yield torch.lerp(first[0], held, sampling.realism)
+    assert realism is not None, "a draw needs no blend"
+    yield torch.lerp(first[0], held, amount_on(realism, held))

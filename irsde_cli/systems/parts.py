@@ -28,7 +28,7 @@ from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.fit import fitting, refusal
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
 from irsde_cli.samplers.sampler import CleanPredictor
-from irsde_cli.samplers.settings import MOST_STRENGTH, Sampling
+from irsde_cli.samplers.settings import MOST_STRENGTH, Amount, Sampling
 
 logger = logging.getLogger(__name__)
 LARGEST_SCALE = 16
@@ -208,8 +208,23 @@ def check_strength(asked: Sampling) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if asked.strength is not None and not 0 <= asked.strength <= MOST_STRENGTH:
-        raise UsageError(f"--strength goes from 0 to {MOST_STRENGTH}, not {asked.strength:g}.")
+    check_amount(asked.strength, MOST_STRENGTH, f"--strength goes from 0 to {MOST_STRENGTH}")
+
+
+def check_amount(amount: Amount | None, most: float, words: str) -> None:
+    """Whether a number, or a map in memory, lies between 0 and `most`; what a file says is known when it is read.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if isinstance(amount, Tensor):
+        if amount.ndim not in (2, 4) or (amount.ndim == 4 and amount.shape[1] != 1):
+            raise UsageError(f"a map has the shape (H, W) or (B, 1, H, W), not {tuple(amount.shape)}.")
+        low, high = (float(bound) for bound in amount.aminmax())
+        if not (low >= 0 and high <= most):
+            raise UsageError(f"{words}; the map goes from {low:g} to {high:g}.")
+    elif isinstance(amount, int | float) and not 0 <= amount <= most:
+        raise UsageError(f"{words}, not {amount:g}.")
 
 
 def check_scale(scale: int) -> int:

@@ -1,5 +1,6 @@
 """`realism` and `strength`: what they blend, what it costs, and where they are refused."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,43 @@ def test_the_error_is_the_one_that_is_derived(system: MeanReverting, sampler: st
     spread = float((restored - mu).std())
     assert spread == pytest.approx(realism * SPREAD, abs=0.03 * SPREAD)
     assert float((restored - clean).square().mean()) == pytest.approx((1 + realism**2) * SPREAD**2, rel=0.04)
+
+
+@pytest.mark.parametrize("sampler", ["ode-2", "sde-2"])
+def test_the_error_under_a_map_is_the_one_that_is_derived(system: MeanReverting, sampler: str) -> None:
+    """Place by place: (1 + A^2) S^2 where the map says A."""
+    generator = torch.Generator().manual_seed(1)
+    mu = torch.full((1, 3, 96, 128), 0.4)
+    clean = mu + MEAN + SPREAD * torch.randn(mu.shape, generator=generator)
+    amounts = torch.linspace(0, 1, 4).repeat_interleave(32)[None].expand(96, -1)
+    restored = run(system, mu, noise(), sampler=sampler, steps=20, realism=amounts)
+    for column, amount in zip(range(0, 128, 32), (0, 1 / 3, 2 / 3, 1), strict=True):
+        part = slice(column, column + 32)
+        error = (restored - clean)[..., part].square().mean()
+        assert float(error) == pytest.approx((1 + amount**2) * SPREAD**2, rel=0.06)
+        assert float((restored - mu)[..., part].std()) == pytest.approx(amount * SPREAD, abs=0.04 * SPREAD)
+
+
+@pytest.mark.parametrize("name", ["mean-reverting", "latent"])
+def test_a_map_of_one_value_is_that_number(name: str) -> None:
+    """In pixels and in latents, for realism and for strength, from Python."""
+    process = ProcessConfig(prediction="clean", options={"stationary_std": 0.2})
+    restorer, image = build(name, process=process), torch.rand(2, 3, 16, 24)
+    for amount in (0.25, 1.0):
+        where = torch.full((16, 24), amount)
+        for wanted in ("realism", "strength"):
+            plain = restorer(image, sampling=Sampling("ode-2", 3, **{wanted: amount}))  # type: ignore[arg-type]
+            mapped = restorer(image, sampling=Sampling("ode-2", 3, **{wanted: where}))  # type: ignore[arg-type]
+            torch.testing.assert_close(mapped, plain, atol=1e-5, rtol=0)
+
+
+def test_maps_of_a_batch_are_each_image_s_own() -> None:
+    """(B, 1, H, W): the input where an image's map is black, and what is restored where it is white."""
+    restorer, image = build("one-pass"), torch.rand(2, 3, 8, 8)
+    where = torch.stack((torch.zeros(1, 8, 8), torch.ones(1, 8, 8)))
+    mixed = restorer(image, sampling=Sampling(strength=where))
+    assert torch.equal(mixed[0], image[0])
+    torch.testing.assert_close(mixed[1], restorer(image)[1])
 
 
 def test_no_realism_costs_one_evaluation(system: MeanReverting) -> None:
@@ -135,6 +173,14 @@ def test_several_draws_differ_whatever_the_weights_say(
         ("one-pass", {}, {"realism": 0.5}, "one pass"),
         ("one-pass", {}, {"strength": 1.6}, "--strength goes"),
         ("mean-reverting", {}, {"strength": -0.1}, "--strength goes"),
+        ("mean-reverting", {}, {"realism": torch.full((8, 8), 1.5)}, "the map goes from 1.5"),
+        ("mean-reverting", {}, {"realism": torch.full((8, 8), math.nan)}, "the map goes from nan"),
+        ("mean-reverting", {}, {"realism": torch.rand(1, 3, 8, 8)}, "a map has the shape"),
+        ("mean-reverting", {}, {"realism": torch.rand(8, 8), "steps": 1}, "one evaluation"),
+        ("mean-reverting", {}, {"realism": Path("map.png"), "steps": 1}, "one evaluation"),
+        ("mean-reverting", {"process": ProcessConfig()}, {"realism": Path("map.png")}, "predict noise"),
+        ("one-pass", {}, {"realism": Path("map.png")}, "one pass"),
+        ("one-pass", {}, {"strength": torch.full((8, 8), -0.5)}, "the map goes from -0.5"),
     ],
 )
 def test_where_it_means_nothing_it_is_refused(
@@ -178,8 +224,16 @@ def test_every_system_takes_a_strength(name: str) -> None:
     torch.testing.assert_close(restorer(image, sampling=Sampling(strength=1.0)), whole)
 
 
-def test_evaluate_compares_ways_with_both() -> None:
-    """A way names them behind its steps and draws."""
+def test_a_map_of_another_size_is_refused() -> None:
+    """From Python: it would be laid over the wrong places."""
+    with pytest.raises(UsageError, match=r"a map of \(8, 9\) for images of \(8, 8\)"):
+        build("one-pass")(torch.rand(3, 8, 8), sampling=Sampling(strength=torch.rand(8, 9)))
+
+
+def test_evaluate_compares_ways_with_both(tmp_path: Path) -> None:
+    """A way names them behind its steps and draws; each is a number, or the place of maps."""
+    where, _ = sampling_of(f"posterior:8,strength={tmp_path},realism=0.5")
+    assert (where.strength, where.realism, where.maps) == (tmp_path, 0.5, {"strength": tmp_path})
     sampling, draws = sampling_of("posterior:8x2,realism=0.5,strength=0.8")
     assert (sampling, draws) == (Sampling("posterior", 8, realism=0.5, strength=0.8), 2)
     for wrong in ("posterior:8,realism=", "posterior:8,realism=1.2.3", "posterior:8,reality=1"):

@@ -1,19 +1,20 @@
 """What is compared: weights that restore, or folders of pictures that some tool made."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from irsde_cli.datasets.pairing import pair_results
+from irsde_cli.datasets.pairing import Pair, find_masks, pair_results
 from irsde_cli.engine.loading import load
 from irsde_cli.engine.restoration import Draws, Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.images.maps import read_map
 from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.samplers.settings import Sampling
@@ -31,6 +32,7 @@ class _Subject:
     name: str
     key: bytes
     observation: Observation
+    maps: Mapping[str, Tensor]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,7 +69,7 @@ class Restored:
         dtype: torch.dtype | None,
         seed: int,
         stopped: Callable[[], bool],
-        keys: Collection[str],
+        pairs: Sequence[Pair],
         draws: int = 1,
         told: tuple[str, int] | None = None,
     ) -> None:
@@ -75,7 +77,7 @@ class Restored:
         self.facts: dict[str, Any] = {"from": str(contender.folder)}
         self.scale: int | None = None
         if contender.folder is not None:
-            self.files = pair_results(contender.folder, keys, contender.pairs)
+            self.files = pair_results(contender.folder, [pair.key for pair in pairs], contender.pairs)
             self.facts |= {"pairs": contender.pairs} if contender.pairs != "{stem}" else {}
             return
         weights = find_weights(
@@ -101,10 +103,11 @@ class Restored:
             "steps": sampling.steps,
             "nodes": sampling.nodes,
             "draws": contender.draws,
-            "realism": sampling.realism,
-            "strength": sampling.strength,
+            "realism": str(sampling.realism) if "realism" in sampling.maps else sampling.realism,
+            "strength": str(sampling.strength) if "strength" in sampling.maps else sampling.strength,
             **({"choices": sampling.choices} if sampling.choices else {}),
         }
+        self.maps = {name: find_masks(place, pairs) for name, place in sampling.maps.items()}
 
     @property
     def is_folder(self) -> bool:
@@ -124,8 +127,12 @@ class Restored:
         scale = self.restoration.restorer.scale
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
             raise InputError(sizes(loaded.degraded, loaded.clean, scale))
-        pair = loaded.pair
-        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation)
+        pair, maps = loaded.pair, {}
+        for name, places in self.maps.items():
+            if pair.key not in places:
+                raise InputError(f"it has no map of {name}.", hint="Maps have the pictures' names.")
+            maps[name] = torch.from_numpy(read_map(places[pair.key], pair.key, (height, width)))
+        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation, maps)
         *_, outputs = self.restoration.sample([subject])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
         image = outputs[0].images[""][None]

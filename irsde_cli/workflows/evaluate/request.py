@@ -16,7 +16,7 @@ from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.protocols import PROTOCOLS, get_protocol
 from irsde_cli.option import option
 from irsde_cli.registry import unknown_name
-from irsde_cli.samplers.settings import Sampling, check_sampler
+from irsde_cli.samplers.settings import Sampling, amount, check_sampler
 from irsde_cli.tasks import get_task
 from irsde_cli.weights import ZERO_SHOT, find_weights, stored_path
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
@@ -52,8 +52,8 @@ class Request:
     )
     ways: tuple[str, ...] = option(
         "pixels",
-        "SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws; behind it ,realism=A and ,strength=W; several "
-        "are compared.",
+        "SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws; behind it ,realism=A and ,strength=W, "
+        "numbers or maps; several are compared.",
         default=(),
         panel=WHAT,
         flag="--way",
@@ -243,7 +243,7 @@ def _contenders(
 
 def sampling_of(text: str) -> tuple[Sampling, int]:
     """What `--way` says: how to sample, and of how many draws the mean counts."""
-    match = re.fullmatch(r"([A-Za-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[\d.]+)*)", text)
+    match = re.fullmatch(r"([A-Za-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[^,]+)*)", text)
     if match is None:
         raise UsageError(
             f"--way takes SAMPLER:STEPS or SAMPLER:STEPSxDRAWS, not '{text}'.",
@@ -253,16 +253,16 @@ def sampling_of(text: str) -> tuple[Sampling, int]:
     check_sampler(sampler)
     if draws == "0":
         raise UsageError(f"--way {text}: at least one draw.")
-    blends = {name: _number(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
+    blends = {name: _amount(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
     sampling = Sampling(sampler, int(steps), realism=blends.get("realism"), strength=blends.get("strength"))
     return sampling, int(draws or 1)
 
 
-def _number(way: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--way {way}: '{text}' is no number.") from None
+def _amount(way: str, text: str) -> float | Path:
+    found = amount("--way")(text)
+    if isinstance(found, Path) and not found.exists():
+        raise UsageError(f"--way {way}: '{text}' is neither a number nor a picture or folder that is there.")
+    return found
 
 
 def _settings(change: tuple[str, ...]) -> dict[str, Any]:

@@ -93,10 +93,9 @@ def evaluate(
     scorer = Scorer(protocol, options.lpips, more)
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
-    keys = [pair.key for pair in pairs]
     told = None if degradation is None else ("identity", degradation.scale)
     built = (
-        Restored(contender, task, where, dtype, options.seed, stopped, keys, options.draws, told)
+        Restored(contender, task, where, dtype, options.seed, stopped, pairs, options.draws, told)
         for contender in options.contenders
     )
     contenders = list({one.contender.label: one for one in built}.values())

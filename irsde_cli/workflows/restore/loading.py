@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from irsde_cli.images import (
     read_picture,
     to_tensor,
 )
+from irsde_cli.images.maps import read_map
 from irsde_cli.images.masks import known_by
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.journal import Identity, Source
@@ -38,6 +39,7 @@ class Loaded:
     settings: str
     since: float
     lost: tuple[Part, ...] = ()
+    maps: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -68,10 +70,10 @@ class Loaded:
 
 
 def load(item: Item, options: Options, settings: str) -> Loaded:
-    """The picture of an item, with its mask; `settings` is the short name of those of the run.
+    """The picture of an item, with its mask and maps; `settings` is the short name of those of the run.
 
     Raises:
-        InputError: it cannot be read or written as asked, has no mask that fits, or would lose what it may not.
+        InputError: it cannot be read or written as asked, has no mask or map that fits, or would lose what it may not.
     """
     since = time.monotonic()
     source = item.data if item.source is None else item.source
@@ -95,12 +97,16 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             raise InputError(f"'{item.name}' changed while it was read.", hint="Run again when it is complete.")
     except OSError as error:
         raise InputError(f"'{item.name}' cannot be read: {error.strerror or error}.") from None
-    wanted = with_mask(settings, item, options)
+    wanted = with_companions(settings, item, options)
     known = None
+    maps = {
+        name: torch.from_numpy(read_map(companion(place, item), item.name, picture.size, options.limits))
+        for name, place in options.sampling.maps.items()
+    }
     if options.mask is not None:
-        known, notes = _known(mask_path(options.mask, item), item, picture, options)
+        known, notes = _known(companion(options.mask, item), item, picture, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost)
+    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps)
 
 
 def identity_of(source: Path | bytes) -> Identity:
@@ -127,8 +133,8 @@ def format_of(item: Item, options: Options) -> str | None:
     return options.format
 
 
-def mask_path(place: Path, item: Item) -> Path:
-    """The mask of a picture: the file, or the one of its path and stem in the folder."""
+def companion(place: Path, item: Item) -> Path:
+    """The mask or map of a picture: the file, or the one of its path and stem in the folder."""
     if not place.is_dir():
         return place
     inner = place / Path(item.name).with_suffix("")
@@ -136,15 +142,15 @@ def mask_path(place: Path, item: Item) -> Path:
     return next((path for path in found if path.is_file()), place / item.name)
 
 
-def with_mask(settings: str, item: Item, options: Options) -> str:
-    """The settings of one picture: those of the run, and the mask as far as it is known without reading it."""
-    if options.mask is None:
-        return settings
-    try:
-        mask = Identity.of(mask_path(options.mask, item).stat())
-    except OSError:
-        return settings
-    return f"{settings}-{mask.size:x}-{mask.mtime_ns:x}"
+def with_companions(settings: str, item: Item, options: Options) -> str:
+    """The settings of one picture: those of the run, and mask and maps as far as they are known without being read."""
+    for place in filter(None, (options.mask, *options.sampling.maps.values())):
+        try:
+            found = Identity.of(companion(place, item).stat())
+        except OSError:
+            continue
+        settings += f"-{found.size:x}-{found.mtime_ns:x}"
+    return settings
 
 
 def _known(path: Path, item: Item, picture: Picture, options: Options) -> tuple[Tensor, tuple[str, ...]]:

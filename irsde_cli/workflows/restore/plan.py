@@ -72,6 +72,12 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         raise UsageError("a pipe takes one picture, without --trajectory.", hint="Name a file as OUTPUT.")
     if options.mask is not None and not options.mask.exists():
         raise missing(options.mask, "mask")
+    for name, place in options.sampling.maps.items():
+        if not place.exists():
+            raise UsageError(
+                f"--{name} is neither a number nor a picture or folder that is there: '{place}'.",
+                hint="A map is a grey picture, black 0 and white 1; a folder has one for each picture, paired by name.",
+            )
     if set(options.suffix) & {"/", "\\", "\0"}:
         raise UsageError(f"the suffix {options.suffix!r} cannot be a part of a name.")
     if options.format and options.format != "keep" and not _is_result(f".{options.format}"):

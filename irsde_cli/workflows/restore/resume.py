@@ -24,7 +24,7 @@ from irsde_cli.storage.outside import check_backup
 from irsde_cli.version import __version__
 from irsde_cli.workflows.restore.events import Event, Expected, Failed, Intended, Planned, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
-from irsde_cli.workflows.restore.loading import identity_of, with_mask
+from irsde_cli.workflows.restore.loading import identity_of, with_companions
 from irsde_cli.workflows.restore.options import Options, companions
 from irsde_cli.workflows.restore.plan import Plan
 
@@ -34,6 +34,7 @@ MEASURED = 100
 def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torch.dtype | None) -> dict[str, Any]:
     """All that decides the pixels of an output: what the manifest records and resuming compares."""
     known = record(replace(plan.options, sampling=sampling))
+    known |= dict.fromkeys(sampling.maps, "map")  # which one stands with each picture
     if not plan.options.trajectory:
         del known["trajectory_format"]  # of what is not written
     if plan.options.raw == "rendered":
@@ -129,7 +130,7 @@ def up_to_date(item: Item, journal: Journal | None, settings: str, options: Opti
         raise InputError(f"'{item.name}' {item.fault}.")
     if journal is None or item.output is None:
         return False
-    wanted = with_mask(settings, item, options)
+    wanted = with_companions(settings, item, options)
     if options.in_place:
         return _replaced(item, journal, wanted, options)
     if _is_made(item, journal, item.output, item.relative, wanted):
