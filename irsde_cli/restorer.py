@@ -29,6 +29,7 @@ class Restorer(nn.Module, ABC):
         takes_sampler: whether a sampler and its settings can be chosen for it.
         largest_noise: up to which standard deviation, for images in [0, 1], `denoised` takes out white noise of any
             level that it is told of; 0 where it cannot be told.
+        takes_realism: whether it knows the mean estimate and a draw.
         follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
         max_batch: how many images one call of `steps` takes.
@@ -40,6 +41,7 @@ class Restorer(nn.Module, ABC):
     whole_bytes: int = 0
     takes_sampler: bool = False
     largest_noise: float = 0.0
+    takes_realism: bool = False
     follows_paths: bool = False
     pure_start: bool = False
     max_batch: int | None = None

@@ -208,7 +208,11 @@ def _opening(ready: "Ready") -> str:
 def _details(ready: "Ready") -> str:
     """How it is done, for who would do the same again."""
     at = f" at {','.join(map(str, ready.nodes))}" if ready.nodes else ""
-    realism = f", realism {ready.realism:g}" if ready.realism not in (None, 1) else ""
+    realism = (
+        f", realism {ready.realism if ready.realism == 'map' else format(ready.realism, 'g')}"
+        if ready.realism not in (None, 1)
+        else ""
+    )
     return f"{ready.sampler}, {ready.steps} step{'s' * (ready.steps != 1)}{at}{realism}, seed {ready.seed}."
 
 

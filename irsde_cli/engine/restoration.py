@@ -133,7 +133,7 @@ class Restoration:
         self.dtype = stood(self.restorer, dtype)
         self.share = share
         asked = options.sampling
-        if asked.is_usual and self.restorer.takes_sampler and (options.samples > 1 or options.estimate == "mean"):
+        if asked.is_usual and self.restorer.takes_realism and (options.samples > 1 or options.estimate == "mean"):
             asked = replace(asked, realism=1.0)  # several draws are to differ
         self.sampling = self.restorer.resolve(asked)
         usual = 1 if options.estimate == "sample" or not self.restorer.draws else 8

@@ -48,10 +48,16 @@ class PocketUNet(Fusible):
         widths: channels of each level; level 0 has half the resolution of the image.
         blocks: residual blocks of each level, on the way down and again on the way up; the last level has them once.
         time_dim: size of the time embedding.
+        heads: images that come out, one after the other in the channels.
     """
 
     def __init__(
-        self, *, widths: Sequence[int] = (48, 64, 96), blocks: Sequence[int] = (2, 2, 6), time_dim: int = 64
+        self,
+        *,
+        widths: Sequence[int] = (48, 64, 96),
+        blocks: Sequence[int] = (2, 2, 6),
+        time_dim: int = 64,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks):
@@ -62,6 +68,7 @@ class PocketUNet(Fusible):
             multiple=multiple,
             reach=4 + sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + multiple - 1,
             working_bytes=4 * 2 * widths[0],
+            channels=(3, 3 * heads),
         )
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
@@ -77,7 +84,7 @@ class PocketUNet(Fusible):
             self.ups.append(nn.Sequential(nn.Conv2d(below, 4 * width, 1), nn.PixelShuffle(2)))
             self.decoders.append(nn.ModuleList(PocketBlock(width, time_dim) for _ in range(count)))
         self.middle = nn.ModuleList(PocketBlock(widths[-1], time_dim) for _ in range(blocks[-1]))
-        self.ending = conv3(widths[0], 12, bias=True)
+        self.ending = conv3(widths[0], 12 * heads, bias=True)
         nn.init.zeros_(self.ending.weight)
         nn.init.zeros_(cast(Tensor, self.ending.bias))
 

@@ -47,6 +47,7 @@ class QuarterUNet(Fusible):
         blocks: residual blocks of each level, on the way down and again on the way up; the last level has them once.
         time_dim: size of the time embedding.
         state: whether it sees the state beside the degraded image; a network of one evaluation need not.
+        heads: images that come out, one after the other in the channels.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class QuarterUNet(Fusible):
         blocks: Sequence[int] = (2, 2, 2),
         time_dim: int = 32,
         state: bool = True,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks):
@@ -63,7 +65,12 @@ class QuarterUNet(Fusible):
         multiple = PATCH * 2 ** (len(widths) - 1)
         convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
         reach = 2 * PATCH + sum(PATCH * count * 2**level for level, count in enumerate(convolutions))
-        self.facts = Facts(multiple=multiple, reach=reach + multiple - 1, working_bytes=max(80, 7 * widths[0] // 4))
+        self.facts = Facts(
+            multiple=multiple,
+            reach=reach + multiple - 1,
+            working_bytes=max(80, 7 * widths[0] // 4),
+            channels=(3, 3 * heads),
+        )
         self.state = state
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
@@ -81,7 +88,7 @@ class QuarterUNet(Fusible):
             self.ups.append(nn.Sequential(nn.Conv2d(below, 4 * width, 1), nn.PixelShuffle(2)))
             self.decoders.append(nn.Sequential(*(QuarterBlock(width) for _ in range(count))))
         self.middle = nn.Sequential(*(QuarterBlock(widths[-1]) for _ in range(blocks[-1])))
-        self.ending = conv3(widths[0], channels, bias=True)
+        self.ending = conv3(widths[0], channels * heads, bias=True)
         for layer in (self.ending, *cast(Sequence[nn.Linear], self.times)):
             nn.init.zeros_(cast(Tensor, layer.weight))
             nn.init.zeros_(cast(Tensor, layer.bias))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
-from irsde_cli.processes.parts import pick
+from irsde_cli.processes.parts import check_timesteps, pick
 from irsde_cli.processes.process import Process
 from irsde_cli.processes.schedules import ScheduleName
 
@@ -47,6 +47,7 @@ class MeanRevertingBridge(Process):
     def __post_init__(self) -> None:
         if not self.penalty >= 0:
             raise ValueError(f"penalty must be at least 0, not {self.penalty}")
+        check_timesteps(self.num_timesteps, least=2)
         free = MeanRevertingSDE(self.stationary_std, self.num_timesteps, self.schedule, self.eps)
         object.__setattr__(self, "free", free)
         object.__setattr__(self, "pinned", self.penalty < math.inf)

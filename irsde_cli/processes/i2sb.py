@@ -32,7 +32,7 @@ class SchroedingerBridge(Process):
     released: bool = False
 
     def __post_init__(self) -> None:
-        count = check_timesteps(self.num_timesteps)
+        count = check_timesteps(self.num_timesteps, least=2)
         if not 0.1 <= self.largest_beta < 1000:
             raise ValueError(f"largest_beta must be from 0.1 to 1000, not {self.largest_beta}")
         ends = (0.1 / count) ** 0.5, (self.largest_beta / count) ** 0.5

@@ -25,14 +25,14 @@ class Gaussian:
         return self.mean + self.std * randn_like(self.mean)
 
 
-def check_timesteps(num_timesteps: int) -> int:
-    """The number of time indices, if it is one.
+def check_timesteps(num_timesteps: int, least: int = 1) -> int:
+    """The number of time indices, if it is one; a bridge takes two, for its ends hold no noise.
 
     Raises:
         ValueError: it is not.
     """
-    if not 1 <= num_timesteps <= MOST_TIMESTEPS:
-        raise ValueError(f"num_timesteps must be from 1 to {MOST_TIMESTEPS:,}, not {num_timesteps}")
+    if not least <= num_timesteps <= MOST_TIMESTEPS:
+        raise ValueError(f"num_timesteps must be from {least} to {MOST_TIMESTEPS:,}, not {num_timesteps}")
     return num_timesteps
 
 

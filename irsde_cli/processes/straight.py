@@ -55,7 +55,7 @@ class BrownianBridge(Process):
     def __post_init__(self) -> None:
         if not 0 < self.noise_std < math.inf:
             raise ValueError(f"noise_std must be positive, not {self.noise_std}")
-        tau = _taus(self.num_timesteps)
+        tau = _taus(check_timesteps(self.num_timesteps, least=2))
         self._set(m=1 - tau, s=self.noise_std * (tau * (1 - tau)).sqrt())
 
 

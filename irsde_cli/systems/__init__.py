@@ -65,6 +65,19 @@ SYSTEMS = Registry(
                 "autoencoder": _small("kl-autoencoder", widths=(8, 8, 8)),
             },
         ),
+        "pmrf": Entry(
+            "irsde_cli.systems.pmrf:Pmrf",
+            paper="2410.00418",
+            checked="code",
+            evidence="tests/systems/test_pmrf.py::test_steps_are_those_of_the_release",
+            example={"mean": POCKET, "network": POCKET},
+        ),
+        "two-heads": Entry(
+            "irsde_cli.systems.two_heads:TwoHeads",
+            checked="properties",
+            evidence="tests/systems/test_two_heads.py::test_draws_are_a_line_from_the_mean",
+            example={"network": _small("pocket-unet", widths=(8, 8), heads=2)},
+        ),
         "autoencoder": Entry(
             "irsde_cli.systems.autoencoder:Autoencoder",
             paper="2304.08291",

@@ -13,6 +13,7 @@ from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.processes.parameterisation import Parameterisation
+from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer, amount_on
@@ -37,6 +38,7 @@ class Diffusion(Restorer):
 
     bounded: bool = True
     takes_sampler = True
+    takes_realism = True
     process: Process
     network: Predictor
     parameterisation: Parameterisation
@@ -68,9 +70,13 @@ class Diffusion(Restorer):
         else:
             yield from map(reverse.decode, _blended(reverse, sampling, randn_like))
 
+    def path(self, mu: Tensor) -> Path:
+        """The process around `mu`, (B, C, H, W), for samplers."""
+        return self.process.path(mu)
+
     def resolved(self, asked: Sampling, *, clip: bool) -> Sampling:
         """`resolve` of a system whose configuration has `sampling`; no realism at all takes one evaluation."""
-        sampling = resolve_sampling(asked, self.config.sampling, self.process.path(NOWHERE), clip=clip)
+        sampling = resolve_sampling(asked, self.config.sampling, self.path(NOWHERE), clip=clip)
         realism = sampling.realism
         if sampling.is_draw:
             return sampling

@@ -54,6 +54,17 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_objectives.py::test_every_level_of_told_noise_is_taught",
         ),
+        "two-heads": Entry(
+            "irsde_cli.training.energy:two_heads",
+            checked="properties",
+            evidence="tests/training/test_energy.py::test_a_gaussian_problem_is_learnt_within_two_percent",
+        ),
+        "mean-and-flow": Entry(
+            "irsde_cli.training.mean_and_flow:mean_and_flow",
+            paper="2410.00418",
+            checked="properties",
+            evidence="tests/systems/test_pmrf.py::test_the_mean_learns_nothing_from_the_flow",
+        ),
         "reconstruction": Entry(
             "irsde_cli.training.reconstruction:reconstruction",
             paper="2304.08291",

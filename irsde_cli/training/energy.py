@@ -10,25 +10,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from irsde_cli.errors import UsageError
+from irsde_cli.systems.two_heads import TwoHeads
+
 PATCH = 8
 SCALES = 3
 INSIDE_THE_ROOT = 1e-6
 
 
-def two_heads(mean: Tensor, differences: tuple[Tensor, Tensor], clean: Tensor, unit: float, shift: Tensor) -> Tensor:
+def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Regression and energy score of the two heads for two noises: the sample's own, and its neighbour's moved by half.
+
+    The grid of patches lies elsewhere at each step, as chance in `noise` decides.
+
+    Raises:
+        UsageError: the system is another.
+    """
+    if not isinstance(system, TwoHeads):
+        raise UsageError("the objective 'two-heads' is for the system 'two-heads'.")
+    other = noise.roll((1, noise.shape[-2] // 2, noise.shape[-1] // 2), (0, 2, 3))
+    heads = [system.heads(mu, one) for one in (noise, other)]
+    shift = torch.zeros(2, dtype=torch.long, device="cpu")
+    if not noise.is_meta:  # as where a step is only counted
+        shift = (1e3 * noise.flatten()[:2].abs()).long().cpu() % PATCH
+    unit = system.config.residual_std
+    return score(heads[0], heads[1], x0, unit, shift)
+
+
+def score(
+    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], clean: Tensor, unit: float, shift: Tensor
+) -> Tensor:
     """The loss of each image, (B,).
 
     Args:
-        mean: the first head, (B, C, H, W).
-        differences: the second head for two noises.
+        first: mean and difference for one noise, (B, C, H, W) each.
+        second: those for another.
         clean: the truth.
         unit: typical standard deviation of clean minus degraded.
         shift: how far the grid of patches is moved down and right, (2,) integers from 0 to 7, another at each step.
     """
-    regression = ((mean - clean) / unit).square().flatten(1).mean(1)
-    held = mean.detach()
-    draws = tuple((held + difference) / unit for difference in differences)
-    return regression + energy(draws[0], draws[1], clean / unit, shift)
+    regression = torch.stack([((mean - clean) / unit).square().flatten(1).mean(1) for mean, _ in (first, second)])
+    draws = [(mean.detach() + difference) / unit for mean, difference in (first, second)]
+    return regression.mean(0) + energy(draws[0], draws[1], clean / unit, shift)
 
 
 def energy(first: Tensor, second: Tensor, truth: Tensor, shift: Tensor) -> Tensor:

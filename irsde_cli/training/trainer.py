@@ -237,10 +237,11 @@ class Trainer:
 
     def validate(self, source: Source, *, crop: int) -> Iterator[Measured]:
         """Restore this process's share of the validation pictures with the averaged weights."""
-        sampling = Sampling()
+        wanted, sampling = self.config.validation_sampling, Sampling()
         if self.kept.takes_sampler:
-            wanted = self.config.validation_sampling
             sampling = Sampling(sampler=wanted.sampler, steps=wanted.steps)
+        elif self.kept.takes_realism:
+            sampling = Sampling(realism=0.0)
         sampling = self.kept.resolve(sampling)
         for index in range(self.ranks.rank, len(source), self.ranks.world):
             name, pair = source.pair(index, crop, self.config.seed)

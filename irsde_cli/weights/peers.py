@@ -391,4 +391,16 @@ PEERS = {
         better="31.9 dB on GoPro, deblur-small 23.9",
         stages=3,
     ),
+    "pmrf-faces": Row(
+        "PMRF on faces of 512 x 512",
+        "",
+        (),
+        "ohayonguy/PMRF_blind_face_image_restoration",
+        "FFHQ, damaged as BFR methods do",
+        "its authors' page; the file was seen by nobody here",
+        system="pmrf",
+        licence="MIT",
+        refused="its mean network is a SwinIR and its flow's an hourglass of neighbourhood attention; both are missing "
+        "here. The system 'pmrf' trains with networks that are not.",
+    ),
 }

@@ -197,3 +197,31 @@ def test_pmrf(golden: Golden, name: str) -> None:
     states = [start, *SAMPLERS.load("ddim")(predict_clean, start, path, torch.arange(5, -1, -1), torch.randn_like)]
     for index, state in enumerate(states):
         close(state, golden[f"{name}/s5/x{index}"])
+
+
+@pytest.mark.parametrize(("sigma", "steps"), [(0.1, 5), (0.04, 3), (0.025, 3)])
+def test_elir_is_that_flow_in_a_latent(shared: object, sigma: float, steps: int) -> None:
+    """Encode, estimate the mean there, take the steps of PMRF, decode: each recorded state, with stubs for networks."""
+    golden = load_golden(shared, "processes_golden")
+    degraded, name = golden["common/degraded01"], f"elir/k{steps}_sigma{sigma:g}"
+    centre = 1.1 * (0.9 * degraded + 0.05) - 0.02
+    process, places = StraightFlow(sigma, steps), torch.linspace(-1, 1, 160)
+
+    def features(time: float) -> Tensor:
+        angles = 1000 * time * torch.exp(torch.arange(80) * -(math.log(10000) / 79))
+        return torch.cat((angles.cos(), angles.sin()))
+
+    def predict_clean(x: Tensor, t: int) -> Tensor:
+        wave = 0.005 * float((features(1 - t / steps) * places).sum())
+        return x + t / steps * (0.3 * x - 0.1 * degraded + wave)
+
+    for time in (0.0, 0.2, 1.0):
+        torch.testing.assert_close(
+            features(time), golden[f"elir/time_features/t{time:.4f}"].flatten(), atol=2e-4, rtol=0
+        )
+    start = process.start(centre, steps, Pool(golden["common/noise"]))
+    times = torch.arange(steps, -1, -1)
+    states = [start, *SAMPLERS.load("ddim")(predict_clean, start, process.path(centre), times, torch.randn_like)]
+    for index, state in enumerate(states[:-1]):
+        close(state, golden[f"{name}/x_at_call{index}"])
+    close((1.05 * states[-1] + 0.01).clamp(0, 1), golden[f"{name}/result01"])

@@ -30,7 +30,7 @@ from irsde_cli.training.reconstruction import reconstruction
 from irsde_cli.training.told_noise import told_noise
 from tests.extras import needs_diffusers
 from tests.golden import load_golden
-from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER
+from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,19 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "flux-ir": lambda p: FluxRestorer(FluxConfig(FLUX_NET, KL_AUTOENCODER)),
     "one-pass": lambda p: OnePass(OnePassConfig(POCKET)),
     "told": lambda p: OnePass(OnePassConfig(POCKET, noise_level_max=255)),
+    "two-heads": lambda p: build("two-heads").train().requires_grad_(),
+    "pmrf": lambda p: build("pmrf").train().requires_grad_(),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
 }
+OWN = {"two-heads": "two-heads", "mean-and-flow": "pmrf"}
 LESSONS = [
     pytest.param(objective, system, prediction, marks=[needs_diffusers] if system == "flux-ir" else [])
     for objective in OBJECTIVES
     if not isinstance(OBJECTIVES.load(objective), type)  # strategies have tests of their own
     for system, prediction in (
-        [("one-pass", "")]
+        [(OWN[objective], "")]
+        if objective in OWN
+        else [("one-pass", "")]
         if objective.startswith("direct-")
         else [("told", "")]
         if objective == "told-noise"

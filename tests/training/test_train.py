@@ -357,6 +357,8 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         "autoencoder": ({"autoencoder": LATENT["autoencoder"]}, "reconstruction"),
         "latent": (LATENT, "maximum-likelihood"),
         "daclip": (to_mapping(looking.config), "noise-matching"),
+        "two-heads": (dict(SYSTEMS["two-heads"].example), "two-heads"),
+        "pmrf": (dict(SYSTEMS["pmrf"].example), "mean-and-flow"),
         "flux-ir": (to_mapping(FluxConfig(FLUX_NET, KL_AUTOENCODER)), "clean-matching"),
     }
     assert set(models) == set(SYSTEMS)

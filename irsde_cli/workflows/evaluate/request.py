@@ -22,6 +22,7 @@ from irsde_cli.weights import ZERO_SHOT, find_weights, stored_path
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
+ONE_PASS = "one-pass"  # in a way: as the weights themselves sample
 WHAT, HOW, WRITTEN = "What is measured", "How", "Output"
 
 
@@ -250,11 +251,13 @@ def sampling_of(text: str) -> tuple[Sampling, int]:
             hint="Like posterior:8x8, or with more: posterior:8,realism=0.5,strength=0.8.",
         )
     sampler, steps, draws, more = match.groups()
-    check_sampler(sampler)
+    chosen = None if sampler == ONE_PASS else sampler
+    if chosen is not None:
+        check_sampler(chosen)
     if draws == "0":
         raise UsageError(f"--way {text}: at least one draw.")
     blends = {name: _amount(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
-    sampling = Sampling(sampler, int(steps), realism=blends.get("realism"), strength=blends.get("strength"))
+    sampling = Sampling(chosen, int(steps), realism=blends.get("realism"), strength=blends.get("strength"))
     return sampling, int(draws or 1)
 
 

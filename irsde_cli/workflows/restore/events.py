@@ -26,7 +26,7 @@ class Ready:
         sampler: a row of `irsde_cli.samplers.SAMPLERS`.
         steps: network evaluations for each picture.
         nodes: their time indices, where they were chosen.
-        realism: see `Sampling`; 1 or `None` is what they end with.
+        realism: see `Sampling`, with `map` for maps; 1 or `None` is what they end with.
         seed: of the noise.
     """
 
@@ -43,7 +43,7 @@ class Ready:
     sampler: str
     steps: int
     nodes: tuple[int, ...] | None
-    realism: float | None
+    realism: float | Literal["map"] | None
     seed: int
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.loading import load
@@ -72,7 +72,7 @@ class Job:
             sampler=sampling.sampler,
             steps=sampling.steps,
             nodes=sampling.nodes,
-            realism=sampling.realism,
+            realism="map" if "realism" in sampling.maps else cast(float | None, sampling.realism),
             seed=options.seed,
         )
 
