@@ -123,6 +123,14 @@ def test_every_degradation_has_its_picture() -> None:
         assert f"| `{name}` |" in page and f"](images/degradations/{name}.jpg)" in page
 
 
+def test_every_process_has_its_picture() -> None:
+    """A row, a paragraph and a file for each."""
+    page = (ROOT / "docs" / "processes.md").read_text(encoding="utf-8")
+    for name in PROCESSES:
+        assert f"| `{name}` |" in page and f"### `{name}`" in page and f"](images/processes/{name}.jpg)" in page
+        assert (ROOT / "docs" / "images" / "processes" / f"{name}.jpg").is_file()
+
+
 def test_every_objective_is_explained() -> None:
     page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in page for name in OBJECTIVES)

@@ -84,9 +84,7 @@ class Restored:
             contender.model, task, sampled=contender.sampling.is_sampled, prior=contender.sampling.prior
         )
         loaded = load(weights, task, contender.sampling, told)
-        if (
-            not loaded.restorer.takes_sampler
-        ):  # of its ways, strength alone counts, and draws and realism where it draws
+        if not loaded.restorer.takes_sampler:  # of its ways, strength counts, and draws and realism where it draws
             realism = contender.sampling.realism if loaded.restorer.takes_realism else None
             asked = Sampling(strength=contender.sampling.strength, realism=realism)
             count = contender.draws if loaded.restorer.draws else 1
