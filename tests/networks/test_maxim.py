@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+from typer.testing import CliRunner
 
+from irsde_cli.cli.program import app
 from irsde_cli.conversions.maxim import all_names, read_state
+from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks.maxim import MAXIM, Gate, Mixing, Resized
 from tests.golden import load_golden
 from tests.packages import npm_package
@@ -116,3 +121,25 @@ def test_it_runs_in_half_precision_on_a_cpu() -> None:
         half = network(image)
     assert half.dtype == torch.float32 and half.shape == image.shape
     assert (half - network(image)).abs().mean() < 0.02
+
+
+@pytest.mark.slow
+def test_a_picture_is_restored_with_the_published_weights(
+    shared: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way, as a user goes it: npm's package, `download`, and `restore --model best`."""
+    monkeypatch.setenv("IRSDE_WEIGHTS", str(tmp_path))
+    package = npm_package("@upscalerjs/maxim-deraining", "0.1.0", tmp_path_factory.getbasetemp())
+    done = CliRunner().invoke(app, ["download", "maxim-derain", "--from", str(package)])
+    assert done.exit_code == 0, done.output
+    folder = shared / "data" / "testsets" / "rain100l"
+    files = [sorted((folder / half).iterdir())[0] for half in ("LQ", "GT")]
+    rainy, clean = (to_tensor(read_picture(file, file.name))[None, :, 60:252, 60:252] for file in files)
+    pixels = (255 * rainy[0]).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    words = ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--task", "derain", "--model", "best"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "with maxim-derain (made from upscalerjs-maxim-deraining-0.1.0.tgz)" in done.stderr
+    restored = to_tensor(read_picture(tmp_path / "b.png", "b"))[None]
+    assert float(psnr(restored, clean) - psnr(rainy, clean)) > 5

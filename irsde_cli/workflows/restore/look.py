@@ -80,7 +80,7 @@ def look(options: Options, crop: Crop | None) -> Path:
         raise UsageError("--preview goes with neither --mask nor --in-place.")
     if options.model == ZERO_SHOT:
         raise UsageError(f"--preview shows no settings of --model {ZERO_SHOT}.")
-    from irsde_cli import checkpoint
+    from irsde_cli.conversions import loading
     from irsde_cli.images import read_picture, to_tensor
     from irsde_cli.report.page import Report
     from irsde_cli.runtime import choose_device
@@ -98,7 +98,7 @@ def look(options: Options, crop: Crop | None) -> Path:
     )
     weights = find_weights(options.model, options.task, short=options.sampling.is_short)
     device = choose_device(options.device)
-    restorer = checkpoint.load(weights.path).restorer.to(device)
+    restorer = loading.load(weights.path).restorer.to(device)
     shown: dict[str, Tensor] = {"input": part}
     for label, sampling in settings(options.sampling, restorer):
         shown[label] = restorer(part.to(device), seed=options.seed, sampling=sampling).cpu()
