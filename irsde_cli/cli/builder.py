@@ -22,6 +22,8 @@ def command(run: Callable[..., None], **partial: type) -> Callable[..., None]:
         run: its parameters are dataclasses of options.
         partial: for parameters of `run` that are dictionaries, the dataclass of which the command line may give some
             fields and a file the others; only what was given is in them.
+
+    The dataclasses are `parts` of what is returned.
     """
     hints = {name: hint for name, hint in get_type_hints(run).items() if name != "return"}
     parts: dict[str, type] = {name: partial.get(name, hint) for name, hint in hints.items()}
@@ -45,6 +47,7 @@ def command(run: Callable[..., None], **partial: type) -> Callable[..., None]:
     # `wraps` leads a reader of signatures to the function inside.
     del call.__wrapped__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.parts = tuple(parts.values())  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     return call
 
