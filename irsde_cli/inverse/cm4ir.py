@@ -27,6 +27,7 @@ class CM4IR(Method):
         first: the step of DDPM whose noise is added to the guess; i_N in the paper.
         growth: by which the share of the image's variance rises from call to call; gamma.
         ridge: of the inverse, in units of the noise's variance; zeta.
+        least_ridge: where there is any noise: the smallest of the authors' settings for blurs.
         eta: how much of the noise that is added is fresh.
         deltas: how much more noise each call is told of than there is, as a share.
     """
@@ -36,6 +37,7 @@ class CM4IR(Method):
     first: int = 150
     growth: float = 0.2
     ridge: float = 1.0
+    least_ridge: float = 0.0075
     eta: float = 0.1
     deltas: tuple[float, ...] = ()
 
@@ -44,8 +46,8 @@ class CM4IR(Method):
             raise ValueError(f"first lies in 0..{VP_STEPS - 2}, and is not {self.first}")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta lies in [0, 1], and is not {self.eta:g}")
-        if self.growth < 0 or self.ridge < 0 or min(self.deltas, default=0) < 0:
-            raise ValueError("growth, ridge and deltas are at least 0")
+        if self.growth < 0 or self.ridge < 0 or min((self.least_ridge, *self.deltas)) < 0:
+            raise ValueError("growth, ridges and deltas are at least 0")
 
     def levels(self, evaluations: int) -> list[float]:
         """The noise level of each call, for images in [0, 1]."""
@@ -60,7 +62,7 @@ class CM4IR(Method):
         """See `Method.steps`; with noise in the data the last estimate is given as it is."""
         operator, y = problem.operator, problem.y
         # Twice the noise in images twice as bright: their ridge is four times ours.
-        ridge = self.ridge * 4 * problem.noise_std**2
+        ridge = max(self.ridge * 4 * problem.noise_std**2, self.least_ridge) if problem.noise_std else 0.0
         levels = [min(level, denoise.largest) for level in self.levels(evaluations)]
         told = [*self.deltas[:evaluations], *[0.0] * (evaluations - len(self.deltas))]
         guess = median_fill(y, operator.known) if isinstance(operator, Mask) else operator.guess(y, problem.noise_std)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from irsde_cli.inverse.cm4ir import CM4IR, median_fill
 from irsde_cli.inverse.method import Problem
+from irsde_cli.operators.blur import Blur
+from irsde_cli.operators.kernels import gaussian_kernel
 from irsde_cli.operators.mask import Mask, random_mask
 from irsde_cli.operators.operator import Operator
 from irsde_cli.operators.separable import mean_matrix, reduction
@@ -104,3 +106,15 @@ def test_holes_get_medians() -> None:
     filled = median_fill(y.masked_fill(~known, math.inf), known)
     assert torch.isfinite(filled).all() and torch.equal(filled[known.expand_as(y)], y[known.expand_as(y)])
     assert (median_fill(y, torch.zeros_like(known)) == 0.5).all()
+
+
+def test_a_strong_blur_with_little_noise_is_no_worse_than_it_was() -> None:
+    """The ridge has a floor: without one, what little is left of a frequency is noise."""
+    x = clean_images(8)
+    a = Blur(gaussian_kernel(2.0, 5)[None], SIZE, "circular")
+    y = a.forward(x) + 0.008 * torch.randn(x.shape, generator=seeded(3), dtype=torch.float64)
+    errors = [
+        float((last(method.steps(Problem(y, a, 0.008), Consistency(), 4, Noise())) - x).square().mean())
+        for method in (CM4IR(), CM4IR(least_ridge=0.0))
+    ]
+    assert errors[0] < float((y - x).square().mean()) and errors[0] < errors[1]
