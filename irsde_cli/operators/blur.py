@@ -41,6 +41,7 @@ class Blur(Operator):
         self.radius = kernels.shape[-1] // 2
         self.tolerance = tolerance
         self._transfers: dict[tuple[int, int], Tensor] = {}
+        self._casts: dict[tuple[tuple[int, int], torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
@@ -113,19 +114,23 @@ class Blur(Operator):
         as much.
         """
         if self.border == "circular":
-            return super().nearest(z, y, ridge)
+            transfer = self._cast(self.size, z)
+            gain = transfer.conj() / (transfer.real.square() + transfer.imag.square() + max(ridge, LOST**2))
+            missed = torch.fft.rfft2(y) - transfer * torch.fft.rfft2(z)
+            step: Tensor = torch.fft.irfft2(gain * missed, s=self.size)
+            return z + step
         height, width = y.shape[-2:]
         margin = min(2 * self.radius, height - 1, width - 1)
         fade = [_fading(side, margin, y) for side in (height, width)]
         padded = F.pad(y - self.forward(z), (margin,) * 4, "reflect") * fade[0][:, None] * fade[1]
         size = (padded.shape[-2], padded.shape[-1])
-        transfer = _complex(self._transfer(size), y)
+        transfer = self._cast(size, y)
         power = transfer.real.square() + transfer.imag.square()
         spectrum = torch.fft.rfft2(padded) * transfer.conj()
 
         def solved(ridge: float) -> Tensor:
-            step: Tensor = torch.fft.irfft2(spectrum / (power + max(ridge, LOST)), s=size)
-            return step[..., margin : margin + height, margin : margin + width]
+            found: Tensor = torch.fft.irfft2(spectrum / (power + max(ridge, LOST)), s=size)
+            return found[..., margin : margin + height, margin : margin + width]
 
         if ridge >= BORDER_RIDGE:
             return z + solved(ridge)
@@ -142,9 +147,16 @@ class Blur(Operator):
 
     def _filtered(self, images: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         size = (images.shape[-2], images.shape[-1])
-        spectrum = multiply(torch.fft.rfft2(images), _complex(self._transfer(size), images))
+        spectrum = multiply(torch.fft.rfft2(images), self._cast(size, images))
         filtered: Tensor = torch.fft.irfft2(spectrum, s=size)
         return filtered
+
+    def _cast(self, size: tuple[int, int], like: Tensor) -> Tensor:
+        """The same in the precision of images, and where they are."""
+        key = (size, like.dtype, like.device)
+        if key not in self._casts:
+            self._casts[key] = _complex(self._transfer(size), like)
+        return self._casts[key]
 
     def _transfer(self, size: tuple[int, int]) -> Tensor:
         """The kernels' spectra (B, 1, H, W // 2 + 1) on a canvas, double precision."""
