@@ -24,6 +24,10 @@ class UsageError(IrsdeError):
     exit_code = 2
 
 
+class NothingError(UsageError):
+    """There is no picture, yet."""
+
+
 class InputError(IrsdeError):
     """One picture cannot be read, restored or written; the others can."""
 

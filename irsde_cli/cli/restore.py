@@ -14,12 +14,11 @@ from irsde_cli.cli import guide
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable
-from irsde_cli.errors import IrsdeError, UsageError
+from irsde_cli.errors import IrsdeError, NothingError, UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, advice
 from irsde_cli.workflows.restore.look import Look
 from irsde_cli.workflows.restore.options import Options
-from irsde_cli.workflows.restore.plan import NothingError
 from irsde_cli.workflows.restore.run import prepare, resolved
 from irsde_cli.workflows.restore.watch import Watch
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from irsde_cli.content import missing
 from irsde_cli.datasets.discovery import PICTURES, LeftOut, check_for_other_data, suffix_of
-from irsde_cli.errors import InputError, UsageError
+from irsde_cli.errors import InputError, NothingError, UsageError
 from irsde_cli.images import INSTEAD, SUFFIXES, unknown_format
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import refusal
@@ -18,10 +18,6 @@ from irsde_cli.workflows.restore import items as planning
 from irsde_cli.workflows.restore.events import Event, Failed, Planned
 from irsde_cli.workflows.restore.items import Item, Names, Naming
 from irsde_cli.workflows.restore.options import Options, companions
-
-
-class NothingError(UsageError):
-    """There is no picture, yet."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irsde_cli.datasets.discovery import is_rubbish, suffix_of
 from irsde_cli.errors import MachineError, UsageError
-from irsde_cli.images import SUFFIXES
 from irsde_cli.option import option
 from irsde_cli.workflows.restore.options import Options
 
@@ -54,6 +52,9 @@ def folders(options: Options) -> list[Path]:
 
 def is_of_interest(path: str) -> bool:
     """Whether a change there may be a new picture: no hidden file, none of ours, and of a kind that is read."""
+    from irsde_cli.datasets.discovery import is_rubbish, suffix_of
+    from irsde_cli.images import SUFFIXES
+
     parts = Path(path).parts
     return suffix_of(parts[-1]) in SUFFIXES and not any(map(is_rubbish, parts[-2:]))
 
