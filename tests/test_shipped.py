@@ -140,7 +140,7 @@ def test_few_evaluations_take_the_fast_network(words: list[str], fast: bool, tmp
         app, ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--task", task, *words]
     )
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.startswith(f"{TASKS[task].fast if fast else TASKS[task].weights} (")
+    assert f", with {TASKS[task].fast if fast else TASKS[task].weights} on" in result.stderr.splitlines()[0]
 
 
 def test_photographs_gain_and_clean_ones_stay(shared: Path) -> None:
@@ -197,7 +197,7 @@ def test_whoever_asks_for_a_sampler_gets_a_network_that_has_one(
     )
     assert result.exit_code == 0, result.stderr
     row = TASKS["denoise"]
-    assert result.stderr.startswith(f"{row.sampled if sampled else row.weights} (")
+    assert f", with {row.sampled if sampled else row.weights} on" in result.stderr.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", gpu.PRESETS)

@@ -119,7 +119,7 @@ def find_weights(
         return find_weights(model, task, short=short, sampled=sampled)
     if model == ZERO_SHOT:
         found = find_weights(prior or PRIOR, task)
-        return Weights(f"{ZERO_SHOT} with {found.name}", found.path, zero_shot=True)
+        return Weights(f"{found.name} ({ZERO_SHOT})", found.path, zero_shot=True)
     if prior is not None:
         raise UsageError("'--set prior' belongs to --model zero-shot.")
     if model in SHIPPED:
