@@ -99,6 +99,7 @@ KINDS: tuple[tuple[Kind, Callable[[bytes], bool]], ...] = (
     (Kind("an AVI video"), _matches(rb"RIFF.{4}AVI ")),
     (Kind("a companion that macOS writes (AppleDouble)"), _starts(b"\0\x05\x16\x07", b"\0\x05\x16\x00")),
     (Kind("a safetensors file"), _matches(rb".{6}\0\0\{\s*\"")),
+    (Kind("a MATLAB file"), _matches(rb"MATLAB \d\.\d MAT-file")),
     (Kind("an HDF5 file"), _starts(b"\x89HDF\r\n\x1a\n")),
     (Kind("a NumPy array"), _starts(b"\x93NUMPY")),
     (Kind("a GGUF file"), _starts(b"GGUF")),

@@ -96,6 +96,7 @@ NO_PICTURES = [
     (b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", "a video"),
     (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
     (torch_file({"a": torch.ones(2)}), "a PyTorch file"),
+    (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file"),
 ]
 
 
@@ -139,7 +140,7 @@ class Evil:
 CODE, MORE, CUT = "which is code and no tensor", "it holds what no file of tensors needs", "it is cut off or damaged"
 PICKLES = [
     (torch_file({"a": Evil()}), f"it asks for 'posix.system', {CODE}"),
-    (torch_file(torch.nn.Linear(2, 2)), f"it asks for 'torch.nn.modules.linear.Linear', {CODE}"),
+    (torch_file([torch.nn.Linear(2, 2)]), f"it asks for 'torch.nn.modules.linear.Linear', {CODE}"),
     (torch_file({"a": Evil()}, _use_new_zipfile_serialization=False), CODE),
     (torch_file({"a": np.float64(3)}), CODE),
     (torch_file({"a": Path("x")}), CODE),

@@ -22,6 +22,7 @@ EXTRAS = {
     "raw": ("rawpy", "raw photographs"),
     "fid": ("torch_fidelity", "FID and KID"),
     "spandrel": ("spandrel", "weights of forty more families"),
+    "mat": ("scipy", "weights of MATLAB"),
     "piq": ("piq", "DISTS and BRISQUE"),
 }
 

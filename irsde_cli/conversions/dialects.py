@@ -25,7 +25,7 @@ class Dialect:
     Attributes:
         reader: a row of `READERS`: from a path to tensors in float32 by the file's names.
         prefixes: of wrappers, dropped as often as they come.
-        averaged: prefix of averaged weights, which are taken where a file holds others too.
+        averaged: prefix of the weights that are taken where a file holds others too: mostly the averaged ones.
         made: names of tensors that are made anew of the hyper-parameters.
     """
 
@@ -49,6 +49,7 @@ DIALECTS = {
     "reference": Dialect(prefixes=("module.", "online_model.", "ema_model.", "model."), averaged="ema_model."),
     "bare": Dialect(),
     "mambair": Dialect(made=("relative_position_index_SA",)),
+    "transport": Dialect(prefixes=("Tnet.", "module."), averaged="Tnet."),  # whole modules, with a critic
     "maxim": Dialect("maxim"),
     "ncnn": Dialect("ncnn"),
 }

@@ -13,7 +13,7 @@ from irsde_cli.config import to_mapping
 from irsde_cli.content import kind_of_path
 from irsde_cli.conversions.dialects import DIALECTS
 from irsde_cli.conversions.networks import recognise
-from irsde_cli.conversions.official import read_tensors
+from irsde_cli.conversions.official import BY_KIND, read_tensors
 from irsde_cli.errors import MachineError, WeightsError
 from irsde_cli.networks import NETWORKS, bridged
 from irsde_cli.networks.network import Mapper
@@ -65,7 +65,7 @@ def task_of(path: Path) -> str:
 def _is_of_others(path: Path) -> bool:
     """Whether it holds tensors and is no checkpoint of ours."""
     kind = kind_of_path(path)
-    if kind is None or kind.name not in {*weight_files.PYTORCH, SAFE}:
+    if kind is None or kind.name not in {*weight_files.PYTORCH, *BY_KIND}:
         return False
     if kind.name != SAFE:
         return True

@@ -21,6 +21,10 @@ CONVERTED = "Official .pth files are converted first: irsde download NAME --from
 PROGRAM = {"constants.pkl", "serialized_exported_program.json"}
 
 
+class CodeError(WeightsError):
+    """A file of PyTorch's that holds more than tensors in plain tables."""
+
+
 def check_regular(path: Path) -> None:
     """Whether a weight file can be opened: a pipe would be waited for.
 
@@ -67,7 +71,8 @@ def unpickled(path: Path, device: torch.device | None = None) -> Any:
     """What `torch.save` wrote: tensors in plain tables. Nothing that the file names is ever called.
 
     Raises:
-        WeightsError: it is missing, damaged, or holds or is something else. Torch's own words are kept back: they tell
+        CodeError: it holds something else beside tensors, or is damaged.
+        WeightsError: it is missing, damaged, or something else. Torch's own words are kept back: they tell
             how to load a file that may do harm.
     """
     check_regular(path)
@@ -77,7 +82,8 @@ def unpickled(path: Path, device: torch.device | None = None) -> Any:
             return torch.load(path, map_location=device or "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch's unpickler has no errors of its own for damaged files
         kind = kind_of_path(path)
-        raise WeightsError(
+        error_class = CodeError if isinstance(error, pickle.UnpicklingError) else WeightsError
+        raise error_class(
             f"'{path}' is not a file of weights alone: {_reason(path, kind, error)}.",
             hint=(kind.hint if kind is not None else "") or "Nothing in it was run.",
         ) from None

@@ -144,7 +144,7 @@ def find_weights(
         return Weights(path.name, path / MODEL)
     if path.is_file():
         return Weights(path.name, path)
-    named = None if path.suffix in (".safetensors", ".pth", ".pt", ".ckpt") else hub.as_id(model)
+    named = None if path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".mat") else hub.as_id(model)
     if named is not None:
         return _from_hub(*named)
     if path.suffix or "/" in model:
