@@ -89,11 +89,18 @@ def unpickled(path: Path, device: torch.device | None = None) -> Any:
         ) from None
 
 
-def _reason(path: Path, kind: Kind | None, error: Exception) -> str:
-    if zipfile.is_zipfile(path):
+def _members(path: Path) -> list[str]:
+    """The names in an archive; none where it is damaged."""
+    try:
         with zipfile.ZipFile(path) as archive:
-            if PROGRAM & {name.rpartition("/")[2] for name in archive.namelist()}:
-                return "it is a program (TorchScript or an exported graph)"
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):  # UnicodeDecodeError is a ValueError
+        return []
+
+
+def _reason(path: Path, kind: Kind | None, error: Exception) -> str:
+    if PROGRAM & {name.rpartition("/")[2] for name in _members(path)}:
+        return "it is a program (TorchScript or an exported graph)"
     if kind is not None and kind.name not in PYTORCH:
         return f"it is {kind.name}"
     named = re.search(r"GLOBAL ([\w.]+)", str(error))

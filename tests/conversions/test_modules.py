@@ -139,8 +139,17 @@ def cut_old(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def misnamed(path: Path) -> None:
+    """An archive that says it is encrypted, with a name that is no UTF-8."""
+    torch.save(nn.Linear(2, 2), path)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\1\2")
+    data[entry + 8 : entry + 10], data[entry + 46] = b"\1\x08", 0xCD
+    path.write_bytes(data)
+
+
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
-@pytest.mark.parametrize("make", [nested, circular, odd, cut, cut_old])
+@pytest.mark.parametrize("make", [nested, circular, odd, cut, cut_old, misnamed])
 def test_damaged_modules_are_refused(make: Any, tmp_path: Path) -> None:
     """In one sentence, and at once."""
     make(tmp_path / "net.pth")
