@@ -24,14 +24,9 @@ def fingerprint(shared: Path, file: str, name: str) -> dict[str, Any]:
 
 def fill(network: nn.Module, rule: Rule) -> None:
     """Give each value of a network the number of its name and place."""
-    network.load_state_dict(
-        {
-            name: _values(name, tensor, rule)
-            for name, tensor in network.state_dict().items()
-            if tensor.is_floating_point() and not any(word in name for word in PASSED_OVER)
-        },
-        strict=False,
-    )
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not any(word in name for word in PASSED_OVER):
+            tensor.copy_(_values(name, tensor, rule))
 
 
 def _values(name: str, tensor: Tensor, rule: Rule) -> Tensor:

@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from irsde_cli.inverse.method import VP_STEPS, Denoiser, Method, Problem, vp_alpha_bar
+from irsde_cli.inverse.method import Denoiser, Method, Problem
+from irsde_cli.networks.preconditioning import VP_STEPS, vp_alpha_bar
 from irsde_cli.operators.mask import Mask
 from irsde_cli.randomness import RandnLike
 

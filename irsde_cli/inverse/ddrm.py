@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from irsde_cli.inverse.method import Denoiser, Method, Problem, need_spectrum, vp_levels
+from irsde_cli.inverse.method import Denoiser, Method, Problem, need_spectrum
+from irsde_cli.networks.preconditioning import vp_levels
 from irsde_cli.operators.operator import Operator, Spectrum
 from irsde_cli.randomness import RandnLike
 

@@ -17,7 +17,6 @@ from irsde_cli.errors import UsageError
 from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import RandnLike
 
-VP_STEPS = 1000
 LEAST_NOISE = 0.25 / 255  # what a picture of 8 bits has at least
 
 
@@ -92,14 +91,3 @@ def log_levels(first: float, last: float, count: int) -> list[float]:
     ends = math.log10(max(first, last)), math.log10(last)
     levels: list[float] = torch.logspace(*ends, count, dtype=torch.float64).tolist()
     return levels
-
-
-def vp_alpha_bar() -> Tensor:
-    """The share of the image's variance after each of 1000 steps of DDPM's linear schedule, (1000,), float64."""
-    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, VP_STEPS, dtype=torch.float64), 0)
-
-
-def vp_levels() -> Tensor:
-    """Our noise level at each of these steps, (1000,), rising."""
-    alpha_bar = vp_alpha_bar()
-    return ((1 - alpha_bar) / alpha_bar).sqrt() / 2

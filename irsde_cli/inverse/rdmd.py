@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from irsde_cli.inverse.method import Denoiser, Method, Problem, log_levels, vp_levels
+from irsde_cli.inverse.method import Denoiser, Method, Problem, log_levels
+from irsde_cli.networks.preconditioning import vp_levels
 from irsde_cli.randomness import RandnLike
 
 MIDDLE = 0.5

@@ -182,6 +182,14 @@ NETWORKS = Registry(
             marks=("patch_embed.proj.weight", "reduce_chan_level3.weight", "prompt1.prompt_param"),
             example={"width": 6, "blocks": (1, 1, 1, 1), "refinement": 1, "heads": (1, 1, 2, 2)},
         ),
+        "adm": Entry(
+            "irsde_cli.networks.adm:ADM",
+            paper="2105.05233",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_adm",
+            marks=("time_embed.0.weight", "middle_block.1.qkv.weight", "output_blocks.0.0.in_layers.0.weight"),
+            example={"widths": (32, 64), "blocks": 1, "attention": (1,), "time_width": 32, "classes": 2},
+        ),
         "maxim": Entry(
             "irsde_cli.networks.maxim:MAXIM",
             paper="2201.02973",

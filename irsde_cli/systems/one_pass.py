@@ -22,6 +22,7 @@ from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
 
 UNTOLD = -1.0
+MOST_NOISE = 25500  # a hundred times the range of pictures
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class OnePassConfig:
     blind: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise_level_max <= 255:
-            raise ValueError(f"noise_level_max must be from 0 to 255, not {self.noise_level_max}")
+        if not 0 <= self.noise_level_max <= MOST_NOISE:
+            raise ValueError(f"noise_level_max must be from 0 to {MOST_NOISE}, not {self.noise_level_max}")
 
 
 class OnePass(Restorer):

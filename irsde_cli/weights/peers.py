@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from irsde_cli.weights.rows import File, Row
+from irsde_cli.weights.rows import File, Row, Unknown
 
 GOOGLE = "https://github.com/google-research/maxim"
 XINNTAO = "https://github.com/xinntao/Real-ESRGAN"
 KAIR = "https://github.com/cszn/KAIR"
 SEOUL = "https://cv.snu.ac.kr/research/EDSR/models/"
+OPENAI = "https://github.com/openai/"
 BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
 
 
@@ -164,7 +165,82 @@ def _restormer(title: str, task: str, file: str, data: str, *, biased: bool, pro
     )
 
 
+def _adm(title: str, file: str, mib: float, data: str, options: dict[str, Any], remark: str = "", **more: Any) -> Row:
+    """A network of guided diffusion's kind: noise is told up to the last step of DDPM's schedule."""
+    by_hand = "a prior for --model zero-shot; fetch the file by hand, and give it with --from"
+    return Row(
+        f"{title}, a prior",
+        "denoise",
+        (File(file, mib),),
+        **{
+            "source": f"{OPENAI}guided-diffusion",
+            "certainty": "the authors' settings; the file was seen by nobody here",
+            "settings": {"noise_level_max": 20069.43, "blind": False},
+            "untold": {"preconditioning": "vp"},
+            "licence": "MIT, as the repository",
+            **more,
+        },
+        data=data,
+        dialect="bare",
+        network="adm",
+        options=options,
+        protocol="plain-rgb",
+        remark=f"{remark}; {by_hand}" if remark else by_hand,
+    )
+
+
+def _consistency(title: str, file: str, mib: float, data: str, options: dict[str, Any], **more: Any) -> Row:
+    """A consistency model: it knows noise of up to 80, for images in [-1, 1]."""
+    return _adm(
+        title,
+        file,
+        mib,
+        data,
+        {"legacy": False, "variance": False, **options},
+        "made for the sampler cm4ir",
+        source=f"{OPENAI}consistency_models",
+        settings={"noise_level_max": 10200.0, "blind": False},
+        untold={"preconditioning": "consistency"},
+        licence="MIT, as the repository; the authors mean it for research",
+        **more,
+    )
+
+
 PEERS = {
+    "adm-imagenet256": _adm(
+        "ADM on photographs of all kinds, 256 x 256", "256x256_diffusion_uncond.pt", 2108.82, "ImageNet", {}
+    ),
+    "adm-ffhq256": _adm(
+        "ADM on faces, 256 x 256",
+        "diffusion_ffhq_10m.pt",
+        356.90,
+        "FFHQ",
+        {"widths": (128, 128, 256, 256, 512, 512), "blocks": 1, "attention": (4,), "time_width": 128},
+        source="https://drive.google.com/file/d/1BGwhRWUoguF-D8wlZ65tf227gp3cDUDh",
+        licence="none stated: the authors keep all rights",
+    ),
+    "cm-bedroom256": _consistency(
+        "Consistency model on bedrooms, 256 x 256",
+        "cd_bedroom256_lpips.pt",
+        2007.69,
+        "LSUN bedrooms",
+        {"scale_shift": False},
+    ),
+    "cm-cat256": _consistency(
+        "Consistency model on cats, 256 x 256", "cd_cat256_lpips.pt", 2007.69, "LSUN cats", {"scale_shift": False}
+    ),
+    "cm-imagenet64": _consistency(
+        "Consistency model on photographs of a class, 64 x 64",
+        "cd_imagenet64_lpips.pt",
+        1128.77,
+        "ImageNet",
+        {"widths": (192, 384, 576, 768), "blocks": 3, "attention": (1, 2, 3), "time_width": 192, "classes": 1000},
+        unknown=(
+            Unknown(
+                "network.options.label", (0, 999), "which of ImageNet's 1000 classes the pictures show is not known"
+            ),
+        ),
+    ),
     "restormer-derain": _restormer(
         "Restormer on rain", "derain", "deraining.pth", "Rain13k", biased=True, protocol="deraining-y"
     ),

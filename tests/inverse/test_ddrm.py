@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from irsde_cli.inverse.ddrm import DDRM
-from irsde_cli.inverse.method import Denoiser, Problem, vp_alpha_bar, vp_levels
+from irsde_cli.inverse.method import Denoiser, Problem
+from irsde_cli.networks.preconditioning import vp_alpha_bar, vp_levels
 from irsde_cli.operators.grey import Grey
 from irsde_cli.operators.identity import Identity
 from irsde_cli.operators.operator import Operator

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from irsde_cli.inverse.method import Problem, vp_alpha_bar, vp_levels
+from irsde_cli.inverse.method import Problem
 from irsde_cli.inverse.rdmd import RDMD
+from irsde_cli.networks.preconditioning import vp_alpha_bar, vp_levels
 from irsde_cli.operators.blur import Blur
 from irsde_cli.operators.kernels import gaussian_kernel
 from irsde_cli.operators.operator import Operator

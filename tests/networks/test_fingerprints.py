@@ -1,5 +1,6 @@
 """Networks of others, filled by a rule, give what the published code gave."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.networks.adm import ADM
 from irsde_cli.networks.edsr import EDSR, Shift
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
 from irsde_cli.networks.prenet import PReNet
@@ -150,3 +152,45 @@ def test_mambair_v2_draws_the_class_of_a_pixel_by_its_probability() -> None:
     learnt = scores.clone().requires_grad_()
     space.chosen(learnt, noise)[..., 0].sum().backward()  # type: ignore[no-untyped-call]
     assert learnt.grad is not None and learnt.grad.abs().sum() > 0
+
+
+ADMS: dict[str, dict[str, Any]] = {
+    "cm_unet_imagenet_64_cc": {
+        "widths": (192, 384, 576, 768),
+        "blocks": 3,
+        "attention": (1, 2, 3),
+        "time_width": 192,
+        "classes": 1000,
+        "label": 7,
+    },
+    "cm_unet_lsun_bedroom_256": {"scale_shift": False},
+}
+
+
+def adm(name: str) -> ADM:
+    """Without values, of which it has up to half a thousand million."""
+    with torch.device("meta"):
+        made = ADM(**{"legacy": False, "variance": False, "preconditioning": "consistency", **ADMS[name]})
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ADMS)
+def test_adm_is_named_as_published(shared: Path, name: str) -> None:
+    """Names and shapes of the U-Nets of consistency models."""
+    recorded = fingerprint(shared, "systems2_fingerprints", name)
+    network = adm(name)
+    assert keys_of(network) == recorded["keys"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == recorded["params"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "lsun" in name else name for name in ADMS]
+)
+def test_adm(shared: Path, name: str) -> None:
+    """What the U-Nets of consistency models give before preconditioning; recorded with rule A alone."""
+    recorded = fingerprint(shared, "systems2_fingerprints", name)
+    network = adm(name).to_empty(device="cpu")
+    fill(network, "A")
+    with torch.inference_mode():
+        output = network.raw(2 * image(64, 64) - 1, torch.tensor([250 * math.log(0.5)]))
+    check(output, recorded["outputs"]["raw_network"])

@@ -120,7 +120,7 @@ def test_a_network_that_can_be_told_of_noise_is_asked_with_its_level() -> None:
     with pytest.raises(UsageError, match="sampler"):
         restorer.resolve(Sampling(sampler="ode-2", noise_level=25))
     with pytest.raises(UsageError, match="noise_level_max"):
-        build("one-pass", noise_level_max=300.0)
+        build("one-pass", noise_level_max=30000.0)
 
 
 def test_direct_regression_upscales() -> None:
