@@ -63,13 +63,9 @@ class ADM(Preconditioned):
         last, time = len(widths) - 1, 4 * time_width
         side = COARSEST << last
         first = widths[0]
-        # On the way up at full size: the input beside the skip, as it is and normalised, in two forms; and the skips.
-        self.facts = Facts(
-            multiple=2**last,
-            smallest=side,
-            tile=side,
-            working_bytes=4 * (5 * (first + widths[min(1, last)]) + 3 * first),
-        )
+        # On the way up at full size: what is left of the skips; and input beside skip, normalised, in four forms.
+        joined = first + max(widths[:2])
+        self.facts = Facts(multiple=2**last, smallest=side, tile=side, working_bytes=4 * blocks * first + 18 * joined)
         self.label = label
         self.time_width = time_width
         self.time_embed = nn.Sequential(nn.Linear(time_width, time), nn.SiLU(), nn.Linear(time, time))
@@ -167,7 +163,7 @@ def sines(time: Tensor, width: int) -> Tensor:
 class Stage(nn.Sequential):
     """Layers in turn, of which the residual ones are told the time."""
 
-    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) and (B, D)."""
         for layer in self:
             h = layer(h, time) if isinstance(layer, Residual) else layer(h)
@@ -240,7 +236,8 @@ class Attention(nn.Module):
         batch, width, height, side = x.shape
         flat = self.norm(x).flatten(2) if self.legacy else self.norm(x)
         order = (-1, 3, self.HEAD) if self.legacy else (3, -1, self.HEAD)
-        qkv = self.qkv(flat).reshape(batch, *order, height * side).transpose(-1, -2)
+        # The fused kernel of CPUs wants channels side by side; without it, all pairs of pixels are held.
+        qkv = self.qkv(flat).reshape(batch, *order, height * side).transpose(-1, -2).contiguous()
         q, k, v = qkv.unbind(2 if self.legacy else 1)
         out = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
         out = out.reshape(batch, width, height * side) if self.legacy else out.reshape(x.shape)

@@ -38,7 +38,8 @@ class Stub(Preconditioned):
 
     def denoised(self, x: Tensor, level: float) -> Tensor:
         """By a standard deviation of 255."""
-        return x + self(x, x, torch.full((len(x),), level))
+        away: Tensor = self(x, x, torch.full((len(x),), level))
+        return x + away
 
 
 def images(seed: int = 0) -> Tensor:
