@@ -130,6 +130,12 @@ class ADM(Preconditioned):
             "variance": channels[1] == 6,
         }
 
+    def freeze(self) -> None:
+        """See `Network.freeze`; nothing is changed.
+
+        With channels last, the group normalisation of CPUs loses digits where features hardly vary.
+        """
+
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`."""
         height, width = x.shape[-2:]
