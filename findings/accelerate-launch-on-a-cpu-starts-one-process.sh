@@ -2,8 +2,8 @@
 # accelerate: `launch --cpu --num_processes 2` starts one process, and says nothing.
 #
 # The help calls --num_processes "the total number of processes to be launched in parallel". With --cpu the count takes
-# effect only where an MPI launcher is found or several machines are named; else it is dropped without a warning and the
-# script runs alone in a world of one. A test that two processes learn what one learns then compares one process with
+# effect only beside --mpirun_hostfile, as a count for MPI; else it is dropped without a warning and the script runs
+# alone in a world of one. A test that two processes learn what one learns then compares one process with
 # itself, and passes. torchrun starts two for the same script, and accelerate's own state sees both.
 #
 # Seen with accelerate 1.15.0 and torch 2.13.0: "accelerate launch: process 0 of 1" and "torchrun: process 0 of 2,
