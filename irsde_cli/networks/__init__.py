@@ -190,6 +190,22 @@ NETWORKS = Registry(
             marks=("time_embed.0.weight", "middle_block.1.qkv.weight", "output_blocks.0.0.in_layers.0.weight"),
             example={"widths": (32, 64), "blocks": 1, "attention": (1,), "time_width": 32, "classes": 2},
         ),
+        "diffusers-unet": Entry(
+            "irsde_cli.networks.diffusers_unet:DiffusersUNet",
+            checked="properties",
+            evidence="tests/inverse/test_priors.py::test_a_model_of_diffusers_is_a_prior",
+            extra="flux",
+            example={
+                "config": {
+                    "sample_size": 16,
+                    "block_out_channels": (32, 64),
+                    "layers_per_block": 1,
+                    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+                    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+                    "attention_head_dim": 32,
+                }
+            },
+        ),
         "maxim": Entry(
             "irsde_cli.networks.maxim:MAXIM",
             paper="2201.02973",

@@ -130,17 +130,6 @@ class ADM(Preconditioned):
             "variance": channels[1] == 6,
         }
 
-    def freeze(self) -> None:
-        """See `Network.freeze`; nothing is changed.
-
-        With channels last, the group normalisation of CPUs loses digits where features hardly vary.
-        """
-
-    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        """See `Predictor.forward`."""
-        height, width = x.shape[-2:]
-        return super().forward(self.padded(x), mu, t)[..., :height, :width]
-
     def raw(self, x: Tensor, time: Tensor) -> Tensor:
         """See `Preconditioned.raw`; height and width are multiples of `facts.multiple`."""
         first = cast(nn.Linear, self.time_embed[0])

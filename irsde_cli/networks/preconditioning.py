@@ -35,21 +35,33 @@ class Preconditioned(Predictor):
             raise ValueError(f"the preconditioning '{preconditioning}' is none of {known}")
         self.preconditioning = preconditioning
 
+    def freeze(self) -> None:
+        """See `Network.freeze`; nothing is changed.
+
+        With channels last, the group normalisation of CPUs loses digits where features hardly vary.
+        """
+
     @abstractmethod
     def raw(self, x: Tensor, time: Tensor) -> Tensor:
-        """The network itself: `x` (B, 3, H, W) as it was scaled in training, `time` (B,) real; (B, 3, H, W)."""
+        """The network itself: `x` (B, 3, H, W) as it was scaled in training, `time` (B,) real; (B, 3, H, W).
+
+        Height and width are those of `facts.padded_size`.
+        """
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`: the clean image minus the state."""
-        noisy, sigma = 2 * x - 1, (2 * t.to(x) / 255).expand(len(x))
+        height, width = x.shape[-2:]
+        return self._away(2 * self.padded(x) - 1, (2 * t.to(x) / 255).expand(len(x)))[..., :height, :width]
+
+    def _away(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         s = sigma[:, None, None, None]
         if self.preconditioning == "vp":
-            output = self.raw(noisy / (1 + s**2).sqrt(), vp_time(sigma)).to(x.dtype)
+            output = self.raw(noisy / (1 + s**2).sqrt(), vp_time(sigma)).to(noisy.dtype)
             return -s * output / 2
         ends = LEAST_STD if self.preconditioning == "consistency" else 0.0
         kept = DATA_STD**2 / ((s - ends) ** 2 + DATA_STD**2)
         spread = (s**2 + DATA_STD**2).sqrt()
-        output = self.raw(noisy / spread, 250 * (sigma + 1e-44).log()).to(x.dtype)
+        output = self.raw(noisy / spread, 250 * (sigma + 1e-44).log()).to(noisy.dtype)
         clean = kept * noisy + (s - ends) * DATA_STD / spread * output
         if self.preconditioning == "consistency":
             clean = clean.clamp(-1, 1)

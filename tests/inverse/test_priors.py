@@ -1,6 +1,7 @@
 """Diffusion and consistency models as priors: what their output is read as, and whole runs with a small one."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli import checkpoint
 from irsde_cli.conversions.published import convert
 from irsde_cli.errors import WeightsError
 from irsde_cli.inverse import METHODS
+from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.adm import ADM
 from irsde_cli.networks.preconditioning import Preconditioned, Preconditioning, vp_levels
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import last
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.systems.one_pass import OnePass, OnePassConfig
+from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.systems.zero_shot import ZeroShot, ZeroShotConfig
 from irsde_cli.weights.catalogue import CATALOGUE
+from tests.extras import needs_diffusers
 from tests.inverse.problems import Noise, seeded
 
 SMALL: dict[str, Any] = {"widths": (32, 64), "blocks": 1, "attention": (1,), "time_width": 32}
@@ -145,3 +151,23 @@ def test_the_class_of_the_pictures_is_asked_for(tmp_path: Path) -> None:
     assert not torch.equal(one, other)
     with pytest.raises(WeightsError, match="class 3 is none of 3"):
         converted("cm-imagenet64", tmp_path, {"network.options.label": 3}, classes=3)
+
+
+@needs_diffusers
+def test_a_model_of_diffusers_is_a_prior(tmp_path: Path) -> None:
+    """Built of its own configuration, with its own weights; and a checkpoint of it is whole."""
+    torch.manual_seed(0)
+    unet: Any = import_module("diffusers").UNet2DModel(**NETWORKS["diffusers-unet"].example["config"]).eval()
+    network = NetworkConfig("diffusers-unet", {"config": dict(unet.config)})
+    prior = OnePass(OnePassConfig(network, noise_level_max=20069.43, blind=False))
+    prior.network.get_submodule("unet").load_state_dict(unet.state_dict())
+    x, index = images().repeat(1, 1, 4, 4)[..., :16], 400
+    level = float(vp_levels()[index])
+    with torch.no_grad():
+        noisy = 2 * x - 1
+        predicted = unet(noisy / (1 + 4 * level**2) ** 0.5, torch.tensor(float(index))).sample
+        wanted = x - level * predicted
+        torch.testing.assert_close(prior.eval().denoised(x, level), wanted, atol=1e-4, rtol=0)
+        checkpoint.save(tmp_path / "prior.safetensors", prior)
+        again = checkpoint.load(tmp_path / "prior.safetensors").restorer
+        assert torch.equal(again.denoised(x, level), prior.denoised(x, level))
