@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tests.cli.stub import Program, picture, tree
+from tests.cli.stub import Program, picture, save_stub, tree
 from tests.cli.test_download import Machine
 from tests.hub_server import Repo, served
 from tests.reliability.processes import (
@@ -138,7 +138,7 @@ def test_names_that_differ_in_case_alone(place: Path, stub: Path, monkeypatch: p
         (["--model", "closed/x.safetensors"], 5, "Permission denied"),
         (["--report", "closed/x"], 5, "Permission denied"),
         (["--files-from", "closed/x"], 2, "Permission denied"),
-        (["--mask", "pipe.png", "--task", "inpaint"], 3, "'pipe.png' is not a regular file"),
+        (["--mask", "pipe.png", "--task", "inpaint", "--model", "any.safetensors"], 3, "'pipe.png' is not a regular file"),
     ],
 )
 def test_options_that_lead_nowhere(place: Path, stub: Path, more: list[object], code: int, message: str) -> None:
@@ -146,6 +146,7 @@ def test_options_that_lead_nowhere(place: Path, stub: Path, more: list[object], 
     picture(place / "in" / "a.png")
     (place / "closed").mkdir(0)
     os.mkfifo(place / "pipe.png")
+    save_stub(place / "any.safetensors", task="")
     ended = irsde(*words(place, stub), *more, cwd=place, prepare=[without_privileges])
     assert ended.code == code and message in ended.complaint, ended.stderr
     assert "Traceback" not in ended.stderr and "bug" not in ended.stderr
