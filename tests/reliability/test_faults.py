@@ -138,7 +138,11 @@ def test_names_that_differ_in_case_alone(place: Path, stub: Path, monkeypatch: p
         (["--model", "closed/x.safetensors"], 5, "Permission denied"),
         (["--report", "closed/x"], 5, "Permission denied"),
         (["--files-from", "closed/x"], 2, "Permission denied"),
-        (["--mask", "pipe.png", "--task", "inpaint", "--model", "any.safetensors"], 3, "'pipe.png' is not a regular file"),
+        (
+            ["--mask", "pipe.png", "--task", "inpaint", "--model", "any.safetensors"],
+            3,
+            "'pipe.png' is not a regular file",
+        ),
     ],
 )
 def test_options_that_lead_nowhere(place: Path, stub: Path, more: list[object], code: int, message: str) -> None:
