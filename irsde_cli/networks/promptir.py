@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper, count_modules
-from irsde_cli.networks.restormer import Block, Down, Patches, Up, working_bytes
-from irsde_cli.randomness import RandnLike
+from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.restormer import Block, Restormer, Up
 
 PROMPTS = 5
 # By which a prompt of each level is wide, of the width of the first level; and its side in pixels.
@@ -22,7 +20,7 @@ SHARES = (4 / 3, 8 / 3, 20 / 3)
 SIDES = (64, 32, 16)
 
 
-class PromptIR(Mapper):
+class PromptIR(Restormer):
     """Every pixel depends on all of the image.
 
     Args:
@@ -40,42 +38,21 @@ class PromptIR(Mapper):
         refinement: int = 4,
         heads: Sequence[int] = (1, 2, 4, 8),
     ) -> None:
-        super().__init__()
         if width % 3:
             raise ValueError(f"the width of a PromptIR is a multiple of 3, not {width}")
-        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * width))
+        super().__init__(width=width, blocks=blocks, refinement=refinement, heads=heads)
         told = [round(share * width) for share in SHARES]
-
-        def level(depth: int, count: int, channels: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(channels, heads[depth], biased=True) for _ in range(count)))
-
-        self.patch_embed = Patches(width)
-        self.encoder_level1 = level(0, blocks[0], width)
-        self.down1_2 = Down(width)
-        self.encoder_level2 = level(1, blocks[1], 2 * width)
-        self.down2_3 = Down(2 * width)
-        self.encoder_level3 = level(2, blocks[2], 4 * width)
-        self.down3_4 = Down(4 * width)
-        self.latent = level(3, blocks[3], 8 * width)
         self.prompt3 = Prompt(8 * width, told[2], SIDES[2])
         self.noise_level3 = Block(8 * width + told[2], heads[2], biased=True)
         self.reduce_noise_level3 = nn.Conv2d(8 * width + told[2], 4 * width, 1, bias=False)
         self.up4_3 = Up(4 * width)
         self.reduce_chan_level3 = nn.Conv2d(6 * width, 4 * width, 1, bias=False)
-        self.decoder_level3 = level(2, blocks[2], 4 * width)
         self.prompt2 = Prompt(4 * width, told[1], SIDES[1])
         self.noise_level2 = Block(4 * width + told[1], heads[2], biased=True)
         self.reduce_noise_level2 = nn.Conv2d(4 * width + told[1], 4 * width, 1, bias=False)
-        self.up3_2 = Up(4 * width)
-        self.reduce_chan_level2 = nn.Conv2d(4 * width, 2 * width, 1, bias=False)
-        self.decoder_level2 = level(1, blocks[1], 2 * width)
         self.prompt1 = Prompt(2 * width, told[0], SIDES[0])
         self.noise_level1 = Block(2 * width + told[0], heads[2], biased=True)
         self.reduce_noise_level1 = nn.Conv2d(2 * width + told[0], 2 * width, 1, bias=False)
-        self.up2_1 = Up(2 * width)
-        self.decoder_level1 = level(0, blocks[0], 2 * width)
-        self.refinement = level(0, refinement, 2 * width)
-        self.output = nn.Conv2d(2 * width, 3, 3, padding=1, bias=False)
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -94,22 +71,13 @@ class PromptIR(Mapper):
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
-        """See `Mapper.forward`."""
-        height, width = image.shape[-2:]
-        padded = self.padded(image)
-        first = self.encoder_level1(self.patch_embed(padded))
-        second = self.encoder_level2(self.down1_2(first))
-        third = self.encoder_level3(self.down2_3(second))
-        x = self.latent(self.down3_4(third))
-        x = self.up4_3(self.reduce_noise_level3(self.noise_level3(self.prompt3(x))))
-        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((x, third), 1)))
-        x = self.up3_2(self.reduce_noise_level2(self.noise_level2(self.prompt2(x))))
-        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((x, second), 1)))
-        x = self.up2_1(self.reduce_noise_level1(self.noise_level1(self.prompt1(x))))
-        x = self.decoder_level1(torch.cat((x, first), 1))
-        restored: Tensor = self.output(self.refinement(x)) + padded
-        return restored[..., :height, :width]
+    def told(self, x: Tensor, level: int) -> Tensor:
+        """See `Restormer.told`: the prompt of that level."""
+        prompt, mixed, reduced = (
+            self.get_submodule(f"{name}{level}") for name in ("prompt", "noise_level", "reduce_noise_level")
+        )
+        features: Tensor = reduced(mixed(prompt(x)))
+        return features
 
 
 class Prompt(nn.Module):

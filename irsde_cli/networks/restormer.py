@@ -92,11 +92,15 @@ class Restormer(Mapper):
         second = self.encoder_level2(self.down1_2(first))
         third = self.encoder_level3(self.down2_3(second))
         x = self.latent(self.down3_4(third))
-        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((self.up4_3(x), third), 1)))
-        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((self.up3_2(x), second), 1)))
-        x = self.decoder_level1(torch.cat((self.up2_1(x), first), 1))
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((self.up4_3(self.told(x, 3)), third), 1)))
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((self.up3_2(self.told(x, 2)), second), 1)))
+        x = self.decoder_level1(torch.cat((self.up2_1(self.told(x, 1)), first), 1))
         restored: Tensor = self.output(self.refinement(x)) + padded
         return restored[..., :height, :width]
+
+    def told(self, x: Tensor, level: int) -> Tensor:
+        """Features (B, C, H, W) on their way up to a level, with what a network adds there; here nothing."""
+        return x
 
 
 def working_bytes(channels: int) -> int:
