@@ -112,6 +112,11 @@ GAIN_MAP = re.compile(rb"ns\.adobe\.com/hdr-gain-map/|urn:iso:std:iso:ts:21496:|
 PADDING = b"\0\xff\r\n\t "
 
 
+def of_bits(bits: int) -> tuple[Part, ...]:
+    """What says that samples kept in 16 bits hold fewer, where they do."""
+    return (Part("bits", str(bits), bytes((bits,))),) if 8 < bits < 16 else ()
+
+
 def behind(data: bytes) -> Iterator[Part]:
     """The parts that stand behind the end of a picture, of whatever kind."""
     if not data.strip(PADDING):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
 from irsde_cli.images.formats.bmff import box_of, boxes
-from irsde_cli.images.parts import Part, behind
+from irsde_cli.images.parts import Part, behind, of_bits
 
 STREAM = b"\xff\x4f\xff\x51"
 END = b"\xff\xd9"
@@ -21,9 +21,9 @@ def read(data: bytes) -> Container:
     """The container of a JPEG 2000 file; raises as `formats.inspect` does."""
     if data.startswith(STREAM):
         height, width, channels, bits = _header(data, 0)
-        parts = [Part("bits", str(bits), bytes((bits,)))] if 8 < bits < 16 else []
+        whole = END in data[-16:]
         return Container(
-            "jp2", (height, width), data, complete=END in data[-16:], depth=bits, channels=channels, parts=tuple(parts)
+            "jp2", (height, width), data, complete=whole, depth=bits, channels=channels, parts=of_bits(bits)
         )
     parts, blocks, codes = [], {}, SRGB
     icc, complete, size, end = None, False, (0, 0, 0, 0), len(data)
@@ -53,8 +53,7 @@ def read(data: bytes) -> Container:
     height, width, channels, bits = size
     if codes not in (SRGB, GREY, SYCC) and icc is None:
         raise DamagedError("is a JPEG 2000 picture whose colours are neither grey nor RGB, which is not supported")
-    if 8 < bits < 16:
-        parts.append(Part("bits", str(bits), bytes((bits,))))
+    parts += of_bits(bits)
     return Container(
         "jp2",
         (height, width),

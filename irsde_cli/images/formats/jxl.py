@@ -2,7 +2,7 @@
 
 from irsde_cli.images.container import Container, TruncatedError
 from irsde_cli.images.formats.bmff import box_of, boxes
-from irsde_cli.images.parts import Part
+from irsde_cli.images.parts import Part, of_bits
 
 BARE = b"\xff\x0a"
 RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height; the first is unused
@@ -72,8 +72,7 @@ def read(data: bytes) -> Container:
     height, width, bits, animated = _header(_Bits(stream))
     if animated:
         parts.append(Part("frames"))
-    if 8 < bits < 16:
-        parts.append(Part("bits", str(bits), bytes((bits,))))
+    parts += of_bits(bits)
     return Container(
         "jxl", (height, width), data, complete=whole, depth=bits, exif=exif, xmp=xmp, turns=True, parts=tuple(parts)
     )
