@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -74,17 +73,6 @@ def one_pass(name: str = "pocket-unet", **options: Any) -> OnePass:
 def samples(x0: Tensor, mu: Tensor, tasks: Tensor) -> Samples:
     ones = torch.ones(len(x0))
     return Samples(x0, mu, ones, x0, ones, ones, tasks)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        ramp = np.linspace(0, 255, 24)[:, None, None] * rng.random((1, 20, 3))
-        Image.fromarray(ramp.astype(np.uint8)).save(folder / f"{index}.png")
-    return folder
 
 
 def test_the_strategies_with_helpers_are_known() -> None:

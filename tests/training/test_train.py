@@ -53,17 +53,6 @@ TINY = TrainConfig(
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        ramp = np.linspace(0, 255, 24)[:, None, None] * rng.random((1, 20, 3))
-        Image.fromarray(ramp.astype(np.uint8)).save(folder / f"{index}.png")
-    return folder
-
-
 def held_out(folder: Path) -> str:
     """A copy, as what is learnt from may not be measured on."""
     copy = folder.with_name(f"{folder.name}-held-out")
