@@ -1,6 +1,8 @@
 """A checkpoint with a tiny random network, pictures of a few pixels, and the program called in this process."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,17 @@ def thirteen(folder: Path) -> Path:
         picture(folder / f"{index:02}.png", 20 + index, 24)
     picture(folder / "sub" / "q.jpg", 20, 20)
     return folder
+
+
+@contextmanager
+def endless(folder: Path, after: str, count: int = 2) -> Iterator[None]:
+    """Pictures that take minutes, between the others: a run that comes to them is still at work when it is stopped."""
+    paths = [folder / f"{after}-{index}.png" for index in range(count)]
+    for path in paths:
+        Image.new("RGB", (3000, 3000)).save(path)
+    yield
+    for path in paths:
+        path.unlink()
 
 
 def pixels(path: Path) -> Any:

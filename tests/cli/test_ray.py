@@ -12,7 +12,7 @@ import torch
 from irsde_cli.engine.restoration import Restoration
 from irsde_cli.errors import MachineError
 from irsde_cli.workflows.restore import cluster
-from tests.cli.stub import Program, thirteen, tree
+from tests.cli.stub import Program, endless, thirteen, tree
 from tests.cli.test_jobs import ended, lines, started, told
 from tests.reliability.processes import ROOT
 
@@ -112,11 +112,12 @@ def test_a_run_that_is_stopped_and_one_that_is_killed(
     restore(photos, tmp_path / "one", "-r", steps=60)
     whole, out = tree(tmp_path / "one"), tmp_path / "out"
     before: dict[str, bytes] = {}
-    for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
-        run = started(stub, photos, out, "--ray", "local", "--jobs", 2)
-        told(run, 1)
-        run.signal(number)
-        ended(run, code)
+    for number, code, after in ((signal.SIGTERM, 143, "04"), (signal.SIGKILL, -signal.SIGKILL, "09")):
+        with endless(photos, after):
+            run = started(stub, photos, out, "--ray", "local", "--jobs", 2)
+            told(run, 1)
+            run.signal(number)
+            ended(run, code)
         found = {name: data for name, data in tree(out).items() if not name.endswith(".part")}
         assert before.items() < found.items() <= whole.items()
         before = found
