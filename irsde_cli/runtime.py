@@ -1,13 +1,12 @@
-"""The machine: devices, precision, memory, optional packages.
+"""The machine: devices, precision, memory.
 
 Nothing here sets anything; a command chooses and hands it down.
 """
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -66,27 +65,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_lost_device(error: BaseException) -> bool:
     """Whether an accelerator failed in a way that the next picture would meet too."""
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
-
-
-def library(module: str, package: str, extra: str, user: str = "it") -> Any:
-    """A module of an optional package; `user` is what needs it.
-
-    Raises:
-        MachineError: it is not installed, or is and does not load.
-    """
-    top = module.partition(".")[0]
-    try:
-        import_module(top)
-        return import_module(module)
-    except Exception as error:  # where torchvision's binary does not fit torch, anything is raised
-        missing = isinstance(error, ModuleNotFoundError) and error.name == top
-        reason = "is not installed" if missing else f"does not load here ({type(error).__name__}: {error})"
-        raise MachineError(
-            f"{user} needs {package}, which {reason}.",
-            hint=f"Run: pip install 'irsde[{extra}]'."
-            if missing
-            else "What it needs itself, torchvision above all, must be built for this torch.",
-        ) from None
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,7 +1,6 @@
 """`irsde env`."""
 
 import importlib.metadata
-import importlib.util
 import json
 import platform
 from collections.abc import Iterator
@@ -10,21 +9,12 @@ from dataclasses import dataclass
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Printed
 from irsde_cli.cli.reporting import data
+from irsde_cli.extras import EXTRAS
 from irsde_cli.option import option
 from irsde_cli.tasks import TASKS
 from irsde_cli.version import __version__
 
 PACKAGES = ("torch", "numpy", "pillow", "tifffile", "imageio", "safetensors", "huggingface-hub", "typer", "rich")
-EXTRAS = {
-    "hdr": ("OpenImageIO", "16-bit colour PNG and JPEG 2000, OpenEXR"),
-    "jxl": ("OpenImageIO", "JPEG XL"),
-    "heif": ("pillow_heif", "HEIC"),
-    "raw": ("rawpy", "raw photographs"),
-    "fid": ("torch_fidelity", "FID and KID"),
-    "spandrel": ("spandrel", "weights of forty more families"),
-    "mat": ("scipy", "weights of MATLAB"),
-    "piq": ("piq", "DISTS and BRISQUE"),
-}
 
 
 @dataclass(frozen=True)
@@ -60,15 +50,15 @@ def run(measured: Measured, printed: Printed) -> None:
         "threads": str(torch.get_num_threads()),
         "free memory": f"{free_memory(torch.device('cpu')) / 2**30:.1f} GiB",
         **{
-            f"extra {name}": f"{'installed' if importlib.util.find_spec(module) else 'not installed'} ({purpose})"
-            for name, (module, purpose) in EXTRAS.items()
+            f"extra {name}": f"{'installed' if extra.here else 'not installed'} ({extra.purpose})"
+            for name, extra in EXTRAS.items()
         },
     }
     if printed.json:
         data(json.dumps(rows))
         return
     for name, value in rows.items():
-        data(f"{name:16} {value}")
+        data(f"{name:17} {value}")
 
 
 environment = command(run)

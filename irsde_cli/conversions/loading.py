@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from irsde_cli import checkpoint
+from irsde_cli import checkpoint, extras
 from irsde_cli.checkpoint import KEY, Checkpoint, Header
 from irsde_cli.config import to_mapping
 from irsde_cli.content import kind_of_path
@@ -24,7 +24,7 @@ from irsde_cli.weights.catalogue import CATALOGUE
 
 SAFE = "a safetensors file"
 logger = logging.getLogger(__name__)
-INSTALL = "Run: pip install 'irsde[spandrel]', which knows forty families more."
+INSTALL = f"Run: {extras.how('spandrel')}, which knows forty families more."
 
 
 def load(path: Path) -> Checkpoint:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irsde_cli.errors import MachineError, WeightsError
+from irsde_cli import extras
+from irsde_cli.errors import WeightsError
 from irsde_cli.storage.weight_files import check_regular
 
 HEADER, TAG, COMPRESSED = 128, 8, 15
@@ -29,13 +30,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: the file is missing, damaged, or something else.
-        MachineError: SciPy, which reads it, is not installed.
+        MissingError: SciPy, which reads it, is not installed.
     """
     check_regular(path)
-    try:
-        from scipy import io
-    except ImportError:
-        raise MachineError(f"'{path}' is a MATLAB file, which SciPy reads.", hint="pip install 'irsde[mat]'") from None
+    io = extras.load("mat", f"'{path}' is a MATLAB file: it", "scipy.io")
     try:
         _check_size(path.read_bytes())
         with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irsde_cli import extras
 from irsde_cli.errors import InputError
 
 WHAT = {
@@ -24,17 +25,15 @@ def openimageio(name: str, format: str = "png") -> Any:
     Raises:
         InputError: it is not installed, or is and does not load.
     """
+    extra = "jxl" if format == "jxl" else "hdr"
     try:
-        import OpenImageIO
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        reason = "is not installed" if missing else f"does not load here ({error})"
+        return extras.load(extra)
+    except extras.MissingError as error:
         eight = "" if format in ("jxl", "exr") else " Or accept 8 bits with --depth 8."
         raise InputError(
-            f"'{name}' is {WHAT[format]}, which needs OpenImageIO, and that {reason}.",
-            hint=f"Run: pip install 'irsde[{'jxl' if format == 'jxl' else 'hdr'}]'.{eight}",
+            f"'{name}' is {WHAT[format]}, which needs {error.package}, and that {error.reason}.",
+            hint=f"Run: {extras.how(extra)}.{eight}",
         ) from None
-    return OpenImageIO
 
 
 def encode(

@@ -1,10 +1,9 @@
 """Libraries for what Pillow does not read: optional parts of the package, imported when a picture needs them."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
+from irsde_cli import extras
 from irsde_cli.images.container import DamagedError
 
 
@@ -13,34 +12,30 @@ class Library:
     """A row of `LIBRARIES`.
 
     Attributes:
-        module: what is imported.
-        package: what people call it.
-        extra: the part of this package that brings it.
+        extra: the part of this package that brings it, a row of `irsde_cli.extras.EXTRAS`.
         suffixes: of the files that it reads, the usual one first.
     """
 
-    module: str
-    package: str
     extra: str
     suffixes: tuple[str, ...]
 
     @property
     def here(self) -> bool:
         """Whether it is installed; nothing is imported."""
-        return find_spec(self.module) is not None
+        return extras.EXTRAS[self.extra].here
 
     @property
     def how(self) -> str:
         """How to get it."""
-        return f"pip install 'irsde[{self.extra}]'"
+        return extras.how(self.extra)
 
 
 RAW = "dng nef nrw cr2 cr3 crw arw srf sr2 raf orf rw2 pef rwl srw raw 3fr iiq kdc dcr mef mos mrw x3f erf fff"
 LIBRARIES = {
-    "heic": Library("pillow_heif", "pillow-heif", "heif", (".heic", ".heif", ".hif")),
-    "jxl": Library("OpenImageIO", "OpenImageIO", "jxl", (".jxl",)),
-    "exr": Library("OpenImageIO", "OpenImageIO", "hdr", (".exr",)),
-    "raw": Library("rawpy", "rawpy", "raw", tuple(f".{kind}" for kind in RAW.split())),
+    "heic": Library("heif", (".heic", ".heif", ".hif")),
+    "jxl": Library("jxl", (".jxl",)),
+    "exr": Library("hdr", (".exr",)),
+    "raw": Library("raw", tuple(f".{kind}" for kind in RAW.split())),
 }
 
 
@@ -56,10 +51,8 @@ def load(format: str, what: str) -> Any:
     """
     library = LIBRARIES[format]
     try:
-        return import_module(library.module)
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        reason = "is not installed" if missing else f"does not load here ({error})"
+        return extras.load(library.extra)
+    except extras.MissingError as error:
         raise DamagedError(
-            f"{what}, which needs {library.package}, and that {reason}", f"Run: {library.how}."
+            f"{what}, which needs {error.package}, and that {error.reason}", f"Run: {library.how}."
         ) from None

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.extras import load
 from irsde_cli.metrics.libraries import fetched
-from irsde_cli.runtime import library
 
 
 class Inception(nn.Module):
@@ -17,7 +17,7 @@ class Inception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        package = library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", "fid")
+        package = load("fid", module="torch_fidelity.feature_extractor_inceptionv3")
         self.network = package.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(fetched(package.URL_INCEPTION_V3))
         )

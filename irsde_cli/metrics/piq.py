@@ -5,8 +5,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.extras import load
 from irsde_cli.metrics.libraries import fetched
-from irsde_cli.runtime import library
 
 BRISQUE_WEIGHTS = "https://github.com/photosynthesis-team/piq/releases/download/v0.4.0/brisque_svm_weights.pt"
 
@@ -21,8 +21,8 @@ class Dists(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        package = library("piq", "piq", "piq")
-        vgg = library("torchvision.models", "torchvision", "piq")
+        package = load("piq")
+        vgg = load("piq", module="torchvision.models", package="torchvision")
         fetched(package.DISTS._weights_url)
         fetched(vgg.VGG16_Weights.IMAGENET1K_V1.url)
         with warnings.catch_warnings():
@@ -45,7 +45,7 @@ class Brisque(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.metric = library("piq", "piq", "piq").brisque
+        self.metric = load("piq").brisque
         fetched(BRISQUE_WEIGHTS)
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irsde_cli.extras import load
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.preconditioning import Preconditioned, Preconditioning
-from irsde_cli.runtime import library
 
 
 class DiffusersUNet(Preconditioned):
@@ -27,7 +27,7 @@ class DiffusersUNet(Preconditioned):
 
     def __init__(self, *, config: Mapping[str, Any], preconditioning: Preconditioning = "vp", label: int = 0) -> None:
         super().__init__(preconditioning)
-        build = library("diffusers", "diffusers", "flux", "the network 'diffusers-unet'").UNet2DModel
+        build = load("flux", "the network 'diffusers-unet'").UNet2DModel
         self.unet = build(**{name: value for name, value in config.items() if not name.startswith("_")})
         self.label = label
         settings = self.unet.config

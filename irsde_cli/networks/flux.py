@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from irsde_cli.extras import load
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
-from irsde_cli.runtime import library
 
 PATCH = 2
 
@@ -66,7 +66,7 @@ class Flux(Predictor):
             multiple=PATCH,
             working_bytes=4 * 20 * heads * sum(axes) // PATCH**2,
         )
-        diffusers = library("diffusers", "diffusers", "flux", "the network 'flux'")
+        diffusers = load("flux", "the network 'flux'")
         options = {
             "in_channels": channels * PATCH**2,
             "attention_head_dim": sum(axes),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from irsde_cli.extras import load
 from irsde_cli.networks.facts import Facts, round_up
 from irsde_cli.networks.network import pad_to
-from irsde_cli.runtime import library
 
 
 class KlAutoencoder(nn.Module):
@@ -46,7 +46,7 @@ class KlAutoencoder(nn.Module):
         self.shift = shift
         # The widest two maps at full resolution, some six of which live at once, and the image.
         self.facts = Facts(multiple=self.factor, working_bytes=4 * (6 * max(widths[:2]) + 4))
-        build = library("diffusers", "diffusers", "flux", "the network 'kl-autoencoder'").AutoencoderKL
+        build = load("flux", "the network 'kl-autoencoder'").AutoencoderKL
         options = {
             "block_out_channels": tuple(widths),
             "layers_per_block": layers,

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.errors import MachineError, UsageError
+from irsde_cli import extras
+from irsde_cli.errors import UsageError
 
 
 class Ranks:
@@ -42,13 +43,8 @@ class AcceleratedRanks(Ranks):
     """One of several processes that `accelerate launch` or `torchrun` started."""
 
     def __init__(self, device: torch.device) -> None:
-        try:
-            from accelerate import Accelerator
-        except ImportError:
-            raise MachineError(
-                "training on several devices needs accelerate.", hint="pip install 'irsde[accelerate]'"
-            ) from None
-        self._accelerator: Any = Accelerator(cpu=device.type == "cpu")
+        build = extras.load("accelerate", "training on several devices").Accelerator
+        self._accelerator: Any = build(cpu=device.type == "cpu")
         super().__init__(self._accelerator.device)
         self.rank = self._accelerator.process_index
         self.world = self._accelerator.num_processes

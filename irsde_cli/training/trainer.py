@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from irsde_cli import extras
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.observation import Observation
@@ -334,13 +335,8 @@ def _optimiser(config: TrainConfig, learnt: nn.Module) -> torch.optim.Optimizer:
         case "adamw":
             return torch.optim.AdamW(learnt.parameters(), **settings)
         case "lion":
-            try:
-                from lion_pytorch import Lion
-            except ImportError:
-                raise UsageError(
-                    "the optimiser 'lion' needs lion-pytorch.", hint="pip install 'irsde[lion]', or --optimiser adamw"
-                ) from None
-            return cast(torch.optim.Optimizer, Lion(learnt.parameters(), **settings))
+            lion = extras.load("lion", "the optimiser 'lion'").Lion
+            return cast(torch.optim.Optimizer, lion(learnt.parameters(), **settings))
 
 
 def _enlarged(image: Tensor, clean: Tensor) -> Tensor:

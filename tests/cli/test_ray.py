@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def test_no_such_cluster(
 
 def test_without_ray(restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence, with the command that helps, before anything is loaded."""
-    monkeypatch.setattr("irsde_cli.workflows.restore.run.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     result = restore(photos, tmp_path / "out", "--ray", "auto", code=MachineError.exit_code)
     assert "Error: --ray needs Ray Data, which is not installed." in result.stderr
     assert "pip install 'irsde[ray]'" in result.stderr

@@ -260,4 +260,4 @@ def test_without_scipy_one_sentence_says_what_to_install(tmp_path: Path, monkeyp
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(MachineError, match=r"x\.mat' is a MATLAB file") as caught:
         load(path)
-    assert caught.value.hint == "pip install 'irsde[mat]'" and caught.value.exit_code == 5
+    assert caught.value.hint == "Run: pip install 'irsde[mat]'." and caught.value.exit_code == 5

@@ -1,5 +1,6 @@
 """Networks as ONNX graphs: the same pictures by two other runtimes, at any size."""
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is loaded."""
-    monkeypatch.setattr("irsde_cli.workflows.weights.graph.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     stub = save_stub(tmp_path / "stub.safetensors")
     result = CliRunner().invoke(app, ["export", str(stub), str(tmp_path / "x.onnx")])
     assert result.exit_code == 5 and "irsde[onnx]" in result.output

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from irsde_cli import extras
 from irsde_cli.config import read_paths
-from irsde_cli.errors import MachineError, UsageError
+from irsde_cli.errors import UsageError
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, ZERO_SHOT, Weights, find_weights
@@ -106,8 +106,7 @@ def _check(options: Options) -> None:
     if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     if options.ray is not None:
-        if find_spec("ray") is None or find_spec("pyarrow") is None:
-            raise MachineError("--ray needs Ray Data, which is not installed.", hint="Run: pip install 'irsde[ray]'.")
+        extras.require("ray", "--ray")
         if options.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"with --ray the cluster chooses its devices, not --device {options.device}.")
 

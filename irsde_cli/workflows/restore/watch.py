@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irsde_cli.errors import MachineError, UsageError
+from irsde_cli import extras
+from irsde_cli.errors import UsageError
 from irsde_cli.option import option
 from irsde_cli.workflows.restore.options import Options
 
@@ -67,10 +68,7 @@ def rounds(places: Sequence[Path], *, recursive: bool, stopped: Callable[[], boo
     Raises:
         MachineError: watchfiles is not installed.
     """
-    try:
-        from watchfiles import watch
-    except ImportError:
-        raise MachineError("--watch needs watchfiles.", hint="Run: pip install 'irsde[watch]'.") from None
+    watch = extras.load("watch", "--watch").watch
     yield True
     looked = False
     for changes in watch(

@@ -4,7 +4,6 @@ import json
 import logging
 import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli import checkpoint
-from irsde_cli.errors import MachineError, UsageError
+from irsde_cli import checkpoint, extras
+from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer, last
 from irsde_cli.samplers.settings import Sampling
@@ -111,8 +110,7 @@ def export(weights: Weights, path: Path) -> Exported:
         UsageError: the system is none of one evaluation.
         MachineError: a package is missing, or the file cannot be written.
     """
-    if find_spec("onnx") is None or find_spec("onnxscript") is None:
-        raise MachineError("an export needs onnx and onnxscript.", hint="Run: pip install 'irsde[onnx]'.")
+    extras.require("onnx", "an export")
     loaded = checkpoint.load(weights.path)
     graph = Graph(loaded.restorer.eval())
     model = _converted(graph)
