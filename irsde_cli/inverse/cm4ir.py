@@ -66,6 +66,7 @@ class CM4IR(Method):
         ridge = max(self.ridge * 4 * problem.noise_std**2, self.least_ridge) if problem.noise_std else 0.0
         levels = [min(level, denoise.largest) for level in self.levels(evaluations)]
         told = [*self.deltas[:evaluations], *[0.0] * (evaluations - len(self.deltas))]
+        towards = operator.towards(y)
         guess = median_fill(y, operator.known) if isinstance(operator, Mask) else operator.guess(y, problem.noise_std)
         x = guess + levels[0] * randn_like(guess)
         for index, sigma in enumerate(levels):
@@ -74,7 +75,7 @@ class CM4IR(Method):
             if index + 1 == evaluations and problem.noise_std > 0:
                 yield clean
                 return
-            x = operator.nearest(clean, y, ridge)
+            x = towards(clean, ridge)
             yield x
             if index + 1 < evaluations:
                 fresh = randn_like(x)

@@ -41,11 +41,12 @@ class DiffPIR(Method):
         """See `Method.steps`."""
         last = min(max(problem.variance**0.5 / 2, 1 / 255), denoise.largest)
         levels = [*log_levels(min(self.first / 255, denoise.largest), last, evaluations), 0.0]
+        towards = problem.operator.towards(problem.y)
         guess = problem.operator.guess(problem.y, problem.noise_std)
         x = guess + levels[0] * randn_like(guess)
         for sigma, lower in pairwise(levels):
             clean = denoise(x, sigma)
-            clean = problem.operator.nearest(clean, problem.y, self.trust * problem.variance / sigma**2)
+            clean = towards(clean, self.trust * problem.variance / sigma**2)
             if lower:
                 noise = math.sqrt(1 - self.zeta) * (x - clean) / sigma
                 if self.zeta:

@@ -36,8 +36,9 @@ class DPIR(Method):
     def steps(self, problem: Problem, denoise: Denoiser, evaluations: int, randn_like: RandnLike) -> Iterator[Tensor]:
         """See `Method.steps`."""
         last = problem.variance**0.5
+        towards = problem.operator.towards(problem.y)
         x = problem.operator.guess(problem.y, problem.noise_std)
         for sigma in log_levels(min(self.first / 255, denoise.largest), last, evaluations):
-            z = problem.operator.nearest(x, problem.y, self.trust * problem.variance / sigma**2)
+            z = towards(x, self.trust * problem.variance / sigma**2)
             x = denoise(z, sigma)
             yield x

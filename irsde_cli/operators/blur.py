@@ -4,19 +4,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
+from irsde_cli.operators.canvas import Border, Canvas
 from irsde_cli.operators.kernels import NAMES, arc_kernels, gaussian_kernel, read_kernel, shaken_kernel
-from irsde_cli.operators.operator import LOST, SPREAD, Operator, Recipe, Spectrum
+from irsde_cli.operators.operator import LOST, SPREAD, Operator, Recipe, Spectrum, Step
 
-Border = Literal["mirror", "zero", "circular"]
 DIRECT_PIXELS = 1 << 14  # of images that are convolved tap by tap; larger ones by FFT
-BORDER_RIDGE = 0.03  # near a border of which less is known
+FIRST_RIDGES = (0.1, 0.03, 0.01)  # at least, while what lies beyond the border is unknown
+RENEWALS = 4  # of what is thought to have been seen there
 LEAST_RIDGE = 1e-4  # of the preconditioner
 TOLERANCE = 1e-4  # of the residual, where an inverse has no closed form
 MOST_ROUNDS = 300
@@ -41,29 +41,26 @@ class Blur(Operator):
         self.radius = kernels.shape[-1] // 2
         self.tolerance = tolerance
         self._transfers: dict[tuple[int, int], Tensor] = {}
+        self._canvases: dict[tuple[int, int, bool, torch.device], Canvas] = {}
         self._casts: dict[tuple[tuple[int, int], torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
-        if self.border == "circular":
-            return self._filtered(x, lambda spectrum, transfer: spectrum * transfer)
-        padded, size = self._padded(x), x.shape[-2:]
-        if math.prod(size) <= DIRECT_PIXELS:
+        canvas = self.canvas(x, quickly=not self._direct(x))
+        if self._direct(x):
             weight = self._each(x).flip(-2, -1)[:, None]
-            return F.conv2d(padded.transpose(0, 1), weight, groups=len(x)).transpose(0, 1)
-        blurred = self._filtered(padded, lambda spectrum, transfer: spectrum * transfer)
-        return blurred[..., self.radius : self.radius + size[0], self.radius : self.radius + size[1]]
+            return F.conv2d(canvas.extended(x).transpose(0, 1), weight, groups=len(x)).transpose(0, 1)
+        return canvas.cut(self._filtered(canvas.extended(x), self.cast(canvas.size, x)))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `Operator.adjoint`, the border included."""
-        if self.border == "circular":
-            return self._filtered(y, lambda spectrum, transfer: spectrum * transfer.conj())
-        if math.prod(y.shape[-2:]) <= DIRECT_PIXELS:
+        canvas = self.canvas(y, quickly=not self._direct(y))
+        if self._direct(y):
             weight = self._each(y).flip(-2, -1)[:, None]
-            padded = F.conv_transpose2d(y.transpose(0, 1), weight, groups=len(y)).transpose(0, 1)
+            spread = F.conv_transpose2d(y.transpose(0, 1), weight, groups=len(y)).transpose(0, 1)
         else:
-            padded = self._filtered(F.pad(y, (self.radius,) * 4), lambda spectrum, transfer: spectrum * transfer.conj())
-        return self._folded(padded, (y.shape[-2], y.shape[-1]))
+            spread = self._filtered(canvas.alone(y), self.cast(canvas.size, y).conj())
+        return canvas.folded(spread)
 
     @property
     def spectrum(self) -> Spectrum | None:
@@ -106,53 +103,39 @@ class Blur(Operator):
             )
         )
 
-    def nearest(self, z: Tensor, y: Tensor, ridge: float) -> Tensor:
-        """See `Operator.nearest`; less near than that along the image's border, where it is not circular.
-
-        What z misses is inverted as if the image went on beyond the border and faded there. Where that is not so, the
-        weakest frequencies would ring, so they have a stronger ridge there. Conjugate gradients would cost forty times
-        as much.
-        """
-        if self.border == "circular":
-            transfer = self._cast(self.size, z)
-            gain = transfer.conj() / (transfer.real.square() + transfer.imag.square() + max(ridge, LOST**2))
-            missed = torch.fft.rfft2(y) - transfer * torch.fft.rfft2(z)
-            step: Tensor = torch.fft.irfft2(gain * missed, s=self.size)
-            return z + step
-        height, width = y.shape[-2:]
-        margin = min(2 * self.radius, height - 1, width - 1)
-        fade = [_fading(side, margin, y) for side in (height, width)]
-        padded = F.pad(y - self.forward(z), (margin,) * 4, "reflect") * fade[0][:, None] * fade[1]
-        size = (padded.shape[-2], padded.shape[-1])
-        transfer = self._cast(size, y)
-        power = transfer.real.square() + transfer.imag.square()
-        spectrum = torch.fft.rfft2(padded) * transfer.conj()
-
-        def solved(ridge: float) -> Tensor:
-            found: Tensor = torch.fft.irfft2(spectrum / (power + max(ridge, LOST)), s=size)
-            return found[..., margin : margin + height, margin : margin + width]
-
-        if ridge >= BORDER_RIDGE:
-            return z + solved(ridge)
-        inside = [_inside(side, 2 * self.radius + 1, y) for side in (height, width)]
-        return z + torch.lerp(solved(BORDER_RIDGE), solved(ridge), torch.minimum(inside[0][:, None], inside[1]))
+    def towards(self, y: Tensor) -> Step:
+        """See `Operator.towards`; less near than that along the image's border, where it is not circular."""
+        return _Steps(self, y)
 
     def guess(self, y: Tensor, noise_std: float) -> Tensor:
         """See `Operator.guess`; what the blur leaves is where it begins."""
-        return self.nearest(y, y, (noise_std / SPREAD) ** 2)
+        step, ridge, x = self.towards(y), (noise_std / SPREAD) ** 2, y
+        if self.border == "circular":
+            return step(y, ridge)
+        for at_least in FIRST_RIDGES:
+            x = step(x, max(ridge, at_least))
+        return x
 
     def _each(self, images: Tensor) -> Tensor:
         """The kernels in the images' type, one for each image."""
         return self.kernels.to(images).expand(len(images), -1, -1)
 
-    def _filtered(self, images: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        size = (images.shape[-2], images.shape[-1])
-        spectrum = multiply(torch.fft.rfft2(images), self._cast(size, images))
-        filtered: Tensor = torch.fft.irfft2(spectrum, s=size)
+    def _filtered(self, images: Tensor, transfer: Tensor) -> Tensor:
+        filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=images.shape[-2:])
         return filtered
 
-    def _cast(self, size: tuple[int, int], like: Tensor) -> Tensor:
-        """The same in the precision of images, and where they are."""
+    def _direct(self, images: Tensor) -> bool:
+        return self.border != "circular" and math.prod(images.shape[-2:]) <= DIRECT_PIXELS
+
+    def canvas(self, images: Tensor, quickly: bool = True) -> Canvas:
+        """Where such images lie when they are blurred."""
+        key = (images.shape[-2], images.shape[-1], quickly, images.device)
+        if key not in self._canvases:
+            self._canvases[key] = Canvas(key[:2], self.radius, self.border, quickly, images.device)
+        return self._canvases[key]
+
+    def cast(self, size: tuple[int, int], like: Tensor) -> Tensor:
+        """The kernels' spectra on a canvas of that size, in the precision of images, and where they are."""
         key = (size, like.dtype, like.device)
         if key not in self._casts:
             self._casts[key] = _complex(self._transfer(size), like)
@@ -171,21 +154,37 @@ class Blur(Operator):
         self._transfers[size] = transfer
         return transfer
 
-    def _padded(self, x: Tensor) -> Tensor:
-        if self.border == "zero":
-            return F.pad(x, (self.radius,) * 4)
-        rows, columns = (_mirror(side, self.radius, x.device) for side in x.shape[-2:])
-        return x[..., rows[:, None], columns]
 
-    def _folded(self, padded: Tensor, size: tuple[int, int]) -> Tensor:
-        """The transpose of `_padded`."""
-        height, width = size
-        if self.border == "zero":
-            return padded[..., self.radius : self.radius + height, self.radius : self.radius + width]
-        folded = padded.new_zeros(*padded.shape[:-2], height, padded.shape[-1])
-        folded.index_add_(-2, _mirror(height, self.radius, padded.device), padded)
-        onto = padded.new_zeros(*padded.shape[:-2], height, width)
-        return onto.index_add_(-1, _mirror(width, self.radius, padded.device), folded)
+class _Steps:
+    """Steps to what was seen, y, as `Operator.towards` gives them, in two transforms of the canvas.
+
+    What would have been seen beyond the border is what the blur makes of the image, continued there. It is found anew
+    in the first steps, which takes two transforms more; later the image hardly changes. Conjugate gradients, which
+    leave it open, would cost twenty times as much.
+    """
+
+    def __init__(self, blur: Blur, y: Tensor) -> None:
+        self._y = y
+        self._canvas = blur.canvas(y)
+        self._transfer = blur.cast(self._canvas.size, y)
+        self._power = self._transfer.real.square() + self._transfer.imag.square()
+        self._least = LOST**2 if blur.border == "circular" else LOST
+        self._seen = torch.fft.rfft2(y) * self._transfer.conj() if blur.border == "circular" else None
+        self._renewals = 0 if blur.border == "circular" else RENEWALS
+
+    def __call__(self, z: Tensor, ridge: float) -> Tensor:
+        """The image for one z."""
+        canvas, ridge = self._canvas, max(ridge, self._least)
+        spectrum = torch.fft.rfft2(canvas.extended(z))
+        if self._renewals:
+            self._renewals -= 1
+            around = torch.fft.irfft2(spectrum * self._transfer, s=canvas.size)
+            canvas.cut(around).copy_(self._y)
+            self._seen = torch.fft.rfft2(around).mul_(self._transfer.conj())
+        assert self._seen is not None, "the first step finds it"
+        spectrum.mul_(ridge).add_(self._seen).mul_(1 / (self._power + ridge))
+        x: Tensor = torch.fft.irfft2(spectrum, s=canvas.size)
+        return canvas.cut(x)
 
 
 def conjugate_gradients(
@@ -227,28 +226,8 @@ def conjugate_gradients(
     return v
 
 
-def _fading(side: int, margin: int, like: Tensor) -> Tensor:
-    """One over `side` pixels, and down to zero over the margins before and behind them."""
-    ramp = torch.sin(torch.linspace(0, math.pi / 2, margin + 2, dtype=like.dtype, device=like.device)[1:-1]) ** 2
-    return torch.cat((ramp, torch.ones(side, dtype=like.dtype, device=like.device), ramp.flip(0)))
-
-
-def _inside(side: int, reach: int, like: Tensor) -> Tensor:
-    """Zero at both ends of `side` pixels, and one from `reach` pixels on, with a smooth rise."""
-    place = torch.arange(side, dtype=like.dtype, device=like.device) + 0.5
-    share = (torch.minimum(place, side - place) / reach).clamp_max(1)
-    return share**2 * (3 - 2 * share)
-
-
 def _complex(transfer: Tensor, like: Tensor) -> Tensor:
     return transfer.to(like.device, torch.promote_types(like.dtype, torch.complex64))
-
-
-def _mirror(size: int, radius: int, device: torch.device) -> Tensor:
-    """Indices of `size` + 2 * `radius` pixels; reflection goes back and forth where the image is smaller."""
-    period = max(2 * (size - 1), 1)
-    index = torch.arange(-radius, size + radius, device=device) % period
-    return torch.where(index < size, index, period - index)
 
 
 @dataclass(frozen=True)

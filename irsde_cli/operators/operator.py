@@ -11,6 +11,8 @@ from torch import Tensor
 SPREAD = 0.25  # of the values of a photograph
 LOST = 1e-5  # singular values below this share of the largest, or of what a blur does to a flat image, count as zero
 
+Step = Callable[[Tensor, float], Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -78,9 +80,12 @@ class Operator(ABC):
         """A first estimate of x, where y has noise of that standard deviation."""
         return self.inverse(y, (noise_std / SPREAD) ** 2)
 
-    def nearest(self, z: Tensor, y: Tensor, ridge: float) -> Tensor:
-        """The image x that minimises |A x - y|^2 + `ridge` |x - z|^2; without a ridge the nearest to z with A x = y."""
-        return z + self.inverse(y - self.forward(z), ridge)
+    def towards(self, y: Tensor) -> Step:
+        """What takes an image z and a ridge to the image x that minimises |A x - y|^2 + ridge |x - z|^2.
+
+        Without a ridge, to the nearest to z with A x = y. It may remember what the images before were like.
+        """
+        return lambda z, ridge: z + self.inverse(y - self.forward(z), ridge)
 
 
 class Recipe(ABC):

@@ -14,12 +14,12 @@ from irsde_cli.operators.operator import Operator, Recipe, Spectrum
 
 
 class WalshHadamard(Operator):
-    """The first 1 / `factor` of the coefficients of a shuffled image, each in the place of a pixel; zeros elsewhere.
+    """1 / `factor` of the coefficients, each in the place of a pixel, in the order of `order`; zeros elsewhere.
 
     Args:
         size: height and width, whose product is a power of two.
         factor: one in so many is kept.
-        order: a permutation of the pixels; as drawn from `seed` if not given.
+        order: a permutation of the coefficients, whose first are kept; as drawn from `seed` if not given.
         seed: of the permutation.
     """
 
@@ -32,13 +32,14 @@ class WalshHadamard(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
-        coefficients = hadamard(x.flatten(2)[..., self.order.to(x.device)])
+        coefficients = hadamard(x.flatten(2))[..., self.order.to(x.device)]
         return self._cut(coefficients).view_as(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `Operator.adjoint`."""
-        pixels = hadamard(self._cut(y.flatten(2)))
-        return torch.empty_like(pixels).index_copy_(2, self.order.to(y.device), pixels).view_as(y)
+        ordered = self._cut(y.flatten(2))
+        coefficients = torch.empty_like(ordered).index_copy_(2, self.order.to(y.device), ordered)
+        return hadamard(coefficients).view_as(y)
 
     def _cut(self, coefficients: Tensor) -> Tensor:
         kept = torch.zeros_like(coefficients)
@@ -69,7 +70,7 @@ class WalshHadamardRecipe(Recipe):
 
     Attributes:
         factor: one coefficient in so many is known.
-        seed: of the shuffling.
+        seed: of the choice.
     """
 
     factor: int = 4

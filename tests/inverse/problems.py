@@ -54,4 +54,4 @@ def problem(
 
 def posterior_mean(given: Problem, like: Tensor) -> Tensor:
     """What is best to say of the clean image."""
-    return given.operator.nearest(torch.full_like(like, MEAN), given.y, (given.noise_std / SPREAD) ** 2)
+    return given.operator.towards(given.y)(torch.full_like(like, MEAN), (given.noise_std / SPREAD) ** 2)

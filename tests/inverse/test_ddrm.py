@@ -15,8 +15,10 @@ from irsde_cli.inverse.method import Denoiser, Problem
 from irsde_cli.networks.preconditioning import vp_alpha_bar, vp_levels
 from irsde_cli.operators.grey import Grey
 from irsde_cli.operators.identity import Identity
+from irsde_cli.operators.mask import Mask
 from irsde_cli.operators.operator import Operator
 from irsde_cli.operators.separable import Separable, bicubic_matrix, mean_matrix, reduction
+from irsde_cli.operators.walsh_hadamard import WalshHadamard, hadamard
 from tests.golden import Golden, load_golden
 
 SIDE, CHANNELS = 16, 3
@@ -57,6 +59,13 @@ class Case:
         match name:
             case "denoise":
                 return Identity(), lambda c: c.view(1, CHANNELS, SIDE, SIDE)
+            case "inpaint":
+                known = torch.ones(PIXELS * CHANNELS, dtype=torch.bool)
+                known[self._missing()] = False
+                return Mask(of_planes(known[None]).view(1, CHANNELS, SIDE, SIDE)), self._kept
+            case "cs4":
+                order = self.golden["ddrm/cs4_permutation"].long()
+                return WalshHadamard((SIDE, SIDE), 4, order), self._transformed
             case "color":
                 return Grey((1 / 3, 1 / 3, 1 / 3)), self._colours
             case "sr2" | "sr4":
@@ -90,6 +99,32 @@ class Case:
         spectrum = operator.spectrum
         object.__setattr__(spectrum, "values", placed)
         return operator
+
+    def _missing(self) -> Tensor:
+        return self.golden["ddrm/inpaint_missing_indices"].long()
+
+    def _kept(self, c: Tensor) -> Tensor:
+        """Known pixels come first."""
+        missing = self._missing()
+        known = torch.ones(c.shape[1], dtype=torch.bool)
+        known[missing] = False
+        pixels = torch.empty_like(c)
+        pixels[:, known], pixels[:, missing] = c[:, : -len(missing)], c[:, -len(missing) :]
+        return of_planes(pixels).reshape(1, CHANNELS, SIDE, SIDE)
+
+    def _transformed(self, c: Tensor) -> Tensor:
+        order = self.golden["ddrm/cs4_permutation"].long()
+        planes = of_planes(c)
+        return hadamard(torch.empty_like(planes).index_copy_(2, order, planes)).view(1, CHANNELS, SIDE, SIDE)
+
+    def seen(self, recorded: Tensor) -> Tensor:
+        """What the authors' operator gives, as ours gives it."""
+        if self.name not in ("ddrm_inpaint", "ddrm_cs4"):
+            side = (SIDE // self.operator.scale,) * 2
+            return recorded.view(1, -1, *side)
+        whole = torch.zeros(1, CHANNELS * PIXELS, dtype=recorded.dtype)
+        whole[:, : recorded.shape[1]] = recorded
+        return self._kept(whole) if self.name == "ddrm_inpaint" else of_planes(whole).reshape(1, CHANNELS, SIDE, SIDE)
 
     def _colours(self, c: Tensor) -> Tensor:
         return (self.basis("V_small") @ c.view(CHANNELS, PIXELS)).view(1, CHANNELS, SIDE, SIDE)
@@ -144,6 +179,9 @@ def stub(lq: Tensor) -> Denoiser:
 
 RUNS = [
     ("denoise", "0.1"),
+    ("inpaint", "0"),
+    ("inpaint", "0.1"),
+    ("cs4", "0.1"),
     ("color", "0.1"),
     ("sr2", "0.1"),
     ("sr4", "0"),
@@ -160,9 +198,7 @@ def test_whole_runs_are_those_of_the_authors_code(golden: Golden, name: str, lev
     """All twenty steps: the clean estimates of the first and the last, which is the result."""
     case, noise_std = Case(golden, name), float(level)
     run = f"ddrm_{name}/sigma{level}"
-    shape = case.operator.forward(torch.zeros(1, CHANNELS, SIDE, SIDE, dtype=torch.float64)).shape
-    seen = golden[f"{run}/y0"].double()
-    y = seen.view(shape)
+    y = case.seen(golden[f"{run}/y0"].double())
     # y = A (2 x - 1) + noise in the authors' units, so A x + noise / 2 in ours.
     flat = case.operator.forward(torch.full((1, CHANNELS, SIDE, SIDE), 0.5, dtype=torch.float64))
     given = Problem(y / 2 + flat, case.operator, noise_std / 2)
@@ -174,15 +210,15 @@ def test_whole_runs_are_those_of_the_authors_code(golden: Golden, name: str, lev
         torch.testing.assert_close(found.float(), recorded, rtol=0, atol=3e-4 * float(recorded.abs().max()))
 
 
-@pytest.mark.parametrize("name", ["color", "sr2", "sr4", "sr_bicubic2", "sr_bicubic4"])
+@pytest.mark.parametrize("name", ["inpaint", "cs4", "color", "sr2", "sr4", "sr_bicubic2", "sr_bicubic4"])
 def test_operators_are_those_of_the_authors_code(golden: Golden, name: str) -> None:
     """What is seen, the adjoint and the pseudo-inverse."""
     case = Case(golden, name)
     x = 2 * golden["common/image16"].double() - 1
     seen = case.operator.forward(x)
-    for found, what in ((seen, "Hx"), (case.operator.adjoint(seen), "Hty"), (case.operator.inverse(seen), "pinv_y")):
+    # Their colours' basis is orthonormal to four digits.
+    near = 3e-4 if name == "color" else 1e-5
+    torch.testing.assert_close(seen.float(), case.seen(golden[f"ddrm_{name}/Hx"]), rtol=0, atol=near)
+    for found, what in ((case.operator.adjoint(seen), "Hty"), (case.operator.inverse(seen), "pinv_y")):
         recorded = golden[f"ddrm_{name}/{what}"]
-        # Their colours' basis is orthonormal to four digits.
-        torch.testing.assert_close(
-            found.reshape(1, -1).float(), recorded, rtol=0, atol=3e-4 if name == "color" else 1e-5
-        )
+        torch.testing.assert_close(found.reshape(1, -1).float(), recorded, rtol=0, atol=near)

@@ -58,7 +58,7 @@ def test_adjoints_are_transposes(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ridge", [1e-3, 0.05])
 def test_regularised_inverses_solve_their_equation(kind: str, ridge: float) -> None:
-    """(A^T A + ridge) x = A^T y for x = A^T (A A^T + ridge)^-1 y; `nearest` minimises what it says."""
+    """(A^T A + ridge) x = A^T y for x = A^T (A A^T + ridge)^-1 y; `towards` minimises what it says."""
     for size in sizes(kind):
         a = build(kind, size)
         if isinstance(a, Blur):
@@ -67,7 +67,7 @@ def test_regularised_inverses_solve_their_equation(kind: str, ridge: float) -> N
         x = a.inverse(y, ridge)
         torch.testing.assert_close(a.adjoint(a.forward(x)) + ridge * x, a.adjoint(y), atol=1e-6, rtol=1e-6)
         z = image(size, 3)
-        best = a.nearest(z, y, ridge)
+        best = a.towards(y)(z, ridge)
         if isinstance(a, Blur) and a.border != "circular":
             continue
         slope = a.adjoint(a.forward(best) - y) + ridge * (best - z)
@@ -81,7 +81,7 @@ def test_a_step_to_the_data_is_exact_inside_and_calm_at_the_border(border: Any) 
     a = Blur(gaussian_kernel(1.2)[None], size, border)
     x, z = image(size), image(size, 3)
     y, exact = a.forward(x), z + Blur(a.kernels, size, border, 1e-6).inverse(a.forward(x) - a.forward(z), ridge)
-    found = a.nearest(z, y, ridge)
+    found = a.towards(y)(z, ridge)
 
     def cost(one: Tensor) -> float:
         return float((a.forward(one) - y).square().sum() + ridge * (one - z).square().sum())
