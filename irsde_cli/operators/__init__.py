@@ -29,6 +29,8 @@ OPERATORS = Registry(
     },
 )
 
+KERNELS = ("gaussian", "motion", "levin")  # by formula; another name is that of a file
+
 
 @dataclass(frozen=True)
 class OperatorConfig:

@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
+from irsde_cli.operators import KERNELS
 from irsde_cli.operators.canvas import Border, Canvas
-from irsde_cli.operators.kernels import NAMES, arc_kernels, gaussian_kernel, read_kernel, shaken_kernel
+from irsde_cli.operators.kernels import arc_kernels, gaussian_kernel, read_kernel, shaken_kernel
 from irsde_cli.operators.operator import LOST, SPREAD, Operator, Recipe, Spectrum, Step
 
 DIRECT_PIXELS = 1 << 14  # of images that are convolved tap by tap; larger ones by FFT
-FIRST_RIDGES = (0.1, 0.03, 0.01)  # at least, while what lies beyond the border is unknown
-RENEWALS = 4  # of what is thought to have been seen there
+BORDER_RIDGE = 1e-3  # at least, where what lies beyond the border is not known; it rings below
+FIRST_RIDGES = (0.1, 0.03)  # of the first guess there, one after the other
 LEAST_RIDGE = 1e-4  # of the preconditioner
 TOLERANCE = 1e-4  # of the residual, where an inverse has no closed form
 MOST_ROUNDS = 300
@@ -156,10 +157,9 @@ class Blur(Operator):
 
 
 class _Steps:
-    """Steps to what was seen, y, as `Operator.towards` gives them, in two transforms of the canvas.
+    """Steps to what was seen, y, as `Operator.towards` gives them: two transforms on the torus, and four elsewhere.
 
-    What would have been seen beyond the border is what the blur makes of the image, continued there. It is found anew
-    in the first steps, which takes two transforms more; later the image hardly changes. Conjugate gradients, which
+    What would have been seen beyond the border is what the blur makes of z, continued there. Conjugate gradients, which
     leave it open, would cost twenty times as much.
     """
 
@@ -167,22 +167,21 @@ class _Steps:
         self._y = y
         self._canvas = blur.canvas(y)
         self._transfer = blur.cast(self._canvas.size, y)
+        self._back = self._transfer.conj().resolve_conj()
         self._power = self._transfer.real.square() + self._transfer.imag.square()
-        self._least = LOST**2 if blur.border == "circular" else LOST
-        self._seen = torch.fft.rfft2(y) * self._transfer.conj() if blur.border == "circular" else None
-        self._renewals = 0 if blur.border == "circular" else RENEWALS
+        self._torus = blur.border == "circular"
+        self._seen = torch.fft.rfft2(y).mul_(self._back) if self._torus else None
 
     def __call__(self, z: Tensor, ridge: float) -> Tensor:
         """The image for one z."""
-        canvas, ridge = self._canvas, max(ridge, self._least)
+        ridge = max(ridge, LOST**2 if self._torus else BORDER_RIDGE)
+        canvas, seen = self._canvas, self._seen
         spectrum = torch.fft.rfft2(canvas.extended(z))
-        if self._renewals:
-            self._renewals -= 1
+        if seen is None:
             around = torch.fft.irfft2(spectrum * self._transfer, s=canvas.size)
             canvas.cut(around).copy_(self._y)
-            self._seen = torch.fft.rfft2(around).mul_(self._transfer.conj())
-        assert self._seen is not None, "the first step finds it"
-        spectrum.mul_(ridge).add_(self._seen).mul_(1 / (self._power + ridge))
+            seen = torch.fft.rfft2(around).mul_(self._back)
+        spectrum.mul_(ridge).add_(seen).mul_(1 / (self._power + ridge))
         x: Tensor = torch.fft.irfft2(spectrum, s=canvas.size)
         return canvas.cut(x)
 
@@ -259,7 +258,7 @@ class Kernel:
     @property
     def files(self) -> tuple[Path, ...]:
         """See `Recipe.files`."""
-        return () if self.kernel in ("", *NAMES) else (Path(self.kernel),)
+        return () if self.kernel in ("", *KERNELS) else (Path(self.kernel),)
 
     def kernels(self, size: tuple[int, int]) -> Tensor:
         """(1, K, K), for images of that height and width.
@@ -270,7 +269,7 @@ class Kernel:
         if not self.kernel:
             raise UsageError(
                 "which kernel blurred the picture?",
-                hint=f"--set operator.kernel=FILE, or one of {', '.join(NAMES)}.",
+                hint=f"--set operator.kernel=FILE, or one of {', '.join(KERNELS)}.",
             )
         match self.kernel:
             case "gaussian":

@@ -43,7 +43,7 @@ class Canvas:
         if self.border == "circular":
             return x
         if self.border == "mirror":
-            return x[..., self._rows[:, None], self._columns]
+            return x.index_select(-2, self._rows).index_select(-1, self._columns)
         return self.alone(x)
 
     def alone(self, x: Tensor) -> Tensor:

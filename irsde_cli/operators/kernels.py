@@ -5,7 +5,6 @@ Each is (K, K), K odd, of sum 1, with its centroid in the middle.
 
 import math
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,8 +14,6 @@ from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import read_picture, to_tensor
 
 MOST_SIDE = 1023
-KernelName = Literal["gaussian", "motion", "levin"]
-NAMES = ("gaussian", "motion", "levin")
 
 
 def read_kernel(path: Path) -> Tensor:

@@ -83,7 +83,7 @@ class Operator(ABC):
     def towards(self, y: Tensor) -> Step:
         """What takes an image z and a ridge to the image x that minimises |A x - y|^2 + ridge |x - z|^2.
 
-        Without a ridge, to the nearest to z with A x = y. It may remember what the images before were like.
+        Without a ridge, to the nearest to z with A x = y.
         """
         return lambda z, ridge: z + self.inverse(y - self.forward(z), ridge)
 

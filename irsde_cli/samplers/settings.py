@@ -7,6 +7,7 @@ from typing import Protocol
 
 from irsde_cli.errors import UsageError
 from irsde_cli.inverse import METHODS
+from irsde_cli.operators import KERNELS
 from irsde_cli.option import option, whole
 from irsde_cli.samplers import SAMPLERS
 
@@ -49,6 +50,9 @@ def amount(name: str) -> Callable[[str], float | Path]:
             return Path(text)
 
     return read
+
+
+KERNEL = "operator.kernel"  # the choice that may name a file
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,18 @@ class Sampling:
     def with_maps(self, found: Mapping[str, Amount]) -> "Sampling":
         """The same with these in place of those that it has."""
         return replace(self, realism=found.get("realism", self.realism), strength=found.get("strength", self.strength))
+
+    def absolute(self) -> "Sampling":
+        """The same for a process in another folder: its maps and the kernel of a blur by their absolute paths."""
+        named = (choice.partition("=") for choice in self.choices)
+        choices = (
+            f"{key}={Path(value).absolute()}"
+            if key == KERNEL and value not in ("", *KERNELS)
+            else f"{key}{sign}{value}"
+            for key, sign, value in named
+        )
+        maps = {name: place.absolute() for name, place in self.maps.items()}
+        return replace(self.with_maps(maps), choices=tuple(choices))
 
     @property
     def is_draw(self) -> bool:

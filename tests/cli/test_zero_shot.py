@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from irsde_cli.cli.program import app
 from irsde_cli.operators.blur import Blur
 from irsde_cli.operators.separable import reduction
+from irsde_cli.samplers.settings import Sampling
 from tests.cli.stub import pixels, save_stub
 
 
@@ -35,6 +36,9 @@ def write(path: Path, image: torch.Tensor) -> Path:
     return path
 
 
+BLURRED = (96, 128)
+
+
 def distance(path: Path, clean: torch.Tensor) -> float:
     return float(np.abs(pixels(path) / 255 - clean[0].permute(1, 2, 0).numpy()).mean())
 
@@ -42,10 +46,10 @@ def distance(path: Path, clean: torch.Tensor) -> float:
 @pytest.fixture
 def blurred(tmp_path: Path) -> Path:
     """A picture that was blurred with the kernel beside it."""
-    clean = scene()
+    clean = scene(*BLURRED)
     kernel = torch.zeros(7, 7, dtype=torch.float64)
     kernel[3] = 1 / 7
-    seen = Blur(kernel[None], (48, 64)).forward(clean)
+    seen = Blur(kernel[None], BLURRED).forward(clean)
     Image.fromarray(np.pad(np.full((1, 7), 200, np.uint8), ((2, 6), (9, 0)))).save(tmp_path / "psf.png")
     return write(tmp_path / "in" / "a.png", seen)
 
@@ -59,8 +63,9 @@ def test_a_kernel_sharpens_a_picture(blurred: Path, tmp_path: Path) -> None:
         last = json.loads(program(*words, *more).stdout.splitlines()[-1])
         return last["done"], last["skipped"]
 
+    clean = scene(*BLURRED)
     assert summary() == (1, 0)
-    assert distance(tmp_path / "out" / "a.png", scene()) < 0.8 * distance(blurred, scene())
+    assert distance(tmp_path / "out" / "a.png", clean) < 0.8 * distance(blurred, clean)
     assert summary() == (0, 1)
     assert summary("--set", "noise=2") == (1, 0)
     Image.fromarray(np.ones((3, 3), np.uint8)).save(tmp_path / "psf.png")
@@ -153,3 +158,12 @@ def test_other_weights_can_be_the_prior(tmp_path: Path) -> None:
     stub = save_stub(tmp_path / "stub.safetensors")
     failed = program(*words, "--overwrite", "--set", f"prior={stub}", code=2)
     assert "cannot be the prior" in " ".join(failed.stderr.split())
+
+
+def test_a_kernel_is_found_from_another_folder(blurred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines of a cluster start elsewhere: a kernel's file is named from the root for them, and a formula is not."""
+    monkeypatch.chdir(tmp_path)
+    asked = Sampling(choices=("operator.kernel=psf.png", "noise=2"))
+    assert asked.absolute().choices == (f"operator.kernel={tmp_path / 'psf.png'}", "noise=2")
+    formula = Sampling(choices=("operator.kernel=gaussian",))
+    assert formula.absolute() == formula

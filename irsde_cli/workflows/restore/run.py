@@ -77,9 +77,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
             inputs=tuple(map(_absolute, options.inputs)),
             outputs=options.outputs and _absolute(options.outputs),
             mask=options.mask and options.mask.absolute(),
-            sampling=options.sampling.with_maps(
-                {name: place.absolute() for name, place in options.sampling.maps.items()}
-            ),
+            sampling=options.sampling.absolute(),
         )
     if options.files_from is not None:
         options = replace(options, listed=_listed(options.files_from, stdin))
