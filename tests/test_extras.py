@@ -22,7 +22,8 @@ def test_the_table_is_that_of_the_package() -> None:
     for name, row in EXTRAS.items():
         named = {re.split(r"[\[<>=]", text)[0] for text in parts[name]}
         words = {word.casefold() for word in re.split(r",? and |, ", row.package)}
-        assert words == named or name == "ray", (words, named)
+        assert len(words) == len(named) or name == "ray", (words, named)
+        assert all(any(one.startswith(word) for one in named) for word in words) or name == "ray", (words, named)
 
 
 @pytest.mark.parametrize("name", EXTRAS)

@@ -1,8 +1,10 @@
-"""What is compared: weights that restore, or folders of pictures that some tool made."""
+"""What is compared: weights that restore, folders of pictures that some tool made, and classical methods."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +21,7 @@ from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.weights import find_weights
+from irsde_cli.workflows.evaluate import baselines
 from irsde_cli.workflows.evaluate.options import Contender
 from irsde_cli.workflows.evaluate.pairs import Loaded, shown_of, sizes
 
@@ -58,8 +61,96 @@ class _Subject:
         return self.observation.image[0]
 
 
-class Restored:
-    """A contender that is ready to give pictures."""
+class Ready(ABC):
+    """A contender that is ready to give pictures.
+
+    Attributes:
+        contender: what was asked for.
+        facts: what must be known to have the same figures again.
+        scale: how many times larger it makes pictures; `None` where that is not known beforehand.
+        made_here: whether its pictures are no files yet, so that they take time and can be saved.
+        single: whether its pictures are of one evaluation of a network.
+    """
+
+    made_here = True
+    single = False
+    scale: int | None = None
+
+    def __init__(self, contender: Contender, facts: dict[str, Any]) -> None:
+        self.contender = contender
+        self.facts = facts
+
+    @property
+    def how(self) -> str:
+        """What made the pictures, in words; empty where nobody knows."""
+        return ""
+
+    @abstractmethod
+    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+        """The restored picture (1, 3, H, W) on the CPU, and all of its draws together if there are several.
+
+        Raises:
+            InputError: there is none.
+            StoppedError: the run was asked to stop.
+        """
+
+
+class Given(Ready):
+    """Pictures that another tool made."""
+
+    made_here = False
+
+    def __init__(self, contender: Contender, folder: Path, pairs: Sequence[Pair]) -> None:
+        renamed = {"pairs": contender.pairs} if contender.pairs != "{stem}" else {}
+        super().__init__(contender, {"from": str(folder)} | renamed)
+        self.folder = folder
+        self.files = pair_results(folder, [pair.key for pair in pairs], contender.pairs)
+
+    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+        """See `Ready.__call__`."""
+        if loaded.pair.key not in self.files:
+            raise InputError(
+                f"'{self.folder}' has no picture of that name.", hint="--from-pairs says how names differ."
+            )
+        path = self.files[loaded.pair.key]
+        picture = read_picture(path, path.name)
+        shown = shown_of(picture)
+        if shown is not None and shown.shape[-2:] == loaded.clean.shape[-2:]:
+            hidden = ~shown if loaded.shown is None else loaded.shown & ~shown
+            if hidden.float().mean() > MOST_HIDDEN:
+                raise InputError("it is transparent where the clean picture is not.")
+        return to_tensor(picture)[None], None
+
+
+class Classical(Ready):
+    """A method that learnt nothing.
+
+    Raises:
+        MissingError: its library is not installed.
+    """
+
+    def __init__(self, contender: Contender) -> None:
+        self.source = baselines.BASELINES[contender.baseline].source
+        super().__init__(contender, {"baseline": contender.baseline, "source": self.source})
+        self.restore = baselines.load(contender.baseline)
+
+    @property
+    def how(self) -> str:
+        """See `Ready.how`."""
+        return self.source
+
+    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+        """See `Ready.__call__`."""
+        image = self.restore(loaded.observation, (loaded.clean.shape[-2], loaded.clean.shape[-1]))
+        return kept(image, loaded), None
+
+
+class Learnt(Ready):
+    """Weights.
+
+    Raises:
+        WeightsError: they cannot be loaded.
+    """
 
     def __init__(
         self,
@@ -73,13 +164,6 @@ class Restored:
         draws: int = 1,
         told: tuple[str, int] | None = None,
     ) -> None:
-        self.contender = contender
-        self.facts: dict[str, Any] = {"from": str(contender.folder)}
-        self.scale: int | None = None
-        if contender.folder is not None:
-            self.files = pair_results(contender.folder, [pair.key for pair in pairs], contender.pairs)
-            self.facts |= {"pairs": contender.pairs} if contender.pairs != "{stem}" else {}
-            return
         weights = find_weights(
             contender.model, task, sampled=contender.sampling.is_sampled, prior=contender.sampling.prior
         )
@@ -89,7 +173,7 @@ class Restored:
             asked = Sampling(strength=contender.sampling.strength, realism=realism)
             count = contender.draws if loaded.restorer.draws else 1
             way = contender.way if asked != Sampling() or count > 1 else ""
-            self.contender = contender = Contender(contender.name, way, contender.model, sampling=asked, draws=count)
+            contender = Contender(contender.name, way, contender.model, sampling=asked, draws=count)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         samples = contender.draws if contender.draws > 1 else draws if loaded.restorer.draws else 1
         settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=samples > 1)
@@ -97,7 +181,7 @@ class Restored:
         self.restoration.stopped = stopped
         self.scale = loaded.restorer.scale
         sampling = self.restoration.sampling
-        self.facts = {
+        facts = {
             "weights": weights.name,
             "sha256": loaded.sha256,
             "sampler": sampling.sampler,
@@ -108,22 +192,20 @@ class Restored:
             "strength": str(sampling.strength) if "strength" in sampling.maps else sampling.strength,
             **({"choices": sampling.choices} if sampling.choices else {}),
         }
+        super().__init__(contender, facts)
+        self.single = sampling.sampler == "one-pass"
         self.maps = {name: find_masks(place, pairs) for name, place in sampling.maps.items()}
 
     @property
-    def is_folder(self) -> bool:
-        """Whether its pictures are files of another tool."""
-        return self.contender.folder is not None
+    def how(self) -> str:
+        """See `Ready.how`."""
+        steps, draws = self.facts["steps"], self.contender.draws
+        mean = f", mean of {draws} draws" if draws > 1 else ""
+        weights = f"{self.facts['weights']} (SHA-256 {self.facts['sha256'][:12]})"
+        return f"{weights}, {self.facts['sampler']}, {steps} step{'s' * (steps != 1)}{mean}"
 
     def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
-        """The restored picture (1, 3, H, W) on the CPU, and all of its draws together if there are several.
-
-        Raises:
-            InputError: there is none.
-            StoppedError: the run was asked to stop.
-        """
-        if self.contender.folder is not None:
-            return self._read(loaded), None
+        """See `Ready.__call__`."""
         height, width = loaded.degraded.shape[-2:]
         scale = self.restoration.restorer.scale
         if (height * scale, width * scale) != tuple(loaded.clean.shape[-2:]):
@@ -136,20 +218,9 @@ class Restored:
         subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation, maps)
         *_, outputs = self.restoration.sample([subject])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
-        image = outputs[0].images[""][None]
-        whole = image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)
-        return whole, outputs[0].draws
+        return kept(outputs[0].images[""][None], loaded), outputs[0].draws
 
-    def _read(self, loaded: Loaded) -> Tensor:
-        if loaded.pair.key not in self.files:
-            raise InputError(
-                f"'{self.contender.folder}' has no picture of that name.", hint="--from-pairs says how names differ."
-            )
-        path = self.files[loaded.pair.key]
-        picture = read_picture(path, path.name)
-        shown = shown_of(picture)
-        if shown is not None and shown.shape[-2:] == loaded.clean.shape[-2:]:
-            hidden = ~shown if loaded.shown is None else loaded.shown & ~shown
-            if hidden.float().mean() > MOST_HIDDEN:
-                raise InputError("it is transparent where the clean picture is not.")
-        return to_tensor(picture)[None]
+
+def kept(image: Tensor, loaded: Loaded) -> Tensor:
+    """The image, with what is known of it as it was."""
+    return image if loaded.known is None else torch.where(loaded.known, loaded.degraded, image)

@@ -11,13 +11,14 @@ INPUT = "input"
 
 @dataclass(frozen=True)
 class Contender:
-    """A way of restoring: weights with their sampling, or a folder of pictures that some tool made.
+    """A way of restoring: weights with their sampling, a folder of pictures that some tool made, or a classical method.
 
     Attributes:
         name: what it is.
         way: how it samples, in words.
         model: as `--model` names it; `None` takes the task's own.
         folder: of restored pictures, instead of a model.
+        baseline: a row of `irsde_cli.workflows.evaluate.baselines.BASELINES`, instead of a model.
         pairs: the stem of such a picture, given `{stem}`.
         sampling: what the weights leave open.
         draws: restorations whose mean counts.
@@ -30,6 +31,12 @@ class Contender:
     sampling: Sampling = Sampling()
     draws: int = 1
     pairs: str = "{stem}"
+    baseline: str = ""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it is weights."""
+        return self.folder is None and not self.baseline
 
     @property
     def label(self) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import clean_alone, locate
@@ -19,6 +18,7 @@ from irsde_cli.images import Picture, read_picture, to_tensor
 from irsde_cli.images.masks import known_by
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import damage_for
+from irsde_cli.workflows.evaluate.classical import bicubic
 from irsde_cli.workflows.evaluate.options import EvaluateOptions
 
 
@@ -129,9 +129,7 @@ def enlarged(loaded: Loaded) -> Tensor:
     """The degraded picture at the clean one's size: bicubic, as the field's baseline."""
     if loaded.degraded.shape == loaded.clean.shape:
         return loaded.degraded
-    size = (loaded.clean.shape[-2], loaded.clean.shape[-1])
-    # With antialias torch uses the field's kernel, a = -1/2; it makes no other difference when enlarging.
-    return F.interpolate(loaded.degraded, size=size, mode="bicubic", antialias=True)
+    return bicubic(loaded.observation, (loaded.clean.shape[-2], loaded.clean.shape[-1]))
 
 
 def sizes(image: Tensor, clean: Tensor, scale: int) -> str:
@@ -166,7 +164,7 @@ def find_pairs(
     if options.clean is None:
         raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")
     if options.degraded is None:
-        if not damaged and any(one.folder is None for one in options.contenders):
+        if not damaged and any(one.learnt for one in options.contenders):
             raise UsageError("--lq is missing.", hint="Or give --degradation or --mask, to damage the clean pictures.")
         alone = clean_alone(options.clean)
         halves = find_halves(options.clean, [pair.clean for pair in alone.pairs]) if options.degradation else None

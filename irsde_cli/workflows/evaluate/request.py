@@ -19,6 +19,7 @@ from irsde_cli.registry import unknown_name
 from irsde_cli.samplers.settings import Sampling, amount, check_sampler
 from irsde_cli.tasks import get_task
 from irsde_cli.weights import ZERO_SHOT, find_weights, stored_path
+from irsde_cli.workflows.evaluate.baselines import BASELINES
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
@@ -50,6 +51,13 @@ class Request:
         default=(),
         panel=WHAT,
         flag="--from",
+    )
+    baselines: tuple[str, ...] = option(
+        "pixels",
+        f"Classical methods, with commas between: {', '.join(BASELINES)}. Some need irsde[classical].",
+        default=(),
+        panel=WHAT,
+        flag="--baseline",
     )
     ways: tuple[str, ...] = option(
         "pixels",
@@ -147,19 +155,19 @@ def resolved(request: Request) -> EvaluateOptions:
     templates = request.result_pairs
     if request.pairs != "{stem}" and request.degraded is None and dataset is None and not templates:
         templates = (request.pairs,)  # there are no degraded files that it could be for
-    contenders = _contenders(request.models, request.folders, request.ways, templates)
+    contenders = _contenders(request, templates)
     contenders = tuple(
         replace(one, sampling=replace(one.sampling, choices=request.choices)) if one.model == ZERO_SHOT else one
         for one in contenders
     )
     if request.choices and not any(one.model == ZERO_SHOT for one in contenders):
         raise UsageError("--zero-shot belongs to --model zero-shot.")
-    if any(one.folder is None for one in contenders):
+    if any(one.learnt for one in contenders):
         if not task:
             raise UsageError("--task is missing.")
         get_task(task)
         for one in contenders:
-            if one.folder is None:
+            if one.learnt:
                 find_weights(one.model, task, prior=one.sampling.prior)
     lpips = request.lpips
     if lpips is not None and not lpips.is_file():
@@ -211,9 +219,8 @@ def _damage(request: Request, dataset: str | None) -> DegradationConfig | None:
     return None
 
 
-def _contenders(
-    models: tuple[str, ...], folders: tuple[Path, ...], ways: tuple[str, ...], templates: tuple[str, ...]
-) -> tuple[Contender, ...]:
+def _contenders(request: Request, templates: tuple[str, ...]) -> tuple[Contender, ...]:
+    models, folders, ways = request.models, request.folders, request.ways
     for template in templates:
         check_template(template)
     if len(templates) > 1 and len(templates) != len(folders):
@@ -221,6 +228,10 @@ def _contenders(
     each = templates if len(templates) > 1 else (templates or ("{stem}",)) * len(folders)
 
     found = []
+    baselines = tuple(dict.fromkeys(name for text in request.baselines for name in text.split(",")))
+    for name in baselines:
+        if name not in BASELINES:
+            raise unknown_name("baseline", name, BASELINES)
     chosen: list[str | None] = [*models] or ([None] if ways or not folders else [])
     for model in chosen:
         name = Path(model).stem if model is not None else ""
@@ -233,6 +244,7 @@ def _contenders(
         Contender(folder.name or str(folder), folder=folder, pairs=template)
         for folder, template in zip(folders, each, strict=True)
     ]
+    found += [Contender(name, baseline=name) for name in baselines]
     labels = [one.label for one in found]
     for label in ("input", "clean"):
         if label in labels:

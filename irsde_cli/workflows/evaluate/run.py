@@ -24,9 +24,9 @@ from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.sets import FeatureSets
 from irsde_cli.storage import digests
 from irsde_cli.version import __version__
-from irsde_cli.workflows.evaluate.contenders import Restored
+from irsde_cli.workflows.evaluate.contenders import Classical, Given, Learnt, Ready
 from irsde_cli.workflows.evaluate.events import Drawn, Event, Planned, Problem, Scored
-from irsde_cli.workflows.evaluate.options import INPUT, EvaluateOptions
+from irsde_cli.workflows.evaluate.options import INPUT, Contender, EvaluateOptions
 from irsde_cli.workflows.evaluate.pairs import (
     Loaded,
     Source,
@@ -94,12 +94,16 @@ def evaluate(
     degradation = build_degradation(synthetic) if synthetic is not None else None
     where = device or torch.device("cpu")
     told = None if degradation is None else ("identity", degradation.scale)
-    built = (
-        Restored(contender, task, where, dtype, options.seed, stopped, pairs, options.draws, told)
-        for contender in options.contenders
-    )
-    contenders = list({one.contender.label: one for one in built}.values())
-    made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.contender.folder is None)]
+
+    def ready(contender: Contender) -> Ready:
+        if contender.folder is not None:
+            return Given(contender, contender.folder, pairs)
+        if contender.baseline:
+            return Classical(contender)
+        return Learnt(contender, task, where, dtype, options.seed, stopped, pairs, options.draws, told)
+
+    contenders = list({one.contender.label: one for one in map(ready, options.contenders)}.values())
+    made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.made_here)]
     saved = None if options.save is None else Saved(options.save, made_here)
     whole_set = expected is None or (len(pairs) == expected)
     facts: dict[str, Any] = {
@@ -169,7 +173,7 @@ def _metrics(names: Sequence[str]) -> tuple[dict[str, nn.Module], FeatureSets | 
 
 def _score_all(
     pairs: tuple[Pair, ...],
-    contenders: list[Restored],
+    contenders: list[Ready],
     measure: "_Measure",
     source: Source,
     shown: Callable[[str, dict[str, Tensor]], None] | None,
@@ -197,7 +201,7 @@ def _score_all(
                 try:
                     with explained():
                         image, several = one(loaded)
-                    if image.shape != loaded.clean.shape and not (one.is_folder and is_cropped(image, loaded.clean)):
+                    if image.shape != loaded.clean.shape and (one.made_here or not is_cropped(image, loaded.clean)):
                         raise InputError(sizes(image, loaded.clean, 1))
                 except InputError as error:
                     yield Problem(pair.key, f"{one.contender.label}: {error.message}")

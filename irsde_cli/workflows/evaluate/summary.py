@@ -9,7 +9,7 @@ from dataclasses import replace
 from irsde_cli.metrics.columns import COLUMNS
 from irsde_cli.metrics.sets import FEW, FeatureSets
 from irsde_cli.metrics.statistics import Mean, bootstrap, resampled, share_interval
-from irsde_cli.workflows.evaluate.contenders import Restored
+from irsde_cli.workflows.evaluate.contenders import Ready
 from irsde_cli.workflows.evaluate.events import Cost, Result, Scored, Worse
 from irsde_cli.workflows.evaluate.options import INPUT
 
@@ -83,12 +83,12 @@ def spreads(scored: list[Scored]) -> tuple[str, ...]:
     )
 
 
-def costs(scored: list[Scored], contenders: list[Restored]) -> dict[str, Cost]:
+def costs(scored: list[Scored], contenders: list[Ready]) -> dict[str, Cost]:
     """What each contender's pictures cost, beside those of one pass, or of the first."""
-    timed = [one for one in contenders if not one.is_folder]
+    timed = [one for one in contenders if one.made_here]
     if not timed:
         return {}
-    reference = next((one for one in timed if one.facts["sampler"] == "one-pass"), timed[0]).contender.label
+    reference = next((one for one in timed if one.single), timed[0]).contender.label
     found = {}
     for label in (one.contender.label for one in timed):
         rows = [row for row in scored if label in row.seconds and row.megapixels]
@@ -145,15 +145,9 @@ def with_sets(result: Result, sets: FeatureSets) -> Result:
     return replace(result, means=means, notes=(*result.notes, *([few] if count < FEW else [])))
 
 
-def ways(contenders: list[Restored], precision: str) -> tuple[str, ...]:
-    """Which weights gave what, and how, for who wants the same figures again."""
-    ways = []
-    for one in contenders:
-        if one.contender.folder is None:
-            weights, sha256, sampler = (one.facts[name] for name in ("weights", "sha256", "sampler"))
-            steps = f"{one.facts['steps']} step{'s' * (one.facts['steps'] != 1)}"
-            mean = f", mean of {one.contender.draws} draws" if one.contender.draws > 1 else ""
-            ways.append(f"{one.contender.label}: {weights} (SHA-256 {sha256[:12]}), {sampler}, {steps}{mean}")
+def ways(contenders: list[Ready], precision: str) -> tuple[str, ...]:
+    """What gave which figures, and how, for who wants the same figures again."""
+    ways = [f"{one.contender.label}: {one.how}" for one in contenders if one.how]
     return (f"{'; '.join(ways)}; {precision}.",) if ways else ()
 
 
