@@ -92,7 +92,7 @@ class Restorer(nn.Module, ABC):
         raise UsageError("these weights cannot be told of white noise of any level.")
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
-        """What is wrong with an image (3, H, W) in [0, 1], the likeliest first, by probability.
+        """What is wrong with an image (3, H, W), as `Observation.samples`, the likeliest first, by probability.
 
         Empty where the system does not look first.
         """

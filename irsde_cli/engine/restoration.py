@@ -14,6 +14,7 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
+from irsde_cli.images import in_unit
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
@@ -26,6 +27,7 @@ from irsde_cli.samplers.settings import Sampling
 logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
 GPU_LOOK_AHEAD = 16
+BAND = 256  # rows of a picture that are looked at together
 
 
 class Subject(Protocol):
@@ -51,7 +53,7 @@ class Subject(Protocol):
     def flat(self) -> bool: ...
 
     def degraded(self) -> Tensor:
-        """(3, H, W) in [0, 1]."""
+        """(3, H, W), as `Observation.samples`."""
         ...
 
     @property
@@ -208,7 +210,7 @@ class Restoration:
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
         observation = self._observed(batch)
-        sampling = self._mapped(batch, (observation.image.shape[-2], observation.image.shape[-1]))
+        sampling = self._mapped(batch, (observation.samples.shape[-2], observation.samples.shape[-1]))
         scale = self.restorer.scale
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
@@ -232,9 +234,9 @@ class Restoration:
         shown = _evenly(self.sampling.steps or 1, self.options.trajectory)
         outputs = [
             Output(tile, seen=self.restorer.seen(image[:, :height, :width]))
-            for image, (height, width) in zip(observation.image, sizes, strict=True)
+            for image, (height, width) in zip(observation.samples, sizes, strict=True)
         ]
-        grey = [index for index, image in enumerate(observation.image) if bool((image == image[:1]).all())]
+        grey = [index for index, samples in enumerate(observation.samples) if _is_grey(samples)]
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -264,16 +266,16 @@ class Restoration:
             with torch.inference_mode():
                 for index in grey:  # three equal channels stay equal; noise has colours
                     image[index] = image[index].mean(0, keepdim=True)
+                image.clamp_(0, 1)
             for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
                 if self.options.estimate == "sample":
-                    output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width].clamp(0, 1)
+                    output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width]
                 if draw == 0:
                     output.states = [state[index, :, :height, :width] for state in kept.values()]
             if self.options.estimate == "mean" or self.options.spread:
-                image = image.clamp(0, 1)
                 if self.options.spread:
                     squares = image.square() if squares is None else squares.add_(image.square())
-                total = image if total is None else total.add_(image)
+                total = image.clone() if total is None else total.add_(image)
             del image, state
         if total is not None:
             mean = total.div_(self.draws)
@@ -296,13 +298,15 @@ class Restoration:
         sizes = {loaded.size for loaded in batch}
         masks = [loaded.known for loaded in batch]
         if len(sizes) == 1:
-            images = [loaded.degraded() for loaded in batch]
+            images = alike([loaded.degraded() for loaded in batch])
             canvas = images[0][None] if len(batch) == 1 else torch.stack(images)
             del images
         else:
-            canvas = torch.zeros(len(batch), 3, *self.restorer.facts.padded_size(*batch[0].size))
-            for image, loaded in zip(canvas, batch, strict=True):
-                image[:, : loaded.size[0], : loaded.size[1]] = loaded.degraded()
+            images = alike([loaded.degraded() for loaded in batch])
+            size = self.restorer.facts.padded_size(*batch[0].size)
+            canvas = torch.zeros(len(batch), 3, *size, dtype=images[0].dtype)
+            for whole_image, image in zip(canvas, images, strict=True):
+                whole_image[:, : image.shape[-2], : image.shape[-1]] = image
         operator, noise_std = (batch[0].operator, batch[0].noise_std) if len(batch) == 1 else (None, None)
         if all(mask is None for mask in masks):
             return Observation(canvas.to(self.device), None, operator, noise_std)
@@ -350,6 +354,17 @@ class StoppedError(Exception):
 
 class _NotFiniteError(Exception):
     """A result holds NaN or infinity."""
+
+
+def alike(images: Sequence[Tensor]) -> list[Tensor]:
+    """Samples of one dtype: their own where all have the same, else those in [0, 1]."""
+    return [*images] if len({image.dtype for image in images}) == 1 else [in_unit(image) for image in images]
+
+
+def _is_grey(samples: Tensor) -> bool:
+    """Whether the three channels are equal; looked at in bands."""
+    bands = (in_unit(samples[:, top : top + BAND]) for top in range(0, samples.shape[-2], BAND))
+    return all(bool((band == band[:1]).all()) for band in bands)
 
 
 def _evenly(steps: int, count: int) -> set[int]:

@@ -159,16 +159,30 @@ def to_tensor(picture: Picture) -> Tensor:
     What transparency hides must not decide what is seen: a smooth surface between the pixels that are shown takes the
     place of the colours of the others.
     """
+    return in_unit(samples_of(picture))
+
+
+def samples_of(picture: Picture) -> Tensor:
+    """The same as (3, H, W) samples that `in_unit` makes it of; a view of the picture's own where that is possible."""
     import torch
 
     from irsde_cli.images.holes import smoothed
 
-    planes = np.ascontiguousarray(picture.pixels.transpose(2, 0, 1), dtype=np.float32)
-    unit: Tensor = torch.from_numpy(planes).div_(2**picture.depth - 1)
+    pixels = picture.pixels if picture.pixels.flags.writeable else picture.pixels.copy()
+    samples: Tensor = torch.from_numpy(pixels).permute(2, 0, 1)
     shown = picture.shown
     if shown is not None:
-        unit = smoothed(unit[None], ~torch.from_numpy(shown)[None, None])[0]
-    return unit.expand(3, -1, -1).contiguous()
+        samples = smoothed(in_unit(samples)[None], ~torch.from_numpy(shown)[None, None])[0]
+    return samples.expand(3, -1, -1)
+
+
+def in_unit(samples: Tensor) -> Tensor:
+    """Samples in [0, 1], contiguous float32: whole numbers by the largest of their dtype; others are so already."""
+    import torch
+
+    if samples.is_floating_point():
+        return samples.contiguous()
+    return samples.to(torch.float32, memory_format=torch.contiguous_format).div_(torch.iinfo(samples.dtype).max)
 
 
 def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = None) -> Picture:

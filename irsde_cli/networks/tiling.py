@@ -135,6 +135,7 @@ class Tiles:
     def _windows(self, spans: Sequence[slice], like: Tensor) -> list[Tensor]:
         """The weight of each tile along one side: all together they are one, so no map of their sums is kept."""
         size = spans[-1].stop
+        like = like if like.is_floating_point() else like.new_empty(0, dtype=torch.float32)
         windows = [self._window(span, size, like) for span in spans]
         total = like.new_zeros(size)
         for span, window in zip(spans, windows, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from irsde_cli.images import in_unit
 from irsde_cli.networks.daclip import DaClip
 from irsde_cli.networks.daclip_unet import DaClipUNet, Told
 from irsde_cli.networks.tiling import Evaluate
@@ -127,7 +128,7 @@ class DaClipRestorer(Diffusion):
             row[: len(word)] = torch.tensor(word)
         with torch.inference_mode():
             texts = nn.functional.normalize(self.clip.encode_text(tokens), dim=-1)
-            damage = nn.functional.normalize(self.clip(self.looked_at(degraded[None]))[1], dim=-1)
+            damage = nn.functional.normalize(self.clip(self.looked_at(in_unit(degraded)[None]))[1], dim=-1)
             likely = (100 * damage @ texts.T).softmax(dim=-1)[0].tolist()
         return dict(sorted(zip(WORDS, likely, strict=True), key=lambda pair: -pair[1]))
 

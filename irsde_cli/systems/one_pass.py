@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from irsde_cli.centres.centre import Upsampling, centre
 from irsde_cli.errors import UsageError
+from irsde_cli.images import in_unit
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper, Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
@@ -97,12 +98,13 @@ class OnePass(Restorer):
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; one state."""
-        image = centre(observation, self.config.scale, self.config.upsampling)
+        plain = self.config.scale == 1 and observation.known is None
+        image = observation.samples if plain else centre(observation, self.config.scale, self.config.upsampling)
         levels = None
         if sampling.noise_level is not None:
             levels = torch.full((len(image),), sampling.noise_level, device=image.device)
         elif not self.config.blind:
-            found = [min(255 * estimate_noise(one[None]), self.config.noise_level_max) for one in image]
+            found = [min(255 * estimate_noise(in_unit(one)[None]), self.config.noise_level_max) for one in image]
             levels = torch.tensor(found, device=image.device)
         yield self.predict(image, evaluate, levels, randn_like)
 
@@ -120,7 +122,7 @@ class OnePass(Restorer):
         """The restored images of degraded ones (B, 3, H, W), as `endpoints` prepares them.
 
         Args:
-            image: the degraded images.
+            image: the degraded images, or samples that `irsde_cli.images.in_unit` makes them of.
             evaluate: how the network is applied to a canvas.
             levels: of the noise in each, (B,), in 8-bit units, `UNTOLD` where it is not known; `None` for none.
             randn_like: the source of noise, for a network that draws some.
@@ -130,10 +132,12 @@ class OnePass(Restorer):
             levels = torch.full((len(image),), UNTOLD if self.config.noise_level_max else 1.0, device=image.device)
 
         def mapped(image: Tensor, levels: Tensor) -> Tensor:
+            image = image if image.is_floating_point() else in_unit(image)
             if isinstance(network, Predictor):
                 residual: Tensor = network(image, image, levels)
                 return image + residual.to(image.dtype)
             restored: Tensor = network(image, randn_like) if network.facts.draws else network(image)
             return restored
 
-        return evaluate(Evaluated(network.facts, mapped), image, levels).to(image.dtype)
+        dtype = image.dtype if image.is_floating_point() else torch.float32
+        return evaluate(Evaluated(network.facts, mapped), image, levels).to(dtype)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import in_unit
 from irsde_cli.networks.tiling import Evaluate, Reduced, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, generator_for
@@ -46,7 +47,7 @@ def calibrated(plan: Plan, restorer: Restorer, device: torch.device, dtype: torc
         noise = ImageNoise([generator_for(options.seed, loaded.key)])
         known = None if loaded.known is None else _middle(loaded.known)[None, None].to(device)
         with torch.inference_mode():
-            seen = Observation(_middle(loaded.degraded())[None].to(device), known)
+            seen = Observation(in_unit(_middle(loaded.degraded()))[None].to(device), known)
             walk = max(WALK, 2 * sampling.steps)
             nodes, costs = restorer.jump_costs(seen, noise, sampling, one, walk)
             walked.add(nodes)

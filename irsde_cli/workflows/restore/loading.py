@@ -16,7 +16,7 @@ from irsde_cli.images import (
     Picture,
     looks_like_picture,
     read_picture,
-    to_tensor,
+    samples_of,
 )
 from irsde_cli.images.maps import read_map
 from irsde_cli.images.masks import known_by
@@ -66,7 +66,7 @@ class Loaded:
         return None
 
     def degraded(self) -> Tensor:
-        return to_tensor(self.picture)
+        return samples_of(self.picture)
 
 
 def load(item: Item, options: Options, settings: str) -> Loaded:

@@ -15,6 +15,7 @@ from irsde_cli.engine.restoration import Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.images import Part
+from irsde_cli.runtime import give_back
 from irsde_cli.storage.files import is_there, write_whole
 from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
@@ -28,6 +29,7 @@ from irsde_cli.workflows.restore.resume import check_free, describe, enlarged, u
 READ_AHEAD = 3
 PIXELS_AHEAD = 64_000_000
 HOPELESS = 3
+LARGE = 8_000_000  # pixels, from which on what decoding and tiles leave behind is worth returning
 
 
 class Pipeline:
@@ -111,6 +113,8 @@ class Pipeline:
             for message in (*loaded.picture.warnings, *([cost] if cost else [])):
                 yield Warned(item.name, message)
             self.usual_pixels = _pixels(loaded)
+            if _pixels(loaded) > LARGE:
+                give_back()
             self.ready.append(loaded)
 
     def _light(self) -> bool:
@@ -141,6 +145,8 @@ class Pipeline:
                     for loaded, output in zip(batch, event, strict=True):
                         if output.seen:
                             yield Seen(loaded.name, output.seen)
+                        if _pixels(loaded) > LARGE:
+                            give_back()
                         encoding = self.writers.submit(encode, loaded, output, self.options)
                         self.writing.append((loaded, output.tile, encoding))
         except InputError as error:
