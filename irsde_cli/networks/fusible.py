@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.onednn import Convolution, is_usable
 
+MOST_TIMES = 16  # time indices for which a faster form keeps what they change
+
 
 class Fused(Protocol):
     """The faster form, for images that are all at one time index."""
@@ -50,13 +52,21 @@ class Fusible(Predictor):
 
 
 def packed(layer: nn.Module, dtype: torch.dtype, *, up: bool = False) -> Convolution:
-    """A convolution with a bias as oneDNN takes it.
+    """A convolution as oneDNN takes it.
 
     With `up` its channels go from the order of a shuffle, (C, 2, 2), to that of blocks in memory, (2, 2, C).
     """
-    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    assert isinstance(layer, nn.Conv2d)
     weight, bias = layer.weight, layer.bias
     if up:
         weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
-        bias = bias.reshape(-1, 4).t().flatten()
+        bias = None if bias is None else bias.reshape(-1, 4).t().flatten()
     return Convolution(weight, bias, dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
+
+
+def shuffled(small: Tensor, skip: Tensor) -> Tensor:
+    """`skip` (B, C, 2H, 2W), which is overwritten, plus the blocks (B, 2 * 2 * C, H, W), both channels last."""
+    batch, channels, height, width = skip.shape
+    blocks = small.permute(0, 2, 3, 1).view(batch, height // 2, width // 2, 2, 2, channels).transpose(2, 3)
+    skip.permute(0, 2, 3, 1).view(batch, height // 2, 2, width // 2, 2, channels).add_(blocks)
+    return skip

@@ -4,15 +4,21 @@ Luo et al., "Refusion: Enabling Large-Size Realistic Image Restoration with Late
 Channel attention pools over the whole input, so what a tile predicts depends a little on the tile.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed, shuffled
 from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn, last_blocks
-from irsde_cli.networks.network import Predictor, count_modules
+from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.onednn import Convolution, Linear
+
+Modulation = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class SimpleGate(nn.Module):
@@ -54,7 +60,7 @@ class NAFBlock(nn.Module):
         return torch.addcmul(x, h, self.gamma)
 
 
-class NAFNet(Predictor):
+class NAFNet(Fusible):
     """The official parameter names and shapes.
 
     Args:
@@ -129,8 +135,14 @@ class NAFNet(Predictor):
             "long_skip": image == 8,
         }
 
+    def fused(self, dtype: torch.dtype) -> "FusedNAFNet":
+        """See `Fusible.fused`."""
+        return FusedNAFNet(self, dtype)
+
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`; the unconditional network does not look at `mu`."""
+        if (faster := self.faster(x, t)) is not None:
+            return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = h = self.intro(self.padded(image))
@@ -145,3 +157,110 @@ class NAFNet(Predictor):
             h = in_turn(blocks, up(h) + skips.pop(), time)
         prediction: Tensor = self.ending(h + first if self.long_skip else h)
         return prediction[..., :height, :width]
+
+
+class FusedNAFNet:
+    """A `NAFNet` whose weights no longer change, channels last.
+
+    What time does rides on the normalisation, a gate on the layer before it, `beta` and `gamma` on the weights of the
+    layers that they follow. The residual is float32 whatever the dtype of the layers: rounded in each of three dozen
+    blocks it would lose what they add.
+    """
+
+    def __init__(self, network: NAFNet, dtype: torch.dtype) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.intro = packed(network.intro, dtype)
+        self.ending = packed(network.ending, dtype)
+        self.downs = [packed(down, dtype) for down in network.downs]
+        self.ups = [packed(up[0], dtype, up=True) for up in cast(Sequence[Any], network.ups)]
+        self.encoders, self.decoders = (
+            [[_FusedBlock(block, dtype) for block in cast(Sequence[NAFBlock], level)] for level in levels]
+            for levels in (network.encoders, network.decoders)
+        )
+        self.middle = [_FusedBlock(block, dtype) for block in cast(Sequence[NAFBlock], network.middle_blks)]
+        self.times: dict[float, list[Modulation]] = {}
+
+    def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
+        """See `Predictor.forward`; all images are at the time index `t`."""
+        network, dtype = self.network, self.dtype
+        height, width = x.shape[-2:]
+        image = network.padded(torch.cat((x - mu, mu), dim=1) if network.conditional else x)
+        with torch.autocast("cpu", enabled=False):
+            time = iter(self._at(t))
+            h = self.intro(image.to(dtype).contiguous(memory_format=torch.channels_last)).float()
+            first = h.clone() if network.long_skip else None
+            skips: list[Tensor] = []
+            for blocks, down in zip(self.encoders, self.downs, strict=True):
+                h = _through(blocks, h, time)
+                skips.append(h)
+                h = down(h.to(dtype)).float()
+            h = _through(self.middle, h, time)
+            for blocks, up in zip(self.decoders, self.ups, strict=True):
+                h = _through(blocks, shuffled(up(h.to(dtype)), skips.pop()), time)
+            h = h if first is None else h.add_(first)
+            return self.ending(h.to(dtype))[..., :height, :width]
+
+    def _at(self, t: float) -> list[Modulation]:
+        """What time does to each block, in the order in which they are met."""
+        if (known := self.times.get(t)) is not None:
+            return known
+        time = self.network.time_mlp(torch.tensor([t]))
+        blocks = [*chain(*self.encoders), *self.middle, *chain(*self.decoders)]
+        made = [block.modulation(time) for block in blocks]
+        if len(self.times) < MOST_TIMES:
+            self.times[t] = made
+        return made
+
+
+class _FusedBlock:
+    """A `NAFBlock`; the two halves that a gate multiplies come from layers of their own."""
+
+    def __init__(self, block: NAFBlock, dtype: torch.dtype) -> None:
+        self.block = block
+        self.dtype = dtype
+        self.firsts = _halves(block.conv1, Linear, dtype)
+        width = block.conv3.in_channels
+        self.depthwise = _halves(block.conv2, Convolution, dtype, groups=width)
+        self.gates = _halves(block.conv4, Linear, dtype)
+        self.third, self.fifth = (
+            Linear(
+                layer.weight * factor.flatten()[:, None, None, None], cast(Tensor, layer.bias) * factor.flatten(), dtype
+            )
+            for layer, factor in ((block.conv3, block.beta), (block.conv5, block.gamma))
+        )
+
+    def modulation(self, time: Tensor) -> Modulation:
+        """Gain and shift of both normalisations, (C,) each, for the embedding (1, time_dim)."""
+        shift_a, scale_a, shift_f, scale_f = self.block.mlp(time)[0].chunk(4)
+        gains = (self.block.norm1.g.flatten() * (scale_a + 1), self.block.norm2.g.flatten() * (scale_f + 1))
+        return gains[0], shift_a, gains[1], shift_f
+
+    def __call__(self, x: Tensor, modulation: Modulation) -> Tensor:
+        """(B, H, W, C) in float32, which may be overwritten."""
+        gain_a, shift_a, gain_f, shift_f = modulation
+        h = self._normalised(x, gain_a, shift_a)
+        left, right = (layer(h).permute(0, 3, 1, 2) for layer in self.firsts)
+        gated = self.depthwise[1].times(self.depthwise[0](left), right)
+        attention = self.block.sca(gated.mean((2, 3), keepdim=True).float())
+        h = gated.permute(0, 2, 3, 1)
+        x = self.third.onto(x, h.mul_(attention.permute(0, 2, 3, 1).to(h.dtype)))
+        h = self._normalised(x, gain_f, shift_f)
+        return self.fifth.onto(x, self.gates[1].times(self.gates[0](h), h))
+
+    def _normalised(self, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], gain, shift, eps=1e-5).to(self.dtype)
+
+
+def _halves(layer: nn.Conv2d, form: Any, dtype: torch.dtype, **settings: int) -> list[Any]:
+    """A layer as two, each with half of its outputs."""
+    pairs = zip(layer.weight.chunk(2), cast(Tensor, layer.bias).chunk(2), strict=True)
+    return [form(weight, bias, dtype, **settings) for weight, bias in pairs]
+
+
+def _through(blocks: Sequence[_FusedBlock], h: Tensor, time: Iterator[Modulation]) -> Tensor:
+    """(B, C, H, W) in float32, channels last, which may be overwritten, through the blocks of a level."""
+    last = h.permute(0, 2, 3, 1)
+    for block in blocks:
+        last = block(last, next(time))
+    return last.permute(0, 3, 1, 2)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 X86 = {"x86_64", "AMD64", "i386", "i686"}
+ROWS = 256
 
 
 def is_usable(dtype: torch.dtype) -> bool:
@@ -27,18 +28,28 @@ class Convolution:
     the size of the image, and turning one into another takes longer than a small image's convolution.
 
     Args:
-        weight: (C', C, k, k).
-        bias: (C',).
+        weight: (C', C / groups, k, k).
+        bias: (C',), or `None`.
         dtype: of the weights and of all that goes in and comes out.
         stride: of both axes.
         padding: with zeros, on all sides.
+        groups: of channels that do not see each other.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, *, stride: int = 1, padding: int = 1) -> None:
-        self.geometry = ([padding, padding], [stride, stride], [1, 1], 1)
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        dtype: torch.dtype,
+        *,
+        stride: int = 1,
+        padding: int = 1,
+        groups: int = 1,
+    ) -> None:
+        self.geometry = ([padding, padding], [stride, stride], [1, 1], groups)
         self.operators: Any = torch.ops.mkldnn
         self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
-        self.bias = bias.detach().to(dtype)
+        self.bias = None if bias is None else bias.detach().to(dtype)
 
     def __call__(self, x: Tensor, activation: Literal["none", "swish", "relu"] = "none") -> Tensor:
         """(B, C, H, W), channels last, to (B, C', H', W'), then SiLU ("swish") or ReLU if asked."""
@@ -52,4 +63,46 @@ class Convolution:
         out: Tensor = self.operators._convolution_pointwise_.binary(
             total, x, self.weight, self.bias, *self.geometry, "add", 1.0, None, [], None
         )
+        return out
+
+    def times(self, factor: Tensor, x: Tensor) -> Tensor:
+        """`factor` (B, C', H', W') times the convolution of `x`."""
+        out: Tensor = self.operators._convolution_pointwise.binary(
+            x, factor, self.weight, self.bias, *self.geometry, "mul", None, None, [], None
+        )
+        return out
+
+
+class Linear:
+    """A 1x1 convolution whose weights no longer change, as the product of matrices that it is: (..., C) to (..., C').
+
+    oneDNN has better kernels for it so. Its layout of these weights is the same for any image: they are kept in it.
+
+    Args:
+        weight: (C', C) or (C', C, 1, 1).
+        bias: (C',).
+        dtype: of the weights and of all that goes in and comes out.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        self.operators: Any = torch.ops.mkldnn
+        plain = weight.detach().flatten(1).to(dtype).contiguous()
+        self.weight: Tensor = self.operators._reorder_linear_weight(plain, ROWS)
+        self.bias = bias.detach().to(dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product."""
+        out: Tensor = self.operators._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return out
+
+    def onto(self, total: Tensor, x: Tensor) -> Tensor:
+        """`total` (..., C'), float32, which may be overwritten, plus the product."""
+        if total.dtype == x.dtype:
+            added: Tensor = self.operators._linear_pointwise.binary(x, total, self.weight, self.bias, "add")
+            return added
+        return total.add_(self(x).float())  # of two dtypes at once it would take twice as long
+
+    def times(self, factor: Tensor, x: Tensor) -> Tensor:
+        """`factor` (..., C') times the product."""
+        out: Tensor = self.operators._linear_pointwise.binary(x, factor, self.weight, self.bias, "mul")
         return out

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.fusible import Fusible, packed
+from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed, shuffled
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, in_turn, last_blocks
 from irsde_cli.networks.onednn import Convolution
 
 TIME_FEATURES = 64
-MOST_TIMES = 16
 
 
 class PocketBlock(nn.Module):
@@ -177,11 +176,3 @@ def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Ten
     for first, second in level:
         h = second.add_to(h, first(F.silu(h), "swish"))
     return h
-
-
-def shuffled(small: Tensor, skip: Tensor) -> Tensor:
-    """`skip` (B, C, 2H, 2W), which is overwritten, plus the blocks (B, 2 * 2 * C, H, W), both channels last."""
-    batch, channels, height, width = skip.shape
-    blocks = small.permute(0, 2, 3, 1).view(batch, height // 2, width // 2, 2, 2, channels).transpose(2, 3)
-    skip.permute(0, 2, 3, 1).view(batch, height // 2, 2, width // 2, 2, channels).add_(blocks)
-    return skip

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.fusible import Fusible, packed
+from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed, shuffled
 from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, last_blocks
 from irsde_cli.networks.onednn import Convolution
-from irsde_cli.networks.pocket_unet import MOST_TIMES, TIME_FEATURES, shuffled
+from irsde_cli.networks.pocket_unet import TIME_FEATURES
 
 PATCH = 4
 

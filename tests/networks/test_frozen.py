@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.fusible import MOST_TIMES
 from irsde_cli.networks.network import Network, Predictor
 from irsde_cli.networks.onednn import is_usable
-from irsde_cli.networks.pocket_unet import MOST_TIMES, FusedPocketUNet, PocketUNet
+from irsde_cli.networks.pocket_unet import FusedPocketUNet, PocketUNet
 from irsde_cli.networks.quarter_unet import FusedQuarterUNet, QuarterUNet
 from tests.extras import rows
 from tests.networks.test_contract import IMAGE_NETWORKS, build_small, evaluate
