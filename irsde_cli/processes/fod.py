@@ -6,7 +6,7 @@ down to 0 as everywhere, and the network is told the paper's time.
 
 It is invariant to the range of images, and no noise is added where nothing is missing. With the clean estimate in the
 place of c it spreads too little: the process with these marginals also needs the variance of that estimate, which the
-corrected sampler takes.
+sampler `fod-variance` takes from a network of two outputs.
 """
 
 import math
@@ -47,7 +47,7 @@ class ForwardOnly(Process):
         ValueError: a value is out of range.
     """
 
-    predictions = ("clean",)  # its noise multiplies, and nobody predicts it
+    predictions = ("clean", "clean-and-variance")  # its noise multiplies, and nobody predicts it
     num_timesteps: int = 100
     schedule: FodSchedule = "ddpm-cosine"
     noise: bool = True

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from irsde_cli.processes.parameterisation import Second
+
 
 @dataclass(frozen=True, eq=False)
 class Path:
@@ -20,6 +22,7 @@ class Path:
         injected: integral of the square of the noise that the published reverse SDE adds, from 0 to t, likewise.
         pinned: a bridge; its SDE has no finite drift at T, where a step of Euler's method has no score.
         drawn: whether a reverse SDE has the marginals of this path; see `Process.drawn`.
+        second: what a network says beside the clean estimate, for the samplers that need it.
     """
 
     m: Tensor
@@ -30,6 +33,7 @@ class Path:
     injected: Tensor | None = None
     pinned: bool = False
     drawn: bool = True
+    second: Second = ""
 
     @property
     def num_timesteps(self) -> int:

@@ -6,17 +6,21 @@ that rise linearly. Written from the paper's formulas; its code has no licence.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.parts import CPU, check_timesteps, with_zero
 from irsde_cli.processes.process import Process
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualDenoising(Process):
-    """The process as a table; `ancestral` is its published sampler with noise, `ode-1` that without.
+    """The process as a table; `ancestral` is its published sampler with noise, `ode-1` that without, for one output.
+
+    With two, the prediction `residual-and-noise`, the published steps are the sampler `rddm`.
 
     Args:
         noise_std: s_T for images in [0, 1]; published 0.5 (raindrops) and 0.05 (shadows, low light).
@@ -26,6 +30,7 @@ class ResidualDenoising(Process):
         ValueError: a value is out of range.
     """
 
+    predictions: ClassVar[tuple[Prediction, ...]] = ("noise", "clean", "flow", "residual-and-noise")
     noise_std: float = 0.5
     num_timesteps: int = 1000
 
@@ -40,8 +45,3 @@ class ResidualDenoising(Process):
     def asked(self, t: Tensor) -> Tensor:
         """See `Process.asked`: the paper counts from 0 at the first noisy state."""
         return (t - 1).clamp_min(0)
-
-    def step(self, x: Tensor, residual: Tensor, noise: Tensor, t: int, s: int) -> Tensor:
-        """The state at s < t by both of a network's outputs, mu - x_0 and the noise, which need not agree."""
-        (m_t, s_t), (m_s, s_s) = ((float(self.m[i]), float(self.s[i])) for i in (t, s))
-        return x - (m_s - m_t) * residual - (s_t - s_s) * noise

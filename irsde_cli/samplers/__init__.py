@@ -1,7 +1,8 @@
 """Reverse processes: one file a family, one row a sampler.
 
 A sampler is a generator function `(predict_clean, x, path, times, randn_like, **options) -> Iterator[Tensor]`. `times`
-holds `steps + 1` falling integers that end with 0; the network is evaluated once at each but the last.
+holds `steps + 1` falling integers that end with 0; the network is evaluated once at each but the last. The samplers of
+`irsde_cli.samplers.fit.PAIRED` take a predictor of the clean image and of something beside it, `(x, t) -> two tensors`.
 """
 
 from irsde_cli.registry import Registry
@@ -21,8 +22,10 @@ SAMPLERS = Registry(
         "ancestral": "irsde_cli.samplers.first_order:ancestral",
         "renoise": "irsde_cli.samplers.first_order:renoise",
         "residual": "irsde_cli.samplers.first_order:residual",
+        "rddm": "irsde_cli.samplers.first_order:residual_and_noise",
         "fod-mc": "irsde_cli.samplers.forward_only:mc",
         "fod-nmc": "irsde_cli.samplers.forward_only:nmc",
+        "fod-variance": "irsde_cli.samplers.forward_only:with_variance",
         "fod-euler": "irsde_cli.samplers.forward_only:euler_forward",
         "noiseless": "irsde_cli.samplers.multistep:noiseless",
     },

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irsde_cli.processes.path import Path
 from irsde_cli.randomness import RandnLike, add_noise
-from irsde_cli.samplers.sampler import CleanPredictor, in_bands, transitions
+from irsde_cli.samplers.sampler import CleanPredictor, PairPredictor, in_bands, transitions
 
 
 def ancestral(
@@ -41,6 +41,22 @@ def residual(
         gain = path.at(s)[0] - path.at(t)[0]
         x = clean if s == 0 else in_bands(_moved, x, clean, path.centre, gain, into=clean)
         yield x
+
+
+def residual_and_noise(
+    predict_pair: PairPredictor, x: Tensor, path: Path, times: Tensor, randn_like: RandnLike
+) -> Iterator[Tensor]:
+    """RDDM's: a share of the residual and one of the noise are taken away, as two outputs say, which need not agree."""
+    for t, s in transitions(times):
+        clean, noise = predict_pair(x, t)
+        (m_t, s_t), (m_s, s_s) = path.at(t), path.at(s)
+        x = in_bands(_without, x, clean, noise, path.centre, m_s - m_t, s_t - s_s, into=clean)
+        del clean, noise
+        yield x
+
+
+def _without(x: Tensor, clean: Tensor, noise: Tensor, centre: Tensor, gain: float, fall: float) -> Tensor:
+    return x + gain * (clean - centre) - fall * noise
 
 
 def _kept(x: Tensor, clean: Tensor, path: Path, t: int, s: int, share: float, randn_like: RandnLike) -> Tensor:

@@ -4,6 +4,7 @@ from irsde_cli.processes.fod import ForwardPath
 from irsde_cli.processes.path import Path
 from irsde_cli.samplers import SAMPLERS
 
+PAIRED = {"rddm": "noise", "fod-variance": "variance"}
 DRAWING = ("sde-1", "sde-2", "posterior", "ancestral", "euler-maruyama")
 
 
@@ -11,6 +12,8 @@ def refusal(sampler: str, path: Path) -> str:
     """Why a sampler of the table cannot run on a path; empty if it can."""
     if sampler.startswith("fod-") != isinstance(path, ForwardPath):
         return "FoD's samplers are for FoD alone, and it for them"
+    if sampler in PAIRED and path.second != PAIRED[sampler]:
+        return f"its network says no {PAIRED[sampler]} beside the clean image"
     if sampler.startswith("euler") and path.pull is None:
         return "nobody publishes the rates that Euler's method needs"
     if sampler == "ancestral" and bool((path.s.diff() < 0).any()):

@@ -20,6 +20,12 @@ class CleanPredictor(Protocol):
     def __call__(self, x: Tensor, t: int, /) -> Tensor: ...
 
 
+class PairPredictor(Protocol):
+    """The estimate of the clean image and what the network says beside it, both (B, C, H, W); as `CleanPredictor`."""
+
+    def __call__(self, x: Tensor, t: int, /) -> tuple[Tensor, Tensor]: ...
+
+
 def in_bands(
     formula: Callable[..., Tensor], x: Tensor, *others: Tensor | float | None, into: Tensor | None = None
 ) -> Tensor:

@@ -25,6 +25,7 @@ from irsde_cli.systems.parts import (
     Reverse,
     build_network,
     build_process,
+    check_outputs,
     clean_predictor,
 )
 
@@ -81,6 +82,7 @@ class DaClipRestorer(Diffusion):
         self.clip: DaClip = build_network(config.clip)
         self.process = build_process(config.process, Process)
         self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
+        check_outputs(self.network, self.parameterisation)
 
     @property
     def learnt(self) -> nn.Module:

@@ -72,7 +72,7 @@ class Diffusion(Restorer):
 
     def path(self, mu: Tensor) -> Path:
         """The process around `mu`, (B, C, H, W), for samplers."""
-        return self.process.path(mu)
+        return replace(self.process.path(mu), second=self.parameterisation.second)
 
     def resolved(self, asked: Sampling, *, clip: bool) -> Sampling:
         """`resolve` of a system whose configuration has `sampling`; no realism at all takes one evaluation."""
@@ -161,10 +161,21 @@ class Diffusion(Restorer):
     def clean_and_noise(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of states `x` (B, C, H, W) at indices t (B,): the clean image and the noise."""
         m, s = self.process.alpha(t, x), self.process.std(t, x)
-        seen = self.process.seen(self.parameterisation.network_input(x, mu, m, s), mu, t)
-        output = self.conditioned(mu)(seen, mu, self.process.asked(t)).to(x.dtype)
+        output = self._output(x, mu, t, m, s)
         parameterisation = self.parameterisation
         return parameterisation.clean(output, x, mu, m, s), parameterisation.noise(output, x, mu, m, s)
+
+    def estimates(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What a network of two outputs says of states: the clean image, and what `Parameterisation.second` names."""
+        m, s = self.process.alpha(t, x), self.process.std(t, x)
+        output = self._output(x, mu, t, m, s)
+        clean, second = self.parameterisation.estimates(output, x, mu, m, s).chunk(2, dim=1)
+        return clean, second
+
+    def _output(self, x: Tensor, mu: Tensor, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
+        seen = self.process.seen(self.parameterisation.network_input(x, mu, m, s), mu, t)
+        output: Tensor = self.conditioned(mu)(seen, mu, self.process.asked(t)).to(x.dtype)
+        return output
 
     def open_std(self, x: Tensor, t: Tensor) -> Tensor:
         """The unit of the clean estimate's error at indices t (B,), shaped to divide `x`."""
@@ -189,13 +200,20 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
     """
     first: list[Tensor] = []
 
-    def predict_clean(x: Tensor, t: int) -> Tensor:
-        clean = reverse.predict_clean(x, t)
+    def remembered(clean: Tensor) -> Tensor:
         if not first:
             first.append(clean.clone())  # samplers overwrite what they are given
         return clean
 
-    states = replace(reverse, predict_clean=predict_clean).solve(sampling, randn_like)
+    def predict_pair(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        assert reverse.predict_pair is not None, "a network of two outputs"
+        clean, second = reverse.predict_pair(x, t)
+        return remembered(clean), second
+
+    watched = replace(
+        reverse, predict_clean=lambda x, t: remembered(reverse.predict_clean(x, t)), predict_pair=predict_pair
+    )
+    states = watched.solve(sampling, randn_like)
     realism = sampling.realism
     if isinstance(realism, int | float) and realism == 0:
         next(states)

@@ -24,6 +24,7 @@ from irsde_cli.systems.parts import (
     Reverse,
     build_network,
     build_process,
+    check_outputs,
     clean_predictor,
 )
 
@@ -66,6 +67,7 @@ class Latent(Diffusion):
         self.network = build_network(config.network)
         self.process = build_process(config.process, Process)
         self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
+        check_outputs(self.network, self.parameterisation)
         self.max_batch = 1
         self.whole_bytes = self.autoencoder.facts.working_bytes
 

@@ -23,8 +23,10 @@ from irsde_cli.systems.parts import (
     Reverse,
     build_network,
     build_process,
+    check_outputs,
     check_scale,
     clean_predictor,
+    pair_predictor,
 )
 
 PUBLISHED = ProcessConfig()
@@ -64,6 +66,7 @@ class MeanReverting(Diffusion):
         self.network = build_network(config.network)
         self.process = build_process(config.process, Process)
         self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
+        check_outputs(self.network, self.parameterisation)
         self.ragged = check_scale(config.scale) == 1 and config.centre == "degraded"
 
     @property
@@ -87,13 +90,16 @@ class MeanReverting(Diffusion):
     ) -> Reverse:
         """See `Diffusion.reverse`."""
         mu = self._centre(observation)
-        path = self.process.path(mu)
-
-        predict_clean = clean_predictor(
-            self.network, self.parameterisation, self.process, path, mu, evaluate, clip=bool(sampling.clip)
-        )
+        path, clip = self.path(mu), bool(sampling.clip)
+        asked = (self.network, self.parameterisation, self.process, path, mu, evaluate)
 
         def start(t: int) -> Tensor:
             return self.process.start(mu, t, randn_like)
 
-        return Reverse(predict_clean, start, path, self.first(sampling))
+        return Reverse(
+            clean_predictor(*asked, clip=clip),
+            start,
+            path,
+            self.first(sampling),
+            predict_pair=pair_predictor(*asked, clip=clip),
+        )

@@ -25,9 +25,9 @@ from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
-from irsde_cli.samplers.fit import fitting, refusal
+from irsde_cli.samplers.fit import PAIRED, fitting, refusal
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
-from irsde_cli.samplers.sampler import CleanPredictor
+from irsde_cli.samplers.sampler import CleanPredictor, PairPredictor
 from irsde_cli.samplers.settings import MOST_STRENGTH, Amount, Sampling
 
 logger = logging.getLogger(__name__)
@@ -249,6 +249,7 @@ class Reverse:
 
     Attributes:
         predict_clean: the estimate that solvers ask for.
+        predict_pair: the same with what the network says beside it, where it does.
         start: the state at an index from which a solver may begin.
         path: the process.
         first: the largest such index.
@@ -263,6 +264,7 @@ class Reverse:
     first: int
     decode: Callable[[Tensor], Tensor] = field(default=lambda state: state)
     even: bool = False
+    predict_pair: PairPredictor | None = None
 
     def solve(self, sampling: Sampling, randn_like: RandnLike) -> Iterator[Tensor]:
         """The states of a resolved sampler, from `first` or from the first of its nodes that are not above that."""
@@ -282,7 +284,8 @@ class Reverse:
             nodes = choose_nodes(self.path, steps, self.first, fast=fast)
         if sampling.eta is not None:
             sampler = partial(sampler, eta=sampling.eta)
-        yield from sampler(self.predict_clean, self.start(nodes[0]), self.path, times_from(nodes), randn_like)
+        predict = self.predict_pair if sampling.sampler in PAIRED else self.predict_clean
+        yield from sampler(predict, self.start(nodes[0]), self.path, times_from(nodes), randn_like)
 
 
 def clean_predictor(
@@ -296,23 +299,78 @@ def clean_predictor(
     clip: bool,
 ) -> CleanPredictor:
     """What samplers ask: the network's output, read as an estimate of the clean image, kept in [0, 1] with `clip`."""
+    asked = _asked(network, parameterisation, process, path, mu, evaluate)
 
     def predict_clean(x: Tensor, t: int) -> Tensor:
-        m, s = path.at(t)
-        time = process.asked(torch.full((len(x),), t, device=x.device))
-        if path.centre is mu or path.centre.shape[-2:] == (1, 1):
-            centre = None if path.centre is mu else path.centre
-            clean = evaluate(_CleanEstimate(network, parameterisation, process, t, (m, s), centre), x, mu, time)
-        else:
-            seen = parameterisation.network_input(x, path.centre, m, s)
-            clean = parameterisation.clean(evaluate(network, seen, mu, time), x, path.centre, m, s)
-        return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
+        return _clipped(asked(x, t)[:, : x.shape[1]], clip)
 
     return predict_clean
 
 
+def pair_predictor(
+    network: Predictor,
+    parameterisation: Parameterisation,
+    process: Process,
+    path: Path,
+    mu: Tensor,
+    evaluate: Evaluate,
+    *,
+    clip: bool,
+) -> PairPredictor | None:
+    """The same for the samplers that take two outputs; `None` where the network has one."""
+    if not parameterisation.second:
+        return None
+    asked = _asked(network, parameterisation, process, path, mu, evaluate)
+
+    def predict_pair(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        clean, second = asked(x, t).chunk(2, dim=1)
+        return _clipped(clean, clip), second
+
+    return predict_pair
+
+
+def _clipped(clean: Tensor, clip: bool) -> Tensor:
+    return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
+
+
+def _asked(
+    network: Predictor,
+    parameterisation: Parameterisation,
+    process: Process,
+    path: Path,
+    mu: Tensor,
+    evaluate: Evaluate,
+) -> CleanPredictor:
+    """All that a network says of a state: see `Parameterisation.estimates`."""
+
+    def asked(x: Tensor, t: int) -> Tensor:
+        m, s = path.at(t)
+        time = process.asked(torch.full((len(x),), t, device=x.device))
+        if path.centre is mu or path.centre.shape[-2:] == (1, 1):
+            centre = None if path.centre is mu else path.centre
+            return evaluate(_CleanEstimate(network, parameterisation, process, t, (m, s), centre), x, mu, time)
+        seen = parameterisation.network_input(x, path.centre, m, s)
+        return parameterisation.estimates(evaluate(network, seen, mu, time), x, path.centre, m, s)
+
+    return asked
+
+
+def check_outputs(network: Predictor, parameterisation: Parameterisation) -> None:
+    """Whether a network has as many channels of output as its prediction has.
+
+    Raises:
+        ValueError: it has not.
+    """
+    taken, made = network.facts.channels
+    if made != taken * (2 if parameterisation.second else 1):
+        raise ValueError(
+            f"the network makes {made} channels of {taken}, and the prediction '{parameterisation.prediction}' has "
+            + ("two outputs: give it heads = 2" if parameterisation.second else "one output")
+        )
+
+
 class _CleanEstimate:
-    """A network whose output is read as the clean image where it is evaluated: of each tile alone, not of the whole.
+    """A network whose output is read as estimates where it is evaluated: of each tile alone, not of the whole.
 
     Args:
         network: what predicts.
@@ -345,4 +403,4 @@ class _CleanEstimate:
         centre = mu if self.centre is None else self.centre
         seen = self.process.seen(self.parameterisation.network_input(x, centre, self.m, self.s), mu, self.index)
         output: Tensor = self.network(seen, mu, t)
-        return self.parameterisation.clean(output.to(x.dtype), x, centre, self.m, self.s)
+        return self.parameterisation.estimates(output.to(x.dtype), x, centre, self.m, self.s)

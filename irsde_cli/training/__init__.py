@@ -59,6 +59,12 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_energy.py::test_a_gaussian_problem_is_learnt_within_two_percent",
         ),
+        "two-outputs": Entry(
+            "irsde_cli.training.two_outputs:two_outputs",
+            paper="2308.13712",
+            checked="properties",
+            evidence="tests/training/test_two_outputs.py::test_each_output_learns_what_it_says",
+        ),
         "mean-and-flow": Entry(
             "irsde_cli.training.mean_and_flow:mean_and_flow",
             paper="2410.00418",

@@ -12,10 +12,12 @@ from irsde_cli.config import from_mapping
 from irsde_cli.errors import UsageError
 from irsde_cli.restorer import Restorer
 from irsde_cli.systems import SYSTEMS
+from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.parts import PublishedSampling
 from irsde_cli.training import OBJECTIVES
 
 NETWORK = "network"
+TWO_OUTPUTS = "two-outputs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,11 @@ def build_objective(name: str, options: dict[str, Any], system: Restorer, system
         raise UsageError(
             f"the objective '{name}' teaches nothing to the system '{system_name}'.",
             hint=f"It is for {', '.join(known)}; docs/train.md says which objective is for which system.",
+        )
+    if isinstance(system, Diffusion) and bool(system.parameterisation.second) != (name == TWO_OUTPUTS):
+        raise UsageError(
+            f"the objective '{name}' is not for the prediction '{system.parameterisation.prediction}'.",
+            hint=f"'{TWO_OUTPUTS}' is for the predictions of two outputs, and the others for the rest.",
         )
     if not strategy:
         if options:
