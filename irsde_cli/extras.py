@@ -37,6 +37,7 @@ EXTRAS = {
     "onnx": Extra(("onnx", "onnxscript"), "onnx and onnxscript", "export"),
     "fid": Extra(("torch_fidelity",), "torch-fidelity", "FID and KID"),
     "piq": Extra(("piq",), "piq", "DISTS and BRISQUE"),
+    "torchmetrics": Extra(("torchmetrics",), "torchmetrics", "VIF, and DISTS without piq"),
     "classical": Extra(("skimage", "pywt", "cv2"), "scikit-image, PyWavelets and OpenCV", "evaluate --baseline"),
     "flux": Extra(("diffusers",), "diffusers", "FLUX, diffusers' U-Nets"),
     "mat": Extra(("scipy",), "SciPy", "weights of MATLAB"),

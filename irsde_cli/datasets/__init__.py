@@ -7,6 +7,23 @@ _NOISE_25 = ("gaussian-noise", {"sigma_min": 25.0, "sigma_max": 25.0, "quantised
 _JPEG_10 = ("jpeg", {"quality_min": 10, "quality_max": 10, "full_colour_share": 0.0})
 _RESEARCH = "none stated; research use"
 
+
+def _foundir(kind: str, folder: str, task: str, count: int) -> Dataset:
+    """The test part of FoundIR, or one of the folders that it has for each kind of damage."""
+    inner = f"/{folder}" if folder else ""
+    return Dataset(
+        f"FoundIR, test: real {kind}",
+        "https://www.foundir.net",
+        _RESEARCH,
+        "Li et al., ICCV 2025",
+        task,
+        "plain-rgb",
+        count,
+        (f"foundir{inner}", f"FoundIR{inner}"),
+        () if folder else (Layout("*/GT", "*/LQ"),),
+    )
+
+
 DATASETS = {
     "gopro": Dataset(
         "GoPro: motion blur from averaged video",
@@ -343,6 +360,29 @@ DATASETS = {
         5,
         ("classic5", "Classic5"),
         degradation=_JPEG_10,
+    ),
+    "foundir": _foundir("damage of twenty kinds, one and several at once", "", "auto", 1500),
+    "foundir-blur": _foundir("shake and motion", "01Blur", "deblur", 150),
+    "foundir-noise": _foundir("a camera's noise", "05Noise", "denoise", 100),
+    "foundir-jpeg": _foundir("JPEG", "06JPEG", "jpeg", 50),
+    "foundir-haze": _foundir("haze", "08Haze", "dehaze", 200),
+    "foundir-rain": _foundir("rain", "10Rain", "derain", 100),
+    "foundir-raindrop": _foundir("drops on glass", "11Raindrop", "raindrop", 100),
+    "foundir-lowlight": _foundir("darkness", "14Lowlight", "lowlight", 50),
+    "realir-bench": Dataset(
+        "RealIR-Bench: real damage of nine kinds, without clean pictures",
+        "https://huggingface.co/datasets/RealRestorer/RealIR-Bench",
+        "its own, on its page",
+        "Yang et al., arXiv 2603.25502, 2026",
+        "auto",
+        "no-reference",
+        464,
+        ("realir-bench", "RealIR-Bench"),
+        (Layout("*"), Layout(".")),
+        obtain=(
+            "Its page has one table with the pictures inside: write each into RealIR-Bench/KIND/, or all into "
+            "RealIR-Bench/."
+        ),
     ),
 }
 

@@ -42,7 +42,8 @@ class Dataset:
         protocol: how the field measures it, a row of `irsde_cli.metrics.protocols.PROTOCOLS`.
         count: pictures that a whole one has.
         folders: names of its folder.
-        layouts: official ones; `GT/` with `LQ/` or `LQ_x4/` is understood for every set.
+        layouts: official ones; `GT/` with `LQ/` or `LQ_x4/` is understood for every set. Pictures alone, without a
+            `degradation`, are damaged ones whose clean ones nobody has.
         degradation: a row of `irsde_cli.degradations.DEGRADATIONS` and its settings, where the test makes the damage.
         obtain: how to get it.
     """
@@ -118,6 +119,8 @@ def mask_folder(text: str, folder: Path | None) -> Path:
 def _layouts(dataset: Dataset) -> tuple[Layout, ...]:
     if dataset.degradation is not None:
         return (*dataset.layouts, *GENERIC, Layout("GT"), Layout("."))
+    if all(layout.degraded is None for layout in dataset.layouts):
+        return (*GENERIC, *dataset.layouts)
     return (*dataset.layouts, *GENERIC)
 
 
@@ -150,7 +153,8 @@ def _in_layouts(dataset: Dataset, folder: Path, *, alone: bool) -> Located | Non
             unpaired += part.clean_alone
             lost += part.degraded_alone
         if pairs:
-            return Located(folder, Pairing(tuple(pairs), tuple(unpaired), tuple(lost)), layout.degraded is None)
+            synthetic = layout.degraded is None and dataset.degradation is not None
+            return Located(folder, Pairing(tuple(pairs), tuple(unpaired), tuple(lost)), synthetic)
     return None
 
 

@@ -20,10 +20,12 @@ METRICS = Registry(
 OPTIONAL_METRICS = Registry(
     "metric",
     {
-        "dists": "irsde_cli.metrics.piq:Dists",
-        "brisque": "irsde_cli.metrics.piq:Brisque",
+        "dists": "irsde_cli.metrics.dists:Dists",
+        "vif": "irsde_cli.metrics.vif:Vif",
+        "brisque": "irsde_cli.metrics.brisque:Brisque",
     },
 )
+ALONE = ("brisque",)  # of these, what needs no clean image
 SET_METRICS = Registry(
     "metric of sets",
     {

@@ -18,6 +18,7 @@ class Protocol:
         rounded: whether images are clipped and rounded to 8 bits first, as files are.
         lpips_rounded: the same for LPIPS, where it differs: IR-SDE's scripts take it before rounding.
         mean_of_clean: scale the restored image to the clean one's mean grey first ("GT mean"), which flatters.
+        reference: whether there are clean pictures. Without them a result is measured alone, and against its input.
     """
 
     summary: str
@@ -26,6 +27,7 @@ class Protocol:
     rounded: bool = True
     lpips_rounded: bool = True
     mean_of_clean: bool = False
+    reference: bool = True
 
     @property
     def caption(self) -> str:
@@ -37,6 +39,8 @@ class Protocol:
             *(["LPIPS not rounded"] if self.rounded and not self.lpips_rounded else []),
             *(["scaled to the clean mean"] if self.mean_of_clean else []),
         ]
+        if not self.reference:
+            return "no clean pictures; 8-bit, RGB"
         return ", ".join(words)
 
 
@@ -52,6 +56,7 @@ PROTOCOLS = {
     "deraining-y": Protocol("the deraining field's: whole images, luma", channels="y"),
     "sr-y": Protocol("super-resolution's, four times: luma, 4 pixels cropped", channels="y", border=4),
     "lol": Protocol("low light, RGB, as it is"),
+    "no-reference": Protocol("damaged pictures whose clean ones nobody has", reference=False),
     "lol-gt-mean": Protocol("low light, RGB, scaled to the clean mean, as some papers report it", mean_of_clean=True),
 }
 

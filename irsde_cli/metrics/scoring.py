@@ -44,6 +44,8 @@ class Scorer:
         """
         with torch.inference_mode():
             clipped = image.clamp(0, 1)
+            if not self.protocol.reference:
+                return self._alone(clipped.mul(255).round().div(255).float(), clean.float())
             image = clipped.mul(255).round().div(255) if self.protocol.rounded else clipped
             if self.protocol.mean_of_clean:
                 # Not rounded again, as in the field's scripts: KinD, LLFlow, Retinexformer.
@@ -65,12 +67,23 @@ class Scorer:
                 fits = min(image.shape[-2:]) >= self.lpips.smallest
                 figures["lpips"] = float(self.lpips(seen, target)) if fits else None
             for name, metric in self.more.items():
-                figure = float(metric(seen, target))
-                figures[name] = figure if math.isfinite(figure) else None
+                figures[name] = _finite(float(metric(seen, target)))
             if known is not None:
                 hole = ~known.expand_as(clean) if shown is None else (~known & shown).expand_as(clean)
                 figures["psnr_hole"] = float(psnr(image[hole][None], clean[hole][None])) if hole.any() else None
         return figures
+
+    def _alone(self, image: Tensor, degraded: Tensor) -> dict[str, float | None]:
+        """The figures of an image that has no clean one."""
+        figures = {name: _finite(float(metric(image, degraded))) for name, metric in self.more.items()}
+        if self.lpips is not None:
+            fits = min(image.shape[-2:]) >= self.lpips.smallest
+            figures["change"] = float(self.lpips(image, degraded)) if fits else None
+        return figures
+
+
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None
 
 
 def counted(image: Tensor, shown: Tensor | None) -> Tensor:

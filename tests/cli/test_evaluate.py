@@ -626,7 +626,7 @@ def test_nothing_can_be_computed(place: Path) -> None:
     assert "not one pair could be measured" in result.stderr
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [name for name, row in PROTOCOLS.items() if row.reference])
 def test_one_pixel_under_each_protocol(place: Path, stub: Path, protocol: str) -> None:
     """Restored and measured as far as it goes: a border may leave nothing of it."""
     for folder in ("GT", "LQ"):
@@ -816,6 +816,32 @@ def test_what_metrics_of_sets_need_is_said(place: Path, monkeypatch: pytest.Monk
     )
     assert "failed: dists: it needs piq, which is not installed. Run: pip install 'irsde[piq]'" in result.stderr
     assert json.loads(result.stdout)["means"]["ours"]["psnr"]["count"] == 3
+
+
+def test_pictures_without_clean_ones_are_measured_alone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How natural they look, and how far they went from the input; never against themselves as clean ones."""
+
+    class Brisque(torch.nn.Module):
+        def forward(self, restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+            return restored.std().reshape(1)
+
+    monkeypatch.setattr("irsde_cli.metrics.brisque.Brisque", Brisque)
+    (place / "sets/RealIR-Bench").mkdir(parents=True)
+    shutil.copytree(place / "LQ", place / "sets/RealIR-Bench/noise")
+    shutil.copytree(place / "ours", place / "restored/noise")
+    words = ["--dataset", "realir-bench", "--data-root", place / "sets", "--from", place / "restored", "--partial"]
+    found = report(*words, "--metric", "brisque")
+    assert found["protocol"] == "no-reference" and [row["key"] for row in found["images"]] == [
+        "noise/0", "noise/1", "noise/2",
+    ]  # fmt: skip
+    assert list(found["means"]["restored"]) == ["brisque"] and not any(found["worse"].values())
+    for more, said in (
+        ((), "nothing can be measured here"),
+        (("--metric", "dists"), "DISTS would need clean pictures"),
+        (("--protocol", "plain-rgb"), "its protocol is 'no-reference'"),
+    ):
+        result = evaluate(*words, *more)
+        assert result.exit_code == 2 and said in result.stderr, result.stderr
 
 
 def test_lists() -> None:

@@ -42,6 +42,8 @@ NAMED = [
     "live1",
     "classic5",
     "rain-ssir",
+    "foundir",
+    "realir-bench",
     "noise-cc",
     "noise-polyu",
 ]
@@ -101,7 +103,8 @@ def test_official_layouts(tmp_path: Path, name: str, layout: Layout) -> None:
             assert len(stems) == 1
             assert pair.degraded.stem == layout.template.replace("*", "1_0.9").format(stem=stems[0])
             if "*" in layout.clean:
-                assert pair.clean.parts[-3] == pair.degraded.parts[-3] == pair.key.split("/")[0]
+                sequence = pair.key.split("/")[0]
+                assert sequence in pair.clean.parts[-3:] and sequence in pair.degraded.parts[-3:]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -133,6 +136,16 @@ def test_what_is_missing_is_explained(tmp_path: Path) -> None:
     files(tmp_path, "rain100h/rainy/1.png", "rain100h/notes.txt")
     with pytest.raises(UsageError, match=r"expected norain/ with rain/X2/ or .*, found notes.txt, rainy"):
         locate("rain100h", DATASETS["rain100h"], [tmp_path])
+
+
+def test_pictures_without_clean_ones_are_their_own_pairs(tmp_path: Path) -> None:
+    """RealIR-Bench, a folder for each kind or flat: nothing is damaged, and nothing is taken for clean."""
+    row = DATASETS["realir-bench"]
+    files(tmp_path, "RealIR-Bench/rain/1.jpg", "RealIR-Bench/flare/1.jpg", "flat/RealIR-Bench/2.png")
+    found = locate("realir-bench", row, [tmp_path])
+    assert sorted(pair.key for pair in found.pairing.pairs) == ["flare/1", "rain/1"] and not found.synthetic
+    assert all(pair.clean == pair.degraded for pair in found.pairing.pairs)
+    assert [pair.key for pair in locate("realir-bench", row, [tmp_path / "flat"]).pairing.pairs] == ["2"]
 
 
 def test_masks(tmp_path: Path) -> None:

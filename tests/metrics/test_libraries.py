@@ -14,13 +14,23 @@ from torch import Tensor, nn
 
 from irsde_cli.errors import MachineError, WeightsError
 from irsde_cli.metrics import OPTIONAL_METRICS
+from irsde_cli.metrics.brisque import Brisque
+from irsde_cli.metrics.dists import Dists
 from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.libraries import fetched
-from irsde_cli.metrics.piq import Brisque, Dists
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.metrics.scoring import Scorer
+from irsde_cli.metrics.vif import Vif
 
 PACKAGES = {"fid": ("torch_fidelity", Inception), "dists": ("piq", Dists), "brisque": ("piq", Brisque)}
+
+
+@pytest.fixture(autouse=True)
+def no_torchmetrics(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DISTS is piq's where it is missing."""
+    if "torchmetrics" not in request.node.name:
+        forgotten("torchmetrics", monkeypatch)
+        monkeypatch.setitem(sys.modules, "torchmetrics", None)
 
 
 def forgotten(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +171,7 @@ def piq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("piq")
 def test_further_metrics_are_figures_beside_the_others() -> None:
     """They see what LPIPS sees; one that cannot be taken of a picture is left open."""
-    more = {name: OPTIONAL_METRICS.load(name)() for name in OPTIONAL_METRICS}
+    more = {name: OPTIONAL_METRICS.load(name)() for name in ("dists", "brisque")}
     clean = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     scorer = Scorer(PROTOCOLS["plain-rgb"], None, more)
     figures = scorer.score(clean * 0.5, clean)
@@ -170,3 +180,37 @@ def test_further_metrics_are_figures_beside_the_others() -> None:
     assert figures["brisque"] == pytest.approx(float(eight.std()), abs=1e-6)
     flat = scorer.score(torch.full_like(clean, 0.5), clean)
     assert flat["brisque"] is None and flat["dists"] is not None and flat["psnr"] is not None
+
+
+def test_vif_is_that_of_torchmetrics_on_values_to_255() -> None:
+    """1 for equal images, less for worse ones; of values to 1 it would see next to no noise. None below 41 pixels."""
+    pytest.importorskip("torchmetrics", reason="the extra 'torchmetrics' is not installed")
+    metric = Vif()
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8, generator=generator), 64, mode="bicubic").clamp(0, 1)
+    noise = torch.randn(clean.shape, generator=generator)
+    figures = [float(metric(clean + sigma / 255 * noise, clean)) for sigma in (0, 5, 25)]
+    assert figures[0] == pytest.approx(1, abs=1e-4) and figures[0] > figures[1] > figures[2] and figures[2] < 0.5
+    assert Vif()(clean[..., :40], clean[..., :40]).isnan().all()
+
+
+def test_dists_of_torchmetrics_is_that_of_piq(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With equal features, both within 1e-4."""
+    try:
+        import piq  # noqa: F401
+        import torchmetrics
+        from torchvision import models
+    except Exception as error:  # where torchvision's binary does not fit torch, anything is raised
+        pytest.skip(f"torchmetrics and piq do not load here: {type(error).__name__}")
+    torch.manual_seed(0)
+    vgg = models.vgg16()
+    for package in ("torchvision.models", "torchmetrics.functional.image.dists", "piq.perceptual"):
+        monkeypatch.setattr(f"{package}.vgg16", lambda **_: vgg)
+    monkeypatch.setattr("irsde_cli.metrics.dists.fetched", lambda url: Path(url))
+    weights = torch.load(Path(torchmetrics.__file__).parent / "functional/image/dists_models/weights.pt")
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *_, **__: weights)
+    clean = torch.rand(1, 3, 96, 96)
+    degraded = (clean + 0.1 * torch.randn(clean.shape)).clamp(0, 1)
+    ours = Dists()(degraded, clean)
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    torch.testing.assert_close(ours, Dists()(degraded, clean), atol=1e-4, rtol=0)

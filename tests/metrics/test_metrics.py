@@ -92,7 +92,7 @@ def test_grey_is_of_full_range() -> None:
     assert grey(ends).flatten().tolist() == pytest.approx([0, 1])
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", [name for name, row in PROTOCOLS.items() if row.reference])
 def test_what_a_protocol_rounds(name: str) -> None:
     """PSNR is that of files of 8 bits; IR-SDE takes LPIPS before rounding, the others after."""
 

@@ -103,7 +103,7 @@ class Request:
     )
     metrics: tuple[str, ...] = option(
         "pixels",
-        f"Further ones: {', '.join(MORE)}. They need irsde[piq] or irsde[fid].",
+        f"Further ones: {', '.join(MORE)}. They need irsde[piq], irsde[torchmetrics] or irsde[fid].",
         default=(),
         panel=HOW,
         flag="--metric",

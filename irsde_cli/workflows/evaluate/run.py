@@ -17,7 +17,7 @@ from irsde_cli.datasets.pairing import Pair, find_masks
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.engine.restoration import Draws, StoppedError, explained
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
-from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
+from irsde_cli.metrics import ALONE, OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
@@ -89,6 +89,11 @@ def evaluate(
         )
     name = options.protocol or (get_dataset(options.dataset).protocol if options.dataset else "plain-rgb")
     protocol = get_protocol(name)
+    damaged = synthetic is not None or masks is not None or any(pair.clean != pair.degraded for pair in pairs)
+    if not protocol.reference:
+        _check_alone(options)
+    elif options.dataset is not None and not damaged:
+        raise UsageError(f"the data set '{options.dataset}' has no clean pictures: its protocol is 'no-reference'.")
     more, sets, lacking = _metrics(options.metrics)
     scorer = Scorer(protocol, options.lpips, more)
     degradation = build_degradation(synthetic) if synthetic is not None else None
@@ -146,12 +151,23 @@ def evaluate(
             if isinstance(event, Scored):
                 scored.append(event)
             yield event
-        damaged = degradation is not None or masks is not None or any(pair.clean != pair.degraded for pair in pairs)
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)], damaged=damaged)
         paid = costs(scored, contenders)
         notes = (*ways(contenders, facts["precision"]), *hidden(scored), *cropped(scored), *worst(result))
         result = replace(result, notes=(*notes, *spreads(scored), *timed(paid)), costs=paid)
         yield result if sets is None else with_sets(result, sets)
+
+
+def _check_alone(options: EvaluateOptions) -> None:
+    """Whether anything of what was asked for can be measured without clean pictures."""
+    others = [name for name in options.metrics if name not in ALONE]
+    if others:
+        raise UsageError(f"{named(others)} would need clean pictures, and there are none.", hint="--metric brisque.")
+    if options.lpips is None and not options.metrics:
+        raise UsageError(
+            "without clean pictures nothing can be measured here.",
+            hint="Give --metric brisque, or the weights of LPIPS: 'irsde download lpips'.",
+        )
 
 
 def _metrics(names: Sequence[str]) -> tuple[dict[str, nn.Module], FeatureSets | None, list[Problem]]:
