@@ -1,6 +1,11 @@
 """Makes the strips of docs/gallery.md with the shipped networks, from photographs of scikit-image.
 
     python docs/images/gallery.py [TASK ...]
+    python docs/images/gallery.py --real PHOTOS OUT
+
+The second restores real photographs, of which PHOTOS has a folder for each kind (blur, haze, lowlight, lowres, noise,
+rain), and writes OUT/KIND-NAME.jpg to be looked at: the photograph, what `irsde restore` makes of it, and where the
+task has them the mean and a draw. Photographs found elsewhere are their owners': commit none.
 
 astronaut: NASA, public domain. chelsea: Stefan van der Walt, CC0. coffee: Rachel Michetti, CC0. rocket: SpaceX, CC0.
 grass: CC0 Textures, CC0.
@@ -18,7 +23,7 @@ from torch.nn import functional as F
 import irsde_cli
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.free_form_mask import FreeFormMask
-from irsde_cli.images import Picture, to_tensor
+from irsde_cli.images import Picture, read_picture, to_tensor
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
 
@@ -61,8 +66,10 @@ CROPS = {
 }
 
 
-def strip(task: str, name: str, options: dict[str, Any], photo: str, seed: int, fast: str | None = None) -> Image.Image:
-    """Damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph."""
+def strip(
+    task: str, name: str, options: dict[str, Any], photo: str, seed: int, fast: str | None = None
+) -> torch.Tensor:
+    """(1, 3, H, 4 W): damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph."""
     restorer = irsde_cli.load(task)
     degradation = build_degradation(DegradationConfig(name, options))
     pixels = getattr(data, photo)()[CROPS[photo]]
@@ -74,20 +81,54 @@ def strip(task: str, name: str, options: dict[str, Any], photo: str, seed: int, 
         known = degradation.masks(1, *clean.shape[-2:], torch.Generator().manual_seed(seed))
         draw, mean = (torch.where(known, degraded, image) for image in (draw, mean))
     shown = F.interpolate(degraded, size=clean.shape[-2:], mode="nearest")
-    row = torch.cat((shown, draw, mean, clean), dim=-1)[0].permute(1, 2, 0)
-    return Image.fromarray((row * 255).round().byte().numpy())
+    return torch.cat((shown, draw, mean, clean), dim=-1)
+
+
+KINDS = {
+    "blur": "deblur",
+    "haze": "dehaze",
+    "lowlight": "lowlight",
+    "lowres": "sr4",
+    "noise": "denoise",
+    "rain": "derain",
+}
+LARGEST = 800
+
+
+def real(photos: Path, out: Path) -> None:
+    """Strips of real photographs, a kind after the other."""
+    out.mkdir(parents=True, exist_ok=True)
+    for kind, task in KINDS.items():
+        restorer = irsde_cli.load(task)
+        ways = [Sampling(), *([Sampling(realism=0.0), Sampling(realism=1.0)] if restorer.draws else [])]
+        side = LARGEST // restorer.scale
+        for path in sorted((photos / kind).glob("*")):
+            image = to_tensor(read_picture(path, path.name))[None, :, :side, :side]
+            made = [restorer(image, sampling=sampling) for sampling in ways]
+            shown = F.interpolate(image, size=made[0].shape[-2:], mode="nearest")
+            save(torch.cat((shown, *made), dim=-1), out / f"{kind}-{path.stem}.jpg", 90)
+
+
+def save(row: torch.Tensor, path: Path, quality: int) -> None:
+    """Images (1, 3, H, W) in [0, 1] as a JPEG file."""
+    Image.fromarray((row[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()).save(path, quality=quality)
 
 
 def main() -> None:
-    """A strip for each task, and one of what it cannot do."""
+    """A strip for each task, and one of what it cannot do; or strips of real photographs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=[*DAMAGE], metavar="TASK")
+    parser.add_argument("--real", nargs=2, type=Path, metavar=("PHOTOS", "OUT"))
+    arguments = parser.parse_args()
+    if arguments.real:
+        real(*arguments.real)
+        return
     HERE.mkdir(exist_ok=True)
-    for task in parser.parse_args().tasks:
-        strip(task, *DAMAGE[task]).save(HERE / f"{task}.jpg", quality=85)
+    for task in arguments.tasks:
+        save(strip(task, *DAMAGE[task]), HERE / f"{task}.jpg", 85)
         if TASKS[task].fast:
-            strip(task, *DAMAGE[task], fast=TASKS[task].fast).save(HERE / f"{task}-fast.jpg", quality=85)
-        strip(task, *FAILURES[task]).save(HERE / f"{task}-fails.jpg", quality=80)
+            save(strip(task, *DAMAGE[task], fast=TASKS[task].fast), HERE / f"{task}-fast.jpg", 85)
+        save(strip(task, *FAILURES[task]), HERE / f"{task}-fails.jpg", 80)
 
 
 if __name__ == "__main__":

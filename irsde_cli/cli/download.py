@@ -2,7 +2,6 @@
 
 import json
 import signal
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +12,7 @@ import typer
 
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import as_json, complain, data, data_path, log, printable
+from irsde_cli.cli.reporting import as_json, beside, complain, data, data_path, log, printable
 from irsde_cli.errors import UsageError
 from irsde_cli.registry import address, unknown_name
 from irsde_cli.tasks import TASKS
@@ -135,9 +134,9 @@ def _list(names: Sequence[str], *, as_lines: bool) -> None:
             data(title)
         for row in members:
             size = f"{row.mib:.0f} MiB" if row.mib >= 10 else f"{row.mib:.1f} MiB"
-            data(_wrapped(f"{row.name:24} {row.task or '-':9} {size:>8}", row.title, 46))
+            data(beside(f"  {row.name:24} {row.task or '-':9} {size:>8}", row.title, 46))
             for line in _about(row) if names else [f"better than ours: {row.better}"] if row.better else []:
-                data(_wrapped("", line, 4) if names else _wrapped("", line, 46))
+                data(beside("", line, 4) if names else beside("", line, 46))
     if not names:
         data("'irsde download --list NAME' says what one learnt from, its licence and source.")
 
@@ -156,12 +155,6 @@ def _group(row: "Listed") -> str:
     if row.refused:
         return GROUPS[3]
     return GROUPS[1] if row.reachable else GROUPS[2]
-
-
-def _wrapped(start: str, text: str, margin: int) -> str:
-    """Text beside what begins the line, in 80 columns; a long word, as an address is, stays whole."""
-    lines = textwrap.wrap(text, 80 - margin, break_long_words=False, break_on_hyphens=False) or [""]
-    return "\n".join(f"{'  ' + start if not index else '':{margin}}{line}".rstrip() for index, line in enumerate(lines))
 
 
 def _about(row: "Listed") -> list[str]:

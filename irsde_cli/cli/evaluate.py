@@ -10,8 +10,8 @@ import typer
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.figures import as_csv, everything, markdown, plain, table
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import Interruption, as_json, complain, data, log, printable
-from irsde_cli.datasets import DATASETS
+from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable
+from irsde_cli.datasets import DATASETS, dataset_name
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.option import record
@@ -32,7 +32,7 @@ def run(request: Request, show: Show) -> None:
     irsde evaluate --gt clean/ --from ours/ --from theirs/
     """
     if request.listing:
-        _list()
+        _list(request.dataset)
         return
     log(verbose=show.verbose, quiet=show.quiet)
     asked = resolved(request)
@@ -122,13 +122,31 @@ def _page(folder: Path, subject: str | Path | None) -> "Report":
     return Report(folder, f"irsde: {subject.name if isinstance(subject, Path) else subject or ''}")
 
 
-def _list() -> None:
-    data("data sets")
+def _list(dataset: str | None) -> None:
+    """What there is; of a data set that is named all that is known."""
+    if dataset is not None:
+        row = DATASETS[dataset_name(dataset)]
+        about = {
+            "data set": row.title,
+            "for": f"--task {row.task}, by the protocol {row.protocol}",
+            "pairs": str(row.count),
+            "terms": row.licence,
+            "page": row.homepage,
+            "cite": row.citation,
+            "folders": ", ".join(row.folders),
+            "to get it": row.obtain,
+        }
+        for name, text in about.items():
+            if text:
+                data(beside(name, text, 11))
+        return
+    data("Data sets, their task and how many pictures they have:")
     for name, row in DATASETS.items():
-        data(f"  {name:13} {row.task:9} {row.protocol:12} {row.count:6}  {row.title}; {row.licence}; {row.homepage}")
-    data("protocols")
+        data(beside(f"  {name:16} {row.task:9} {row.count:6}", row.title, 37))
+    data("Protocols:")
     for name, protocol in PROTOCOLS.items():
-        data(f"  {name:13} {protocol.summary} ({protocol.caption})")
+        data(beside(f"  {name:13}", f"{protocol.summary} ({protocol.caption})", 17))
+    data("'irsde evaluate --list --dataset NAME' says terms, page and protocol of one.")
 
 
 def _write(place: Path | None, text: str) -> None:

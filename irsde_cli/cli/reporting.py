@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+WIDTH = 80
 
 
 def printable(text: object) -> str:
@@ -36,6 +38,13 @@ def complain(message: str, hint: str = "") -> None:
     typer.echo(f"Error: {printable(message)}", err=True)
     if hint:
         typer.echo(f"Hint: {printable(hint)}", err=True)
+
+
+def beside(start: str, text: str, margin: int) -> str:
+    """Text beside what begins the line, in 80 columns; a long word, as an address is, stays whole."""
+    lines = textwrap.wrap(text, WIDTH - margin, break_long_words=False, break_on_hyphens=False) or [""]
+    begins = [start if len(start) < margin else f"{start} "] + [""] * (len(lines) - 1)
+    return "\n".join(f"{begin:{margin}}{line}".rstrip() for begin, line in zip(begins, lines, strict=True))
 
 
 def data(text: str) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from irsde_cli.cli.builder import Given, command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import Interruption, as_json, complain, data, log, printable
+from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable
 from irsde_cli.errors import UsageError
 from irsde_cli.option import option
 from irsde_cli.training.config import TrainConfig
@@ -44,7 +44,7 @@ class Source:
     change: tuple[str, ...] = option(
         "pixels", "Any other setting: model.scale=2.", default=(), flag="--set", metavar="KEY=VALUE", variable="-"
     )
-    device: str = option("machine", "auto, cpu, cuda, cuda:1, mps.", default="auto", short="-d")
+    device: str = option("machine", "auto, cpu, cuda, cuda:1, xpu, mps.", default="auto", short="-d")
     listing: bool = option("machine", "Name the presets and stop.", default=False, flag="--list", variable="-")
     dry_run: bool = option("machine", "Show settings and cost, and stop.", default=False, variable="-")
 
@@ -106,9 +106,10 @@ train = command(run, learnt=TrainConfig, place=RunConfig)
 def _list() -> None:
     from irsde_cli import presets
 
-    width = max(map(len, [*presets.preset_names(), *presets.REFUSED]))
-    for name in [*presets.preset_names(), *presets.REFUSED]:
-        data(f"{name:{width}}  {presets.summary(name)}")
+    names = [*presets.preset_names(), *presets.REFUSED]
+    margin = 2 + max(map(len, names))
+    for name in names:
+        data(beside(name, presets.summary(name), margin))
 
 
 def _resolved(source: Source, learnt: Given, place: Given) -> tuple[TrainConfig, RunConfig]:

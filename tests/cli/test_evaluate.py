@@ -845,9 +845,11 @@ def test_pictures_without_clean_ones_are_measured_alone(place: Path, monkeypatch
 
 
 def test_lists() -> None:
-    """Data sets with their terms, and protocols with what they do."""
+    """Data sets and protocols within 80 columns; terms and page of one that is named."""
     shown = evaluate("--list").stdout
-    assert "gopro" in shown and "CC BY 4.0" in shown and "deraining-y" in shown
+    assert "gopro" in shown and "deraining-y" in shown and max(map(len, shown.splitlines())) <= 80
+    about = evaluate("--list", "--dataset", "GoPro").stdout
+    assert "CC BY 4.0" in about and "https://seungjunnah.github.io/Datasets/gopro" in about
 
 
 def test_the_field_s_sets_are_read_and_measured(shared: Path) -> None:

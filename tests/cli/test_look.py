@@ -11,7 +11,7 @@ from PIL import Image
 
 from irsde_cli.errors import UsageError
 from irsde_cli.workflows.restore.look import Crop, _part
-from tests.cli.stub import Program, picture
+from tests.cli.stub import Program, picture, save_stub
 
 
 def page(result: Any) -> tuple[Path, dict[str, Any]]:
@@ -46,6 +46,28 @@ def test_a_preview_of_one_picture_on_a_page_of_ones_own(restore: Program, tmp_pa
         path, data = page(restore(*words, "--preview", "--report", tmp_path / "page"))
         assert path == tmp_path / "page" / "index.html" and data["rows"][0]["key"] == "a.png 60x40+0+0"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_preview_of_holes_is_where_they_are(tmp_path: Path) -> None:
+    """With its mask: the part holds the hole, what is known of it is as it was, and the input shows the hole white."""
+    stub = save_stub(tmp_path / "stub.safetensors", "inpaint")
+    source = picture(tmp_path / "a.png", 400, 300)
+    mask = np.full((400, 300), 255, np.uint8)
+    mask[300:310, 200:240] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    restore = Program(stub)
+    path, data = page(restore(source, "--preview", "--mask", tmp_path / "mask.png", "--crop", "64x64", task="inpaint"))
+    (row,) = data["rows"]
+    left, top = (int(part) for part in row["key"].split("+")[1:])
+    assert left <= 200 and left + 64 >= 240 and top <= 300 and top + 64 >= 310
+    hole = mask[top : top + 64, left : left + 64] == 0
+    whole = np.asarray(Image.open(source).convert("RGB"))[top : top + 64, left : left + 64]
+    seen, made = (
+        np.asarray(Image.open(path.parent / row["pictures"][name]).convert("RGB")) for name in ("input", "as asked")
+    )
+    assert (seen[hole] == 255).all() and (seen[~hole] == whole[~hole]).all() and (made[~hole] == whole[~hole]).all()
+    assert not (made[hole] == 255).all()
+    assert "needs --mask" in restore(source, "--preview", code=2, task="inpaint").stderr
 
 
 def test_what_a_preview_is_not_for(restore: Program, tmp_path: Path) -> None:

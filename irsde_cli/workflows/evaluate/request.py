@@ -129,7 +129,11 @@ class Request:
         "machine", "Write degraded and restored pictures into this new folder, as 8-bit PNG.", panel=WRITTEN
     )
     listing: bool = option(
-        "machine", "Name data sets and protocols, and stop.", default=False, flag="--list", variable="-"
+        "machine",
+        "Name data sets and protocols, and stop; with --dataset, say all of that one.",
+        default=False,
+        flag="--list",
+        variable="-",
     )
 
 

@@ -100,11 +100,11 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     wanted = with_companions(settings, item, options)
     known = None
     maps = {
-        name: torch.from_numpy(read_map(companion(place, item), item.name, picture.size, options.limits))
+        name: torch.from_numpy(read_map(companion(place, item.name), item.name, picture.size, options.limits))
         for name, place in options.sampling.maps.items()
     }
     if options.mask is not None:
-        known, notes = _known(companion(options.mask, item), item, picture, options)
+        known, notes = known_of(picture, options.mask, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
     return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps)
 
@@ -133,33 +133,38 @@ def format_of(item: Item, options: Options) -> str | None:
     return options.format
 
 
-def companion(place: Path, item: Item) -> Path:
+def companion(place: Path, name: str) -> Path:
     """The mask or map of a picture: the file, or the one of its path and stem in the folder."""
     if not place.is_dir():
         return place
-    inner = place / Path(item.name).with_suffix("")
+    inner = place / Path(name).with_suffix("")
     found = [inner.with_name(inner.name + suffix) for suffix in SUFFIXES]
-    return next((path for path in found if path.is_file()), place / item.name)
+    return next((path for path in found if path.is_file()), place / name)
 
 
 def with_companions(settings: str, item: Item, options: Options) -> str:
     """The settings of one picture: those of the run, and mask and maps as far as they are known without being read."""
     for place in filter(None, (options.mask, *options.sampling.maps.values())):
         try:
-            found = Identity.of(companion(place, item).stat())
+            found = Identity.of(companion(place, item.name).stat())
         except OSError:
             continue
         settings += f"-{found.size:x}-{found.mtime_ns:x}"
     return settings
 
 
-def _known(path: Path, item: Item, picture: Picture, options: Options) -> tuple[Tensor, tuple[str, ...]]:
-    """(H, W) of booleans: what is known; and what may surprise."""
+def known_of(picture: Picture, place: Path, options: Options) -> tuple[Tensor, tuple[str, ...]]:
+    """(H, W) of booleans: what its mask in `place` says is known; and what may surprise.
+
+    Raises:
+        InputError: there is none, or it is no mask of this picture.
+    """
+    path = companion(place, picture.name)
     mask = read_picture(path, str(path), limits=options.limits, depth=8)
     if mask.size != picture.size:
         (height, width), (rows, columns) = mask.size, picture.size
-        raise InputError(f"the mask '{path}' is {width} x {height}, but '{item.name}' is {columns} x {rows}.")
+        raise InputError(f"the mask '{path}' is {width} x {height}, but '{picture.name}' is {columns} x {rows}.")
     known, notes = known_by(mask)
     if options.strict and notes:
-        raise InputError(f"'{item.name}': {notes[0]}.", hint="Without --strict this is a warning.")
+        raise InputError(f"'{picture.name}': {notes[0]}.", hint="Without --strict this is a warning.")
     return torch.from_numpy(known), notes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irsde_cli.errors import IrsdeError, UsageError
 from irsde_cli.option import option
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.tasks import TASKS
 from irsde_cli.weights import ZERO_SHOT
 from irsde_cli.workflows.restore.options import Options
 
@@ -70,25 +71,36 @@ def look(options: Options, crop: Crop | None) -> Path:
     """The page of a preview: the first picture's part as it is, and with each of a few settings.
 
     Raises:
-        UsageError: there is no such picture or part, or the task needs a mask.
-        InputError: the picture cannot be read.
+        UsageError: there is no such picture or part, or a mask is missing or means nothing here.
+        InputError: the picture or its mask cannot be read.
         WeightsError: there are no such weights.
     """
     if "-" in options.inputs or options.listed is not None or options.files_from is not None:
         raise UsageError("--preview takes a picture or a folder, and no pipe or list.")
-    if options.mask is not None or options.in_place:
-        raise UsageError("--preview goes with neither --mask nor --in-place.")
+    if options.in_place:
+        raise UsageError("--preview does not go with --in-place.")
+    if TASKS[options.task].needs_mask != (options.mask is not None):
+        takes = "takes no" if options.mask is not None else "needs"
+        raise UsageError(f"the task '{options.task}' {takes} --mask.", hint="White is known; black is a hole.")
     if options.model == ZERO_SHOT:
         raise UsageError(f"--preview shows no settings of --model {ZERO_SHOT}.")
+    import numpy as np
+    import torch
+
     from irsde_cli.conversions import loading
     from irsde_cli.images import read_picture, to_tensor
     from irsde_cli.report.page import Report
     from irsde_cli.runtime import choose_device
     from irsde_cli.weights import find_weights
+    from irsde_cli.workflows.restore.loading import known_of
 
     name, path = _first(options)
     picture = read_picture(path, name, limits=options.limits, allow_truncated=options.allow_truncated)
-    top, left, height, width = _part(picture.pixels, crop)
+    known = None if options.mask is None else known_of(picture, options.mask, options)[0]
+    interesting = picture.pixels if known is None else 255 * (~known).numpy().astype(np.uint8)[..., None]
+    top, left, height, width = _part(interesting, crop)
+    if known is not None:
+        known = known[top : top + height, left : left + width]
     part = to_tensor(
         replace(
             picture,
@@ -101,7 +113,10 @@ def look(options: Options, crop: Crop | None) -> Path:
     restorer = loading.load(weights.path).restorer.to(device)
     shown: dict[str, Tensor] = {"input": part}
     for label, sampling in settings(options.sampling, restorer):
-        shown[label] = restorer(part.to(device), seed=options.seed, sampling=sampling).cpu()
+        whole = restorer(part.to(device), seed=options.seed, sampling=sampling, known=known).cpu()
+        shown[label] = whole if known is None else torch.where(known, part, whole)
+    if known is not None:
+        shown["input"] = torch.where(known, part, torch.ones(()))
     folder = options.report or Path(tempfile.mkdtemp(prefix="irsde-preview-"))
     page = Report(folder, f"irsde restore --task {options.task} --preview")
     page.pictures(f"{name} {width}x{height}+{left}+{top}", shown)
