@@ -108,7 +108,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_options_that_pages_name_exist() -> None:
     """No page shows an option that the program does not have."""
     known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
-    scripts = [*(ROOT / "tests" / "benchmarks").glob("*.py"), ROOT / "tests" / "conftest.py"]
+    scripts = [
+        *(ROOT / "tests" / "benchmarks").glob("*.py"),
+        *(ROOT / "docs").rglob("*.py"),
+        ROOT / "tests" / "conftest.py",
+    ]
     ours = {name for path in scripts for name in re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))}
     others = {"--array", "--gres", "--cpus-per-task", "--time", "--signal", "--requeue", "--head", "--address"}
     elsewhere = ours | others | {"--no-deps", "--num", "--cpu", "--nproc", "--wrap"}  # of other programs

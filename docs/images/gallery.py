@@ -69,7 +69,10 @@ CROPS = {
 def strip(
     task: str, name: str, options: dict[str, Any], photo: str, seed: int, fast: str | None = None
 ) -> torch.Tensor:
-    """(1, 3, H, 4 W): damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph."""
+    """Damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph.
+
+    (1, 3, H, 4 W).
+    """
     restorer = irsde_cli.load(task)
     degradation = build_degradation(DegradationConfig(name, options))
     pixels = getattr(data, photo)()[CROPS[photo]]
