@@ -42,6 +42,13 @@ NETWORKS = Registry(
             evidence="tests/networks/test_contract.py::test_any_size",
             example={"widths": (8, 16), "blocks": (1, 1), "time_dim": 8},
         ),
+        "ncsnpp": Entry(
+            "irsde_cli.networks.ncsnpp:NCSNpp",
+            paper="2211.06757",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_ncsnpp_of_driftrec",
+            example={"width": 8, "multiples": (1, 2), "blocks": 1, "attention": (1,)},
+        ),
         "daclip-unet": Entry(
             "irsde_cli.networks.daclip_unet:DaClipUNet",
             paper="2310.01018",

@@ -6,13 +6,14 @@ paper's formulas; its code has no licence. Its class `linear` is left out: its n
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from irsde_cli.processes.parts import CPU, check_timesteps
+from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
 
 Stiffness = Literal["ouve", "t2ve", "cosve"]
@@ -22,6 +23,10 @@ FINE = 200  # Simpson intervals a time index
 @dataclass(frozen=True, eq=False)
 class DriftingSDE(Process):
     """The process as tables, in float64.
+
+    Attributes:
+        rate: gamma rho at each index, for a unit of time.
+        spread: g^2, likewise.
 
     Args:
         num_timesteps: T; index i stands for time i / T.
@@ -39,6 +44,8 @@ class DriftingSDE(Process):
     gamma: float = 1.0
     smallest_std: float = 0.005
     largest_std: float = 0.5
+    rate: Tensor = field(init=False, repr=False)
+    spread: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.smallest_std < self.largest_std < math.inf and 0 < self.gamma <= 100):
@@ -54,8 +61,23 @@ class DriftingSDE(Process):
         fallen = fallen[::FINE]
         unit = self._unit(spread, fallen, growth)
         self._set(
-            m=torch.exp(-fallen), s=(unit * spread).sqrt() * torch.exp(-fallen), pull=fallen, diffusion=unit * added
+            m=torch.exp(-fallen),
+            s=(unit * spread).sqrt() * torch.exp(-fallen),
+            pull=fallen,
+            diffusion=unit * added,
+            rate=self.gamma * self._stiff(time[::FINE]),
+            spread=unit * power[::FINE],
         )
+
+    def _stiff(self, time: Tensor) -> Tensor:
+        """How fast the state reverts at each time, by gamma."""
+        match self.stiffness:
+            case "ouve":
+                return torch.ones_like(time)
+            case "t2ve":
+                return time
+            case "cosve":
+                return 1 - torch.cos(math.pi * time)
 
     def _fallen(self, time: Tensor) -> Tensor:
         """R, the integral of rho."""
@@ -74,8 +96,30 @@ class DriftingSDE(Process):
         return self.largest_std**2 / float(spread[-1] * torch.exp(-2 * fallen[-1]))
 
     def asked(self, t: Tensor) -> Tensor:
-        """See `Process.asked`: the time in [0, 1]."""
-        return t.float() / self.num_timesteps
+        """See `Process.asked`: the noise's standard deviation for images in [-1, 1]; the release passes time over."""
+        return 2 * self.s.to(device=t.device, dtype=torch.float32)[t]
+
+    def path(self, mu: Tensor) -> "DriftingPath":
+        """See `Process.path`."""
+        assert self.pull is not None and self.diffusion is not None, "set above"
+        return DriftingPath(
+            m=self.m,
+            s=self.s,
+            centre=mu,
+            pull=self.pull,
+            diffusion=self.diffusion,
+            injected=self.diffusion,
+            rate=self.rate,
+            spread=self.spread,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DriftingPath(Path):
+    """The process as its published sampler sees it; see `DriftingSDE`."""
+
+    rate: Tensor = field(kw_only=True)
+    spread: Tensor = field(kw_only=True)
 
 
 def _integral(values: Tensor, width: float, every: int) -> Tensor:

@@ -27,6 +27,7 @@ SAMPLERS = Registry(
         "fod-nmc": "irsde_cli.samplers.forward_only:nmc",
         "fod-variance": "irsde_cli.samplers.forward_only:with_variance",
         "fod-euler": "irsde_cli.samplers.forward_only:euler_forward",
+        "driftrec": "irsde_cli.samplers.euler:drifting",
         "noiseless": "irsde_cli.samplers.multistep:noiseless",
     },
 )

@@ -1,5 +1,6 @@
 """Which samplers can run on which process."""
 
+from irsde_cli.processes.driftrec import DriftingPath
 from irsde_cli.processes.fod import ForwardPath
 from irsde_cli.processes.path import Path
 from irsde_cli.samplers import SAMPLERS
@@ -12,6 +13,8 @@ def refusal(sampler: str, path: Path) -> str:
     """Why a sampler of the table cannot run on a path; empty if it can."""
     if sampler.startswith("fod-") != isinstance(path, ForwardPath):
         return "FoD's samplers are for FoD alone, and it for them"
+    if sampler == "driftrec" and not isinstance(path, DriftingPath):
+        return "it is for DriftRec's process alone"
     if sampler in PAIRED and path.second != PAIRED[sampler]:
         return f"its network says no {PAIRED[sampler]} beside the clean image"
     if sampler.startswith("euler") and path.pull is None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from irsde_cli.networks.adm import ADM
 from irsde_cli.networks.edsr import EDSR, Shift
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
+from irsde_cli.networks.ncsnpp import NCSNpp
 from irsde_cli.networks.prenet import PReNet
 from irsde_cli.networks.promptir import PromptIR
 from irsde_cli.networks.restormer import Restormer
@@ -194,3 +195,24 @@ def test_adm(shared: Path, name: str) -> None:
     with torch.inference_mode():
         output = network.raw(2 * image(64, 64) - 1, torch.tensor([250 * math.log(0.5)]))
     check(output, recorded["outputs"]["raw_network"])
+
+
+def degraded(height: int, width: int) -> Tensor:
+    """The degraded picture that went with `image`, (1, 3, H, W)."""
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    return torch.stack([0.5 + 0.4 * torch.sin(0.13 * y + 0.05 * x * (c + 1) + 1) for c in range(3)])[None]
+
+
+def test_ncsnpp_of_driftrec(shared: Path) -> None:
+    """Names, shapes and pixels; the release divides by the noise's standard deviation and has another sign."""
+    recorded = fingerprint(shared, SYSTEMS, "driftrec_ncsnpp")
+    network = NCSNpp().eval()
+    holder = nn.Module()
+    holder.backbone = network
+    assert keys_of(holder) == recorded["keys"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == recorded["params"]
+    fill(holder, "H")
+    with torch.inference_mode():
+        for name, std in (("score", recorded["sigma"]), ("score_sigma_0p02", 0.02)):
+            noise = network(image(64, 64), degraded(64, 64), torch.tensor([std]))
+            check(-noise / std, recorded["outputs_hash"][name])

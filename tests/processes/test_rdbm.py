@@ -10,8 +10,9 @@ from torch import Tensor
 from irsde_cli.processes.bridge import MeanRevertingBridge
 from irsde_cli.processes.driftrec import DriftingSDE
 from irsde_cli.samplers import SAMPLERS
+from irsde_cli.samplers.euler import drifting
 from tests.golden import Golden, load_golden
-from tests.processes.stubs import symmetric
+from tests.processes.stubs import Pool, from_noise, symmetric
 
 # The schedule's steps as they are: Delta is 1 for this eps.
 RDBM = MeanRevertingBridge(0.005, 100, "ddpm-cosine", math.exp(-7.8788967), penalty=0)
@@ -67,3 +68,30 @@ def test_driftrec(shared: object, name: str) -> None:
     rate = process.diffusion.diff() * 100 * 4
     recorded = golden[f"driftrec_{name}/table/diffusion"].double() ** 2
     torch.testing.assert_close(rate, (recorded[steps] * recorded[steps + 1]).sqrt(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", ["ouve", "t2ve", "cosve"])
+@pytest.mark.parametrize(("steps", "counted", "count"), [(5, 5, 400), (5, 100, 400), (100, 100, 9900)])
+@pytest.mark.parametrize("predictor", ["euler_maruyama", "reverse_diffusion"])
+def test_the_published_steps_of_driftrec(
+    shared: object, name: str, steps: int, counted: int, count: int, predictor: str
+) -> None:
+    """From the noised degraded image in [-1, 1], at even times from 1 to 0.03, which lie on a grid of so many indices.
+
+    What the release calls two predictors is one.
+    """
+    golden = load_golden(shared, "systems1_golden")
+    run, mu = f"driftrec_{name}/N{steps}_sden{counted}/{predictor}/none", 2 * golden["common/lq16"] - 1
+    process = DriftingSDE(count, name, smallest_std=0.01, largest_std=1.0)  # type: ignore[arg-type]
+    path, pool = process.path(mu), Pool(golden["common/noise_pool"])
+    places = [round(count * (1 - 0.97 * index / (steps - 1))) for index in range(steps)]
+
+    def stub(x: Tensor, t: int) -> Tensor:
+        return path.at(t)[1] * (0.8 * x - 0.7 * mu + 0.05 * math.sin(5 * t / count))
+
+    start = process.start(mu, count, pool)
+    states = [start, *drifting(from_noise(path, stub), start, path, torch.tensor([*places, 0]), pool, counted=counted)]
+    for index, state in enumerate(states[:-1]):
+        if f"{run}/call{index}" in golden:
+            torch.testing.assert_close(state.float(), golden[f"{run}/call{index}"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(states[-1].float(), golden[f"{run}/result"], atol=1e-4, rtol=1e-4)
