@@ -51,7 +51,9 @@ class Fusible(Predictor):
         return self._fused.get(dtype)
 
 
-def packed(layer: nn.Module, dtype: torch.dtype, *, up: bool = False) -> Convolution:
+def packed(
+    layer: nn.Module, dtype: torch.dtype, *, up: bool = False, form: type[Convolution] = Convolution
+) -> Convolution:
     """A convolution as oneDNN takes it.
 
     With `up` its channels go from the order of a shuffle, (C, 2, 2), to that of blocks in memory, (2, 2, C).
@@ -61,7 +63,7 @@ def packed(layer: nn.Module, dtype: torch.dtype, *, up: bool = False) -> Convolu
     if up:
         weight = weight.reshape(-1, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
         bias = None if bias is None else bias.reshape(-1, 4).t().flatten()
-    return Convolution(weight, bias, dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
+    return form(weight, bias, dtype, stride=layer.stride[0], padding=int(layer.padding[0]))
 
 
 def shuffled(small: Tensor, skip: Tensor) -> Tensor:

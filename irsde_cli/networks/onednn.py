@@ -73,6 +73,33 @@ class Convolution:
         return out
 
 
+class PackedConvolution(Convolution):
+    """A convolution of many channels, whose weights are kept in oneDNN's own layout.
+
+    Which one that is depends on the image: it is chosen for the first, and is good for others too. From 512 channels on
+    turning the weights into it takes as long as a small image's convolution. With few it is not worth the memory.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, **geometry: int) -> None:
+        super().__init__(weight, bias, dtype, **geometry)
+        self.is_packed = False
+
+    def __call__(self, x: Tensor, activation: Literal["none", "swish", "relu"] = "none") -> Tensor:
+        """See `Convolution`."""
+        self._pack(x)
+        return super().__call__(x, activation)
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """See `Convolution`."""
+        self._pack(x)
+        return super().add_to(total, x)
+
+    def _pack(self, x: Tensor) -> None:
+        if not self.is_packed:
+            self.weight = self.operators._reorder_convolution_weight(self.weight, *self.geometry, [*x.shape])
+            self.is_packed = True
+
+
 class Linear:
     """A 1x1 convolution whose weights no longer change, as the product of matrices that it is: (..., C) to (..., C').
 

@@ -5,12 +5,14 @@ what a tile predicts depends a little on the size of the tile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed
 from irsde_cli.networks.layers import (
     ResBlock,
     ResidualAttention,
@@ -21,7 +23,8 @@ from irsde_cli.networks.layers import (
     levels,
     upsampling,
 )
-from irsde_cli.networks.network import Predictor, count_modules
+from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.onednn import PackedConvolution
 
 Attend = Callable[[nn.Module, Tensor], Tensor]
 
@@ -32,7 +35,7 @@ def alone(attention: nn.Module, h: Tensor) -> Tensor:
     return attended
 
 
-class UNet(Predictor):
+class UNet(Fusible):
     """The official parameter names and shapes.
 
     Args:
@@ -122,8 +125,14 @@ class UNet(Predictor):
             "full_attention": "mid_attn.fn.fn.to_out.weight" in tensors,
         }
 
+    def fused(self, dtype: torch.dtype) -> "FusedUNet":
+        """See `Fusible.fused`."""
+        return FusedUNet(self, dtype)
+
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`; the unconditional network does not look at `mu`."""
+        if (faster := self.faster(x, t)) is not None:
+            return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
         first = self.init_conv(self.padded(image))
@@ -147,3 +156,125 @@ class UNet(Predictor):
             h = block2(torch.cat((h, skips.pop()), dim=1), time)
             h = up(attend(attention, h))
         return h
+
+
+Modulation = tuple[Tensor, Tensor]
+
+
+class FusedUNet:
+    """A `UNet` whose weights no longer change, channels last.
+
+    Weights are kept in oneDNN's layout, SiLU and the sums of blocks ride on convolutions, and nothing is enlarged before
+    a convolution that sees each pixel once will do.
+    """
+
+    def __init__(self, network: UNet, dtype: torch.dtype) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.init = packed(network.init_conv, dtype)
+        self.final = packed(network.final_conv, dtype)
+        self.blocks = {
+            block: _FusedBlock(block, dtype) for block in network.modules() if isinstance(block, ResBlock) and block.mlp
+        }
+        self.downs = [packed(level[-1], dtype, form=PackedConvolution) for level in cast(Sequence[Any], network.downs)]
+        self.ups = [_upsampled(level[-1], dtype) for level in cast(Sequence[Any], network.ups)]
+        self.times: dict[float, dict[ResBlock, Modulation]] = {}
+
+    def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
+        """See `Predictor.forward`; all images are at the time index `t`."""
+        network, times = self.network, self._at(t)
+
+        def through(block: ResBlock, *features: Tensor) -> Tensor:
+            h = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+            return self.blocks[block](h, *times[block])
+
+        height, width = x.shape[-2:]
+        image = network.padded(torch.cat((x - mu, mu), dim=1) if network.conditional else x)
+        first = h = self.init(image.to(self.dtype).contiguous(memory_format=torch.channels_last))
+        skips: list[Tensor] = []
+        for (block1, block2, attention, _), down in zip(levels(network.downs), self.downs, strict=True):
+            h = through(block1, h)
+            skips.append(h)
+            h = _attended(attention, through(block2, h))
+            skips.append(h)
+            h = down(h)
+        h = through(network.mid_block2, _attended(network.mid_attn, through(network.mid_block1, h)))
+        for (block1, block2, attention, _), up in zip(levels(network.ups), self.ups, strict=True):
+            h = through(block1, h, skips.pop())
+            h = through(block2, h, skips.pop())
+            h = up(_attended(attention, h))
+        return self.final(through(network.final_res_block, h, first))[..., :height, :width]
+
+    def _at(self, t: float) -> dict[ResBlock, Modulation]:
+        """What time does to each block: a factor and a shift of its channels, (1, C, 1, 1) each."""
+        if (known := self.times.get(t)) is not None:
+            return known
+        made = {}
+        with torch.autocast("cpu", enabled=False):
+            time = self.network.time_mlp(torch.tensor([t]))
+            for block in self.blocks:
+                assert block.mlp is not None, "chosen by that"
+                scale, shift = block.mlp(time)[:, :, None, None].chunk(2, dim=1)
+                made[block] = ((scale + 1).to(self.dtype), shift.to(self.dtype))
+        if len(self.times) < MOST_TIMES:
+            self.times[t] = made
+        return made
+
+
+class _FusedBlock:
+    """A `ResBlock` with time."""
+
+    def __init__(self, block: ResBlock, dtype: torch.dtype) -> None:
+        self.first, self.second = (
+            packed(part.proj, dtype, form=PackedConvolution) for part in (block.block1, block.block2)
+        )
+        shortcut = block.res_conv
+        self.shortcut = packed(shortcut, dtype, form=PackedConvolution) if isinstance(shortcut, nn.Conv2d) else None
+
+    def __call__(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """(B, C, H, W), channels last, to (B, C', H, W)."""
+        h = F.silu(torch.addcmul(shift, self.first(x), scale), inplace=True)
+        h = self.second(h, "swish")
+        return h.add_(x) if self.shortcut is None else self.shortcut.add_to(h, x)
+
+
+class _Doubled:
+    """Each pixel twice in both directions, and a 3x3 convolution: four of 2x2 on the image as it was.
+
+    Of the three rows that the convolution sees two are the same; their weights are added beforehand.
+    """
+
+    def __init__(self, layer: nn.Conv2d, dtype: torch.dtype) -> None:
+        rows = _merged(layer.weight, 2)
+        parts = [part for row in rows for part in _merged(row, 3)]
+        bias = cast(Tensor, layer.bias).repeat(4)
+        self.convolution = PackedConvolution(torch.cat(parts), bias, dtype, padding=1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), channels last, to (B, C', 2H, 2W)."""
+        height, width = x.shape[-2:]
+        parts = self.convolution(x).chunk(4, dim=1)
+        size = (len(x), parts[0].shape[1], 2 * height, 2 * width)
+        out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+        for index, part in enumerate(parts):
+            down, across = divmod(index, 2)
+            out[:, :, down::2, across::2] = part[:, :, down : down + height, across : across + width]
+        return out
+
+
+def _merged(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Three weights along an axis as two, for the first and for the second of two equal pixels."""
+    before, here, after = weight.unbind(axis)
+    return torch.stack((before, here + after), axis), torch.stack((before + here, after), axis)
+
+
+def _upsampled(layer: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The layer that ends a level on the way up."""
+    if isinstance(layer, nn.Conv2d):
+        return packed(layer, dtype, form=PackedConvolution)
+    return _Doubled(cast(nn.Conv2d, cast(nn.Sequential, layer)[1]), dtype)
+
+
+def _attended(attention: nn.Module, h: Tensor) -> Tensor:
+    """An attention of the plain network."""
+    return alone(attention, h).contiguous(memory_format=torch.channels_last)
