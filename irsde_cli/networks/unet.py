@@ -14,6 +14,10 @@ from torch.nn import functional as F
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed
 from irsde_cli.networks.layers import (
+    HEAD_DIM,
+    HEADS,
+    ChannelLayerNorm,
+    LinearAttention,
     ResBlock,
     ResidualAttention,
     TimeFeatures,
@@ -24,7 +28,7 @@ from irsde_cli.networks.layers import (
     upsampling,
 )
 from irsde_cli.networks.network import count_modules
-from irsde_cli.networks.onednn import PackedConvolution
+from irsde_cli.networks.onednn import Linear, PackedConvolution
 
 Attend = Callable[[nn.Module, Tensor], Tensor]
 
@@ -164,8 +168,8 @@ Modulation = tuple[Tensor, Tensor]
 class FusedUNet:
     """A `UNet` whose weights no longer change, channels last.
 
-    Weights are kept in oneDNN's layout, SiLU and the sums of blocks ride on convolutions, and nothing is enlarged before
-    a convolution that sees each pixel once will do.
+    Weights are kept in oneDNN's layout, SiLU and the sums of blocks ride on convolutions, linear attention is some
+    products of matrices, and nothing is enlarged before a convolution to which each pixel once is enough.
     """
 
     def __init__(self, network: UNet, dtype: torch.dtype) -> None:
@@ -175,6 +179,9 @@ class FusedUNet:
         self.final = packed(network.final_conv, dtype)
         self.blocks = {
             block: _FusedBlock(block, dtype) for block in network.modules() if isinstance(block, ResBlock) and block.mlp
+        }
+        self.attentions = {
+            layer: _attention(layer, dtype) for layer in network.modules() if isinstance(layer, ResidualAttention)
         }
         self.downs = [packed(level[-1], dtype, form=PackedConvolution) for level in cast(Sequence[Any], network.downs)]
         self.ups = [_upsampled(level[-1], dtype) for level in cast(Sequence[Any], network.ups)]
@@ -195,14 +202,14 @@ class FusedUNet:
         for (block1, block2, attention, _), down in zip(levels(network.downs), self.downs, strict=True):
             h = through(block1, h)
             skips.append(h)
-            h = _attended(attention, through(block2, h))
+            h = self.attentions[attention](through(block2, h))
             skips.append(h)
             h = down(h)
-        h = through(network.mid_block2, _attended(network.mid_attn, through(network.mid_block1, h)))
+        h = through(network.mid_block2, self.attentions[network.mid_attn](through(network.mid_block1, h)))
         for (block1, block2, attention, _), up in zip(levels(network.ups), self.ups, strict=True):
             h = through(block1, h, skips.pop())
             h = through(block2, h, skips.pop())
-            h = up(_attended(attention, h))
+            h = up(self.attentions[attention](h))
         return self.final(through(network.final_res_block, h, first))[..., :height, :width]
 
     def _at(self, t: float) -> dict[ResBlock, Modulation]:
@@ -275,6 +282,45 @@ def _upsampled(layer: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tenso
     return _Doubled(cast(nn.Conv2d, cast(nn.Sequential, layer)[1]), dtype)
 
 
-def _attended(attention: nn.Module, h: Tensor) -> Tensor:
-    """An attention of the plain network."""
-    return alone(attention, h).contiguous(memory_format=torch.channels_last)
+class _FusedAttention:
+    """A linear `ResidualAttention`, as products over all channels at once: zeros keep the heads apart.
+
+    What it makes of the image is a matrix for each, and one with the layer behind it.
+    """
+
+    def __init__(self, norm: ChannelLayerNorm, attention: LinearAttention, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.norm = norm.g.flatten()
+        inner = HEADS * HEAD_DIM
+        self.qkv = Linear(attention.to_qkv.weight, torch.zeros(3 * inner), dtype)
+        blocks = torch.eye(HEADS).repeat_interleave(HEAD_DIM, 0).repeat_interleave(HEAD_DIM, 1)
+        self.heads = blocks * HEAD_DIM**-0.5
+        layer, last = cast(Sequence[Any], attention.to_out)
+        self.out, self.bias, self.last = layer.weight.flatten(1).t(), layer.bias, last.g.flatten()
+
+    def __call__(self, h: Tensor) -> Tensor:
+        """(B, C, H, W), channels last, to the same."""
+        with torch.autocast("cpu", enabled=False):
+            pixels = h.permute(0, 2, 3, 1)
+            normalised = F.layer_norm(pixels.float(), pixels.shape[-1:], self.norm, eps=1e-5)
+            qkv = self.qkv(normalised.to(self.dtype)).flatten(1, 2)
+            q, k, v = qkv.reshape(*qkv.shape[:2], 3, HEADS * HEAD_DIM).unbind(2)
+            q = q.reshape(*q.shape[:2], HEADS, HEAD_DIM).softmax(dim=-1).flatten(2)
+            out = torch.stack([self._mixed(*one) for one in zip(q, k.softmax(dim=1), v.contiguous(), strict=True)])
+            attended = F.layer_norm(out, out.shape[-1:], self.last, eps=1e-5).to(self.dtype)
+            return attended.view(pixels.shape).add_(pixels).permute(0, 3, 1, 2)
+
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Of one image, (H * W, 128) each, to (H * W, C) in float32; products of a batch are ten times slower here."""
+        context = (k.t() @ v).float() * (self.heads / len(q))
+        mixed: Tensor = (q @ (context @ self.out).to(self.dtype)).float()
+        return mixed.add_(self.bias)
+
+
+def _attention(layer: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """An attention with its sum; the full one is as it was."""
+    assert isinstance(layer, ResidualAttention)
+    kind = layer.fn.fn
+    if isinstance(kind, LinearAttention):
+        return _FusedAttention(layer.fn.norm, kind, dtype)
+    return lambda h: alone(layer, h).contiguous(memory_format=torch.channels_last)

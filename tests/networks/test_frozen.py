@@ -86,7 +86,17 @@ def test_a_frozen_network_keeps_only_so_many_times(name: str) -> None:
         assert len(fused.firsts if isinstance(fused, FusedPocketUNet) else fused.entries) == MOST_TIMES
 
 
-@pytest.mark.parametrize("name", ["pocket-unet", "quarter-unet"])
+@pytest.mark.parametrize("name", ["nafnet", "unet"])
+def test_a_frozen_network_takes_images_of_any_size_in_turn(name: str) -> None:
+    """Weights that were packed for one image are right for the next, and for a batch."""
+    plain, network = build_small(name), frozen(name)
+    for size in [(1, 3, 16, 16), (2, 3, 40, 24), (1, 3, 9, 50), (1, 3, 16, 16)]:
+        x, mu = images(*size)
+        times = torch.full((size[0],), 50)
+        torch.testing.assert_close(network(x, mu, times), plain(x, mu, times), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pocket-unet", "quarter-unet", "nafnet", "unet"])
 def test_weights_that_change_again_are_seen(name: str) -> None:
     """Training ends what `freeze` began, and gradients flow in a frozen network too."""
     x, mu = images(1, 3, 16, 16)
