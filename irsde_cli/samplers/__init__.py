@@ -27,6 +27,8 @@ SAMPLERS = Registry(
         "fod-nmc": "irsde_cli.samplers.forward_only:nmc",
         "fod-variance": "irsde_cli.samplers.forward_only:with_variance",
         "fod-euler": "irsde_cli.samplers.forward_only:euler_forward",
+        "sde-noise-1": "irsde_cli.samplers.noise_form:sde_noise_1",
+        "sde-noise-2": "irsde_cli.samplers.noise_form:sde_noise_2",
         "driftrec": "irsde_cli.samplers.euler:drifting",
         "noiseless": "irsde_cli.samplers.multistep:noiseless",
     },

@@ -6,7 +6,7 @@ from irsde_cli.processes.path import Path
 from irsde_cli.samplers import SAMPLERS
 
 PAIRED = {"rddm": "noise", "fod-variance": "variance"}
-DRAWING = ("sde-1", "sde-2", "posterior", "ancestral", "euler-maruyama")
+DRAWING = ("sde-1", "sde-2", "sde-noise-1", "sde-noise-2", "posterior", "ancestral", "euler-maruyama")
 
 
 def refusal(sampler: str, path: Path) -> str:

@@ -179,6 +179,14 @@ def test_a_draw_of_the_sde_has_the_right_mean(name: str, sampler: str, steps: in
     assert mean == pytest.approx(MEAN, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["irsde_50", "goub_30", "flow_0.1"])
+def test_noise_form_spreads_too_far(name: str) -> None:
+    """The first order in the limit alone rightly; the second not even there, as a middle has noise of its own."""
+    few, many = (run(PROCESSES[name], "sde-noise-1", steps)[1] / SPREAD for steps in (5, 99))
+    assert few > 1.1 and many == pytest.approx(1, abs=0.01)
+    assert 1.05 < run(PROCESSES[name], "sde-noise-2", 99)[1] / SPREAD < 1.3
+
+
 def run_from_the_marginal(process: Process, sampler: str, steps: int) -> tuple[float, float]:
     forms, path = Forms(), recorded_path(process)
     m, s = path.at(process.num_timesteps)
