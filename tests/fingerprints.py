@@ -6,6 +6,7 @@ The rules stand in the golden folder: `systems1_fingerprints.md`, section 1.
 import json
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,11 @@ def fingerprint(shared: Path, file: str, name: str) -> dict[str, Any]:
     return recorded
 
 
-def fill(network: nn.Module, rule: Rule) -> None:
-    """Give each value of a network the number of its name and place."""
+def fill(network: nn.Module, rule: Rule, named: Callable[[str], str] = str) -> None:
+    """Give each value of a network the number of its name and place; `named` says the published name."""
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and not any(word in name for word in PASSED_OVER):
-            tensor.copy_(_values(name, tensor, rule))
+            tensor.copy_(_values(named(name), tensor, rule))
 
 
 def _values(name: str, tensor: Tensor, rule: Rule) -> Tensor:

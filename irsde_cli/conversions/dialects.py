@@ -1,5 +1,6 @@
 """How other people's files are written: one row each."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,30 +27,53 @@ class Dialect:
         reader: a row of `READERS`: from a path to tensors in float32 by the file's names.
         prefixes: of wrappers, dropped as often as they come.
         averaged: prefix of the weights that are taken where a file holds others too: mostly the averaged ones.
-        made: names of tensors that are made anew of the hyper-parameters.
+        dropped: pattern of the names of tensors that nothing reads, or that are made anew of the hyper-parameters.
+        renamed_from: patterns of names, and what stands there instead.
     """
 
     reader: str = "tensors"
     prefixes: tuple[str, ...] = ("module.",)
     averaged: str = ""
-    made: tuple[str, ...] = ()
+    dropped: str = ""
+    renamed_from: tuple[tuple[str, str], ...] = ()
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a file by the bare module's names."""
         averaged = {name: value for name, value in tensors.items() if self.averaged and name.startswith(self.averaged)}
         bare = {self._bare(name): value for name, value in (averaged or tensors).items()}
-        return {name: value for name, value in bare.items() if name not in self.made}
+        return {name: value for name, value in bare.items() if not (self.dropped and re.search(self.dropped, name))}
 
     def _bare(self, name: str) -> str:
         found = next((prefix for prefix in self.prefixes if name.startswith(prefix)), None)
-        return name if found is None else self._bare(name.removeprefix(found))
+        if found is not None:
+            return self._bare(name.removeprefix(found))
+        for pattern, instead in self.renamed_from:
+            name = re.sub(pattern, instead, name)
+        return name
 
 
 DIALECTS = {
     "reference": Dialect(prefixes=("module.", "online_model.", "ema_model.", "model."), averaged="ema_model."),
     "bare": Dialect(),
-    "mambair": Dialect(made=("relative_position_index_SA",)),
-    "transport": Dialect(prefixes=("Tnet.", "module."), averaged="Tnet."),  # whole modules, with a critic
+    "mambair": Dialect(dropped="^relative_position_index_SA$"),
+    # Whole modules, with a critic; and layers that nothing calls.
+    "transport": Dialect(
+        prefixes=("Tnet.", "module."),
+        averaged="Tnet.",
+        dropped=r"^(res_patch_embed|resdown3_4|chnl_reduce\d|reduce_noise_channel_\d|resup3_2|resup2_1"
+        r"|resreduce_chan_level2|resdecoder_level[12])\.",
+    ),
+    "dcpt": Dialect(renamed_from=((r"^decoder(\d+)\.", r"decoders.\1."),)),
+    "moce-ir": Dialect(prefixes=("module.", "net."), dropped=r"\.routing\.complexity$"),
+    # CLIP twice, of which the tower for pictures is needed, and a layer that nothing calls.
+    "vlu-net": Dialect(
+        prefixes=("module.", "net.", "model_degradation.ad_imageEncoder."),
+        dropped=r"^(down1_2_i\.|model_degradation\.|clip_model\.(?!visual\.))",
+    ),
+    # What TUR's training needs.
+    "tur": Dialect(
+        dropped=r"(^|\.)var_conv\.|^E\.E\.(queue|encoder_k\.|encoder_q\.(E|mlp)\.)|\.relative_position_index$"
+    ),
     "maxim": Dialect("maxim"),
     "ncnn": Dialect("ncnn"),
 }

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from irsde_cli.networks.network import count_modules
 
 CLIP_HEAD = 64
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -134,6 +136,27 @@ class Clip(nn.Module):
         x = self.ln_final(self.transformer(x, mask))
         embedding: Tensor = x[torch.arange(len(x), device=x.device), tokens.argmax(dim=-1)] @ self.text_projection
         return embedding
+
+
+def looked_at(images: Tensor, side: int) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] as CLIP looks at them: (B, 3, side, side), the middle of a bicubic reduction.
+
+    Pillow reduces them in 8 bits, as in training. The reference cuts decimals off before; we round.
+    """
+    from PIL import Image
+
+    height, width = images.shape[-2:]
+    # The shorter side becomes `side`; what is too long is cut on both ends.
+    size = (max(side, side * width // min(height, width)), max(side, side * height // min(height, width)))
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    small = []
+    for image in (255 * images.detach().float().cpu().clamp(0, 1)).round().byte():
+        picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+        picture = picture.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+        small.append(torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(side, side, 3))
+    pixels = torch.stack(small).permute(0, 3, 1, 2).to(images.device).float() / 255
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+    return (pixels - mean) / std
 
 
 class DaClip(nn.Module):

@@ -41,7 +41,7 @@ def levels(modules: nn.ModuleList) -> Iterator[tuple[Any, Any, Any, Any]]:
         yield first, second, attention, resampling
 
 
-def in_turn(blocks: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+def in_turn(blocks: nn.Module, h: Tensor, time: Tensor | None) -> Tensor:
     """`h` through each of the blocks of a `ModuleList`."""
     for block in cast(Sequence[Any], blocks):
         h = block(h, time)
@@ -75,6 +75,36 @@ class ChannelLayerNorm(nn.Module):
         variance, mean = torch.var_mean(wide, dim=1, correction=0, keepdim=True)
         normalised: Tensor = (wide - mean) * (variance + 1e-5).rsqrt() * self.g
         return normalised.to(x.dtype)
+
+
+def pixels(plane: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H W, C)."""
+    return plane.flatten(2).transpose(1, 2)
+
+
+def plane(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H W, C) to (B, C, H, W)."""
+    return torch.unflatten(pixels.transpose(1, 2), 2, size)
+
+
+def normalised(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Channels (B, C, H, W) of each pixel normalised in at least float32, with gains and biases (C,)."""
+    wide = (x if x.dtype == torch.float64 else x.float()).permute(0, 2, 3, 1)
+    wide = F.layer_norm(wide, weight.shape, weight.to(wide), bias.to(wide), eps)
+    return wide.permute(0, 3, 1, 2).to(x.dtype)
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over channels with a gain and a bias, and eps 1e-6."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape and dtype."""
+        return normalised(x, self.weight, self.bias, 1e-6)
 
 
 def conv3(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv2d:

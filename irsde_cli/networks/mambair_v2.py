@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.networks import windows
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.layers import pixels, plane
 from irsde_cli.networks.network import Mapper, count_modules
 from irsde_cli.networks.scan import selective_scan
 from irsde_cli.randomness import Prefetched, RandnLike
@@ -82,7 +84,7 @@ class MambaIRv2(Mapper):
         self.register_buffer(
             "mean", torch.tensor(MEAN if channels == 3 else (0.0,) * channels).view(1, -1, 1, 1), persistent=False
         )
-        self.register_buffer("places", _places(window_size), persistent=False)
+        self.register_buffer("places", windows.places(window_size), persistent=False)
         self.conv_first = nn.Conv2d(channels, embed_dim, 3, padding=1)
         self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(embed_dim)})
         layer = {
@@ -163,11 +165,11 @@ class MambaIRv2(Mapper):
     def body(self, shallow: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """Features (B, C, H, W), of sides that windows divide, through all groups."""
         size = (shallow.shape[-2], shallow.shape[-1])
-        x = self.patch_embed["norm"](_pixels(shallow))
+        x = self.patch_embed["norm"](pixels(shallow))
         places = cast(Tensor, self.places)
         for group in self.layers:
             x = group(x, size, places, randn_like)
-        return _plane(self.norm(x), size)
+        return plane(self.norm(x), size)
 
 
 class Group(nn.Module):
@@ -184,7 +186,7 @@ class Group(nn.Module):
         h = x
         for layer in cast(nn.ModuleList, self.residual_group["layers"]):
             h = layer(h, size, places, randn_like)
-        return _pixels(self.conv(_plane(h, size))) + x
+        return pixels(self.conv(plane(h, size))) + x
 
 
 class Layer(nn.Module):
@@ -228,20 +230,9 @@ class Layer(nn.Module):
         return x * self.scale2 + cast(Tensor, scanned)
 
     def _attended(self, qkv: Tensor, size: tuple[int, int], places: Tensor) -> Tensor:
-        rows, columns = size[0] // self.window, size[1] // self.window
-        plane = torch.unflatten(qkv, 1, size)
-        if self.shift:
-            plane = plane.roll((-self.shift, -self.shift), dims=(1, 2))
-        windows = torch.unflatten(torch.unflatten(plane, 2, (columns, self.window)), 1, (rows, self.window)).transpose(
-            2, 3
-        )
-        mask = _strangers(size, self.window, self.shift, qkv.device) if self.shift else None
-        attended = self.win_mhsa(windows.flatten(3, 4).flatten(0, 2), places, mask)
-        plane = torch.unflatten(torch.unflatten(attended, 0, (-1, rows, columns)), 3, (self.window, self.window))
-        plane = plane.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        if self.shift:
-            plane = plane.roll((self.shift, self.shift), dims=(1, 2))
-        return plane.flatten(1, 2)
+        mask = windows.strangers(size, self.window, self.shift, qkv.device) if self.shift else None
+        attended = self.win_mhsa(windows.cut(torch.unflatten(qkv, 1, size), self.window, self.shift), places, mask)
+        return windows.joined(attended, size, self.shift).flatten(1, 2)
 
 
 class WindowAttention(nn.Module):
@@ -250,18 +241,13 @@ class WindowAttention(nn.Module):
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.relative_position_bias_table = windows.empty_table(window, heads)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, qkv: Tensor, places: Tensor, strangers: Tensor | None) -> Tensor:
         """`qkv` (windows, pixels, 3 C) to (windows, pixels, C)."""
-        q, k, v = torch.unflatten(qkv, -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[places].permute(2, 0, 1)[None].to(q.dtype)
-        if strangers is not None:  # each window of each image has its own
-            bias = (bias + strangers[:, None].to(q.dtype)).repeat(len(q) // len(strangers), 1, 1, 1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return cast(Tensor, self.proj(attended.transpose(1, 2).flatten(2)))
+        bias = windows.biases(self.relative_position_bias_table, places)
+        return cast(Tensor, self.proj(windows.attended(qkv, self.heads, bias, strangers)))
 
 
 class StateSpace(nn.Module):
@@ -282,8 +268,8 @@ class StateSpace(nn.Module):
         prompts = self.embeddingB.weight @ shared
         chosen = self.chosen(self.route(x), randn_like)
         order = chosen.argmax(-1).argsort(dim=-1, stable=True)
-        h = self.in_proj(_plane(x, size))
-        h = _pixels(h * self.CPE(h).sigmoid())
+        h = self.in_proj(plane(x, size))
+        h = pixels(h * self.CPE(h).sigmoid())
         y = self.selectiveScan(_taken(h, order), chosen @ prompts)
         return _taken(self.out_proj(self.out_norm(y)), order.argsort(dim=-1))
 
@@ -341,7 +327,7 @@ class GatedConvolutions(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, H W, C) to the same."""
         kept, gate = F.gelu(self.fc1(x)).chunk(2, dim=-1)
-        gate = _pixels(self.sg["conv"](_plane(self.sg["norm"](gate), size)))
+        gate = pixels(self.sg["conv"](plane(self.sg["norm"](gate), size)))
         return cast(Tensor, self.fc2(kept * gate))
 
 
@@ -358,7 +344,7 @@ class Convolutions(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, H W, C) to the same."""
         h = F.gelu(self.fc1(x))
-        h = h + _pixels(self.dwconv["depthwise_conv"](_plane(h, size)))
+        h = h + pixels(self.dwconv["depthwise_conv"](plane(h, size)))
         return cast(Tensor, self.fc2(h))
 
 
@@ -380,38 +366,6 @@ def enlarging(scale: int, channels: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _pixels(plane: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H W, C)."""
-    return plane.flatten(2).transpose(1, 2)
-
-
-def _plane(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H W, C) to (B, C, H, W)."""
-    return torch.unflatten(pixels.transpose(1, 2), 2, size)
-
-
 def _taken(x: Tensor, order: Tensor) -> Tensor:
     """The rows of (B, L, C) in the order (B, L)."""
     return x.gather(1, order[..., None].expand(-1, -1, x.shape[-1]))
-
-
-def _places(window: int) -> Tensor:
-    """For each two pixels of a window the place of their distance in the table of biases."""
-    side = torch.arange(window)
-    pixels = torch.cartesian_prod(side, side)
-    down, across = (pixels[:, None] - pixels[None]).unbind(-1)
-    return (down + window - 1) * (2 * window - 1) + across + window - 1
-
-
-def _strangers(size: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
-    """-100 where two pixels of a shifted window come from opposite borders of the image, (windows, pixels, pixels)."""
-    # Which of three parts a row or column lies in: the last window is the only one that wraps around.
-    down, across = (
-        (torch.arange(side, device=device) >= side - window).int()
-        + (torch.arange(side, device=device) >= side - shift).int()
-        for side in size
-    )
-    parts = down[:, None] * 3 + across
-    windows = torch.unflatten(torch.unflatten(parts, 1, (-1, window)), 0, (-1, window)).permute(0, 2, 1, 3)
-    windows = windows.flatten(2).flatten(0, 1)
-    return (windows[:, :, None] != windows[:, None]) * -100.0

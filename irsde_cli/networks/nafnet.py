@@ -1,10 +1,11 @@
-"""Refusion's NAFNet: nonlinear-activation-free blocks, modulated by time.
+"""NAFNet's blocks and U-Net, and Refusion's network of them, which time modulates.
 
-Luo et al., "Refusion: Enabling Large-Size Realistic Image Restoration with Latent-Space Diffusion Models", CVPRW 2023.
-Channel attention pools over the whole input, so what a tile predicts depends a little on the tile.
+Chen et al., "Simple Baselines for Image Restoration", ECCV 2022. Luo et al., "Refusion: Enabling Large-Size Realistic
+Image Restoration with Latent-Space Diffusion Models", CVPRW 2023. Channel attention pools over the whole input, so what
+a tile predicts depends a little on the tile.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -14,8 +15,8 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.fusible import MOST_TIMES, Fusible, packed, shuffled
-from irsde_cli.networks.layers import ChannelLayerNorm, TimeFeatures, TimeMLP, in_turn, last_blocks
-from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.layers import ChannelLayerNorm, ChannelNorm, TimeFeatures, TimeMLP, in_turn, last_blocks
+from irsde_cli.networks.network import Network, count_modules
 from irsde_cli.networks.onednn import Convolution, Linear
 
 Modulation = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -31,11 +32,18 @@ class SimpleGate(nn.Module):
 
 
 class NAFBlock(nn.Module):
-    """A gated depth-wise convolution with channel attention, then a gated 1x1 pair; shift stands before scale."""
+    """A gated depth-wise convolution with channel attention, then a gated 1x1 pair; shift stands before scale.
 
-    def __init__(self, width: int, time_dim: int) -> None:
+    Args:
+        width: channels.
+        time_dim: of the embedding of time; without one nothing is modulated, and normalisation has a bias.
+    """
+
+    def __init__(self, width: int, time_dim: int | None = None) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(SimpleGate(), nn.Linear(time_dim // 2, 4 * width))
+        if time_dim is not None:
+            self.mlp = nn.Sequential(SimpleGate(), nn.Linear(time_dim // 2, 4 * width))
+        norm: Callable[[int], nn.Module] = ChannelNorm if time_dim is None else ChannelLayerNorm
         self.conv1 = nn.Conv2d(width, 2 * width, 1)
         self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
         self.conv3 = nn.Conv2d(width, width, 1)
@@ -43,25 +51,89 @@ class NAFBlock(nn.Module):
         self.sg = SimpleGate()
         self.conv4 = nn.Conv2d(width, 2 * width, 1)
         self.conv5 = nn.Conv2d(width, width, 1)
-        self.norm1 = ChannelLayerNorm(width)
-        self.norm2 = ChannelLayerNorm(width)
+        self.norm1 = norm(width)
+        self.norm2 = norm(width)
         self.beta = nn.Parameter(torch.zeros(1, width, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, width, 1, 1))
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """(B, C, H, W) and the embedding (B, time_dim)."""
-        shift_a, scale_a, shift_f, scale_f = self.mlp(time)[:, :, None, None].chunk(4, dim=1)
-        h = torch.addcmul(shift_a, self.norm1(x), scale_a + 1)
+        h = self.norm1(x)
+        if time is not None:
+            shift_a, scale_a, shift_f, scale_f = self.mlp(time)[:, :, None, None].chunk(4, dim=1)
+            h = torch.addcmul(shift_a, h, scale_a + 1)
         h = self.sg(self.conv2(self.conv1(h)))
         h = self.conv3(h * self.sca(h))
         x = torch.addcmul(x, h, self.beta)
-        h = torch.addcmul(shift_f, self.norm2(x), scale_f + 1)
+        h = self.norm2(x)
+        if time is not None:
+            h = torch.addcmul(shift_f, h, scale_f + 1)
         h = self.conv5(self.sg(self.conv4(h)))
         return torch.addcmul(x, h, self.gamma)
 
 
-class NAFNet(Fusible):
-    """The official parameter names and shapes.
+class Trunk(Network):
+    """The U-Net of all of them; attribute names and their order are the official ones."""
+
+    def lay(
+        self,
+        block: Callable[[int], nn.Module],
+        channels: tuple[int, int],
+        width: int,
+        enc_blk_nums: Sequence[int],
+        middle_blk_num: int,
+        dec_blk_nums: Sequence[int],
+    ) -> None:
+        """Make all layers; `channels` are those that come in and those that go out."""
+        if len(enc_blk_nums) != len(dec_blk_nums):
+            raise ValueError(f"{len(enc_blk_nums)} levels go down and {len(dec_blk_nums)} up")
+        self.intro = nn.Conv2d(channels[0], width, 3, padding=1)
+        self.ending = nn.Conv2d(width, channels[1], 3, padding=1)
+        self.encoders = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        self.decoders = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        for count in enc_blk_nums:
+            self.encoders.append(nn.ModuleList(block(width) for _ in range(count)))
+            self.downs.append(nn.Conv2d(width, 2 * width, 2, 2))
+            width *= 2
+        self.middle_blks = nn.ModuleList(block(width) for _ in range(middle_blk_num))
+        for count in dec_blk_nums:
+            self.ups.append(nn.Sequential(nn.Conv2d(width, 2 * width, 1, bias=False), nn.PixelShuffle(2)))
+            width //= 2
+            self.decoders.append(nn.ModuleList(block(width) for _ in range(count)))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See `Network.stages`."""
+        return last_blocks("decoders", self.decoders)[::-1]
+
+    def through(self, h: Tensor, time: Tensor | None = None) -> Tensor:
+        """Features (B, C, H, W), of sides that all levels divide, down and up again."""
+        skips: list[Tensor] = []
+        for blocks, down in zip(self.encoders, self.downs, strict=True):
+            h = in_turn(blocks, h, time)
+            skips.append(h)
+            h = down(h)
+        h = in_turn(self.middle_blks, h, time)
+        for blocks, up in zip(self.decoders, self.ups, strict=True):
+            h = in_turn(blocks, up(h) + skips.pop(), time)
+        return h
+
+
+def counted(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Width and blocks, of names and shapes."""
+    levels = range(count_modules(tensors, "encoders."))
+    return {
+        "width": len(tensors["intro.weight"]),
+        "enc_blk_nums": tuple(count_modules(tensors, f"encoders.{level}.") for level in levels),
+        "middle_blk_num": count_modules(tensors, "middle_blks."),
+        "dec_blk_nums": tuple(count_modules(tensors, f"decoders.{level}.") for level in levels),
+    }
+
+
+class NAFNet(Trunk, Fusible):
+    """Refusion's; the official parameter names and shapes.
 
     Args:
         img_channel: channels of the image and of the prediction.
@@ -97,40 +169,23 @@ class NAFNet(Fusible):
         self.time_mlp = TimeMLP(
             TimeFeatures(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
         )
-        self.intro = nn.Conv2d(2 * img_channel if conditional else img_channel, width, 3, padding=1)
-        self.ending = nn.Conv2d(width, img_channel, 3, padding=1)
-        self.encoders = nn.ModuleList()
-        self.downs = nn.ModuleList()
-        self.decoders = nn.ModuleList()
-        self.ups = nn.ModuleList()
-        channels = width
-        for count in enc_blk_nums:
-            self.encoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
-            self.downs.append(nn.Conv2d(channels, 2 * channels, 2, 2))
-            channels *= 2
-        self.middle_blks = nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(middle_blk_num))
-        for count in dec_blk_nums:
-            self.ups.append(nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2)))
-            channels //= 2
-            self.decoders.append(nn.ModuleList(NAFBlock(channels, time_dim) for _ in range(count)))
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """See `Network.stages`."""
-        return last_blocks("decoders", self.decoders)[::-1]
+        self.lay(
+            lambda channels: NAFBlock(channels, time_dim),
+            (2 * img_channel if conditional else img_channel, img_channel),
+            width,
+            enc_blk_nums,
+            middle_blk_num,
+            dec_blk_nums,
+        )
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """See `Network.options_from`."""
-        width, channels = tensors["intro.weight"].shape[:2]
+        channels = tensors["intro.weight"].shape[1]
         image = tensors["ending.weight"].shape[0]
-        levels = range(count_modules(tensors, "encoders."))
         return {
             "img_channel": image,
-            "width": width,
-            "enc_blk_nums": tuple(count_modules(tensors, f"encoders.{level}.") for level in levels),
-            "middle_blk_num": count_modules(tensors, "middle_blks."),
-            "dec_blk_nums": tuple(count_modules(tensors, f"decoders.{level}.") for level in levels),
+            **counted(tensors),
             "conditional": channels == 2 * image,
             "long_skip": image == 8,
         }
@@ -145,16 +200,8 @@ class NAFNet(Fusible):
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
         image = torch.cat((x - mu, mu), dim=1) if self.conditional else x
-        first = h = self.intro(self.padded(image))
-        time = self.time_mlp(t)
-        skips: list[Tensor] = []
-        for blocks, down in zip(self.encoders, self.downs, strict=True):
-            h = in_turn(blocks, h, time)
-            skips.append(h)
-            h = down(h)
-        h = in_turn(self.middle_blks, h, time)
-        for blocks, up in zip(self.decoders, self.ups, strict=True):
-            h = in_turn(blocks, up(h) + skips.pop(), time)
+        first = self.intro(self.padded(image))
+        h = self.through(first, self.time_mlp(t))
         prediction: Tensor = self.ending(h + first if self.long_skip else h)
         return prediction[..., :height, :width]
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from irsde_cli.networks.network import count_modules
-from irsde_cli.networks.restormer import Block, Restormer, Up
+from irsde_cli.networks.restormer import Block, Restormer, Up, counted
 
 PROMPTS = 5
 # By which a prompt of each level is wide, of the width of the first level; and its side in pixels.
@@ -20,7 +19,28 @@ SHARES = (4 / 3, 8 / 3, 20 / 3)
 SIDES = (64, 32, 16)
 
 
-class PromptIR(Restormer):
+class Mixing(Restormer):
+    """A block more before each step up, for features of the level and `told` channels beside them."""
+
+    def mix(self, width: int, told: Sequence[int], heads: int) -> None:
+        """Make those blocks, of `told` channels more at the first, the second and the third level."""
+        self.noise_level3 = Block(8 * width + told[2], heads, biased=True)
+        self.reduce_noise_level3 = nn.Conv2d(8 * width + told[2], 4 * width, 1, bias=False)
+        self.up4_3 = Up(4 * width)
+        self.reduce_chan_level3 = nn.Conv2d(6 * width, 4 * width, 1, bias=False)
+        self.noise_level2 = Block(4 * width + told[1], heads, biased=True)
+        self.reduce_noise_level2 = nn.Conv2d(4 * width + told[1], 4 * width, 1, bias=False)
+        self.noise_level1 = Block(2 * width + told[0], heads, biased=True)
+        self.reduce_noise_level1 = nn.Conv2d(2 * width + told[0], 2 * width, 1, bias=False)
+
+    def told(self, x: Tensor, level: int) -> Tensor:
+        """See `Restormer.told`."""
+        mixed, reduced = (self.get_submodule(f"{name}{level}") for name in ("noise_level", "reduce_noise_level"))
+        features: Tensor = reduced(mixed(x))
+        return features
+
+
+class PromptIR(Mixing):
     """Every pixel depends on all of the image.
 
     Args:
@@ -42,42 +62,30 @@ class PromptIR(Restormer):
             raise ValueError(f"the width of a PromptIR is a multiple of 3, not {width}")
         super().__init__(width=width, blocks=blocks, refinement=refinement, heads=heads)
         told = [round(share * width) for share in SHARES]
+        self.mix(width, told, heads[2])
         self.prompt3 = Prompt(8 * width, told[2], SIDES[2])
-        self.noise_level3 = Block(8 * width + told[2], heads[2], biased=True)
-        self.reduce_noise_level3 = nn.Conv2d(8 * width + told[2], 4 * width, 1, bias=False)
-        self.up4_3 = Up(4 * width)
-        self.reduce_chan_level3 = nn.Conv2d(6 * width, 4 * width, 1, bias=False)
         self.prompt2 = Prompt(4 * width, told[1], SIDES[1])
-        self.noise_level2 = Block(4 * width + told[1], heads[2], biased=True)
-        self.reduce_noise_level2 = nn.Conv2d(4 * width + told[1], 4 * width, 1, bias=False)
         self.prompt1 = Prompt(2 * width, told[0], SIDES[0])
-        self.noise_level1 = Block(2 * width + told[0], heads[2], biased=True)
-        self.reduce_noise_level1 = nn.Conv2d(2 * width + told[0], 2 * width, 1, bias=False)
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """See `Network.options_from`."""
-        levels = [*(f"encoder_level{level}." for level in (1, 2, 3)), "latent."]
-        return {
-            "width": len(tensors["patch_embed.proj.weight"]),
-            "blocks": tuple(count_modules(tensors, level) for level in levels),
-            "refinement": count_modules(tensors, "refinement."),
-            "heads": tuple(len(tensors[f"{level}0.attn.temperature"]) for level in levels),
-        }
+        return counted(tensors)
 
     def freeze(self) -> None:
         """See `Network.freeze`; the prompts have an axis more than pictures."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze_convolutions(self)
 
     def told(self, x: Tensor, level: int) -> Tensor:
         """See `Restormer.told`: the prompt of that level."""
-        prompt, mixed, reduced = (
-            self.get_submodule(f"{name}{level}") for name in ("prompt", "noise_level", "reduce_noise_level")
-        )
-        features: Tensor = reduced(mixed(prompt(x)))
-        return features
+        return super().told(self.get_submodule(f"prompt{level}")(x), level)
+
+
+def freeze_convolutions(network: nn.Module) -> None:
+    """`Network.freeze`, where other parameters have more axes than pictures."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Prompt(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli.images import in_unit
-from irsde_cli.networks.daclip import DaClip
+from irsde_cli.networks.daclip import DaClip, looked_at
 from irsde_cli.networks.daclip_unet import DaClipUNet, Told
 from irsde_cli.networks.tiling import Evaluate
 from irsde_cli.observation import Observation
@@ -29,8 +29,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
 )
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
 # The words that DA-CLIP was taught, as CLIP's byte pairs between its marks of begin and end.
 WORDS = {
@@ -92,7 +90,7 @@ class DaClipRestorer(Diffusion):
     def conditioned(self, mu: Tensor) -> Told:
         """See `Diffusion.conditioned`."""
         with torch.no_grad():
-            content, degradation = self.clip(self.looked_at(mu))
+            content, degradation = self.clip(looked_at(mu, self.clip.image_size))
         return Told(self.network, content, degradation)
 
     def resolve(self, asked: Sampling) -> Sampling:
@@ -130,27 +128,7 @@ class DaClipRestorer(Diffusion):
             row[: len(word)] = torch.tensor(word)
         with torch.inference_mode():
             texts = nn.functional.normalize(self.clip.encode_text(tokens), dim=-1)
-            damage = nn.functional.normalize(self.clip(self.looked_at(in_unit(degraded)[None]))[1], dim=-1)
+            small = looked_at(in_unit(degraded)[None], self.clip.image_size)
+            damage = nn.functional.normalize(self.clip(small)[1], dim=-1)
             likely = (100 * damage @ texts.T).softmax(dim=-1)[0].tolist()
         return dict(sorted(zip(WORDS, likely, strict=True), key=lambda pair: -pair[1]))
-
-    def looked_at(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [0, 1] as DA-CLIP looks at them: (B, 3, S, S), the middle of a bicubic reduction.
-
-        Pillow reduces them in 8 bits, as in training. The reference cuts decimals off before; we round.
-        """
-        from PIL import Image
-
-        side = self.clip.image_size
-        height, width = images.shape[-2:]
-        # The shorter side becomes S; what is too long is cut on both ends.
-        size = (max(side, side * width // min(height, width)), max(side, side * height // min(height, width)))
-        left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
-        small = []
-        for image in (255 * images.detach().float().cpu().clamp(0, 1)).round().byte():
-            picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-            picture = picture.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
-            small.append(torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(side, side, 3))
-        pixels = torch.stack(small).permute(0, 3, 1, 2).to(images.device).float() / 255
-        mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
-        return (pixels - mean) / std

@@ -9,13 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from irsde_cli.conversions.dialects import DIALECTS
 from irsde_cli.networks.adm import ADM
+from irsde_cli.networks.airnet import AirNet
+from irsde_cli.networks.da_rcot import DARCOT
 from irsde_cli.networks.edsr import EDSR, Shift
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
+from irsde_cli.networks.moce_ir import Adapter, MoCEIR
 from irsde_cli.networks.ncsnpp import NCSNpp
+from irsde_cli.networks.plain_nafnet import PlainNAFNet
 from irsde_cli.networks.prenet import PReNet
 from irsde_cli.networks.promptir import PromptIR
 from irsde_cli.networks.restormer import Restormer
+from irsde_cli.networks.swinir import SwinIR
+from irsde_cli.networks.uformer import Uformer
+from irsde_cli.networks.vlu_net import VLUNet
 from tests.fingerprints import Rule, check, fill, fingerprint, image
 
 SYSTEMS = "systems1_fingerprints"
@@ -216,3 +224,102 @@ def test_ncsnpp_of_driftrec(shared: Path) -> None:
         for name, std in (("score", recorded["sigma"]), ("score_sigma_0p02", 0.02)):
             noise = network(image(64, 64), degraded(64, 64), torch.tensor([std]))
             check(-noise / std, recorded["outputs_hash"][name])
+
+
+def test_nafnet_of_dcpt(shared: Path) -> None:
+    """NAFNet as published; DCPT's files number their decoders in another way."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "dcpt_nafnetbaseline")
+    network = PlainNAFNet().eval()
+
+    def named(name: str) -> str:
+        return name.replace("decoders.", "decoder")
+
+    assert {named(key): shape for key, shape in keys_of(network).items()} == recorded["keys"]
+    fill(network, "A", named)
+    with torch.inference_mode():
+        check(network(image(64, 80)), recorded["outputs"]["restored"])
+
+
+def test_swinir_of_dcpt(shared: Path) -> None:
+    """Windows that go around the image, and no biases."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "dcpt_swinir")
+    network = SwinIR().eval()
+    assert keys_of(network) == recorded["keys"]
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(64, 80)), recorded["outputs"]["restored"])
+
+
+def without(recorded: dict[str, Any], dialect: str) -> dict[str, list[int]]:
+    """Names and shapes of a file, but for what a dialect leaves out."""
+    return DIALECTS[dialect].renamed(recorded["keys"])  # type: ignore[arg-type,return-value]
+
+
+def test_da_rcot(shared: Path) -> None:
+    """What its second pass gives; layers of its files that nothing calls are left out."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "da_rcot_mrcnet")
+    network = DARCOT().eval()
+    assert keys_of(network) == without(recorded, "transport")
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(64, 72)), recorded["outputs"]["restored"])
+
+
+@pytest.mark.parametrize("dim", [48, 32])
+@pytest.mark.parametrize("noise", ["zero", "formula"])
+def test_moce_ir(shared: Path, dim: int, noise: str) -> None:
+    """Names, shapes, every expert's adapter and pixels, without noise in the choice and with the recorded one."""
+    recorded = fingerprint(shared, SYSTEMS, f"moceir_dim{dim}")
+    network = MoCEIR(dim=dim, draws=noise == "formula").eval()
+    assert keys_of(network) == without(recorded, "moce-ir")
+    calls = 0
+
+    def drawn(like: Tensor) -> Tensor:
+        nonlocal calls
+        index = torch.arange(1, like.numel() + 1, dtype=torch.float64)
+        calls += 1
+        return (math.sqrt(2) * torch.sin(12.9898 * index + calls - 1)).reshape(like.shape).to(like)
+
+    adapted: list[Tensor] = []
+    for module in network.modules():
+        if isinstance(module, Adapter):
+            module.register_forward_hook(lambda _module, _given, out: adapted.append(out))
+    fill(network, "H")
+    with torch.inference_mode():
+        restored = network(image(64, 72), drawn)
+    for index, out in enumerate(adapted):
+        check(out, recorded["outputs_hash"][f"adapter{index}_noise_{noise}"])
+    check(restored, recorded["outputs_hash"][f"restored_noise_{noise}"])
+
+
+@pytest.mark.parametrize("degradations", [7, 5])
+def test_vlu_net(shared: Path, degradations: int) -> None:
+    """Pixels for a given vector of damage; CLIP stands beside what was recorded."""
+    recorded = fingerprint(shared, "systems2_fingerprints", f"vlu_net_dedim{degradations}")
+    network = VLUNet(degradations=degradations, clip_layers=1).eval()
+    keys = {key: shape for key, shape in keys_of(network).items() if not key.startswith(("clip_model.", "adapter."))}
+    assert keys == without(recorded, "vlu-net")
+    fill(network, "A")
+    with torch.inference_mode():
+        restored = network.restored(image(64, 72), torch.sin(0.3 * torch.arange(512.0))[None])
+    check(restored, recorded["outputs"]["restored"])
+
+
+def test_uformer_of_tur(shared: Path) -> None:
+    """Uformer-B without TUR's head for uncertainty."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "tur_uformer_b")
+    network = Uformer().eval()
+    assert keys_of(network) == without(recorded, "tur")
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(128, 128)), recorded["outputs"]["restored"])
+
+
+def test_airnet_of_tur(shared: Path) -> None:
+    """AirNet without what its training needs, by deformable convolutions of our own."""
+    recorded = fingerprint(shared, "systems2_fingerprints", "tur_airnet")
+    network = AirNet().eval()
+    assert keys_of(network) == without(recorded, "tur")
+    fill(network, "A")
+    with torch.inference_mode():
+        check(network(image(48, 56)), recorded["outputs"]["restored"])

@@ -13,7 +13,8 @@ from irsde_cli import checkpoint
 from irsde_cli.networks.daclip_unet import DaClipUNet
 from irsde_cli.networks.tiling import Tiles
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.systems.daclip import MEAN, STD, WORDS, DaClipRestorer
+from irsde_cli.networks.daclip import MEAN, STD, looked_at
+from irsde_cli.systems.daclip import WORDS, DaClipRestorer
 from tests.cli.stub import Program, picture
 from tests.systems.test_restorers import build, noise, run
 
@@ -41,7 +42,7 @@ def test_it_looks_at_the_middle_of_a_small_picture(
     cut = np.asarray(resized)[top : top + 224, left : left + 224]
     expected = (cut / 255 - np.array(MEAN)) / np.array(STD)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-    found = universal.looked_at(image)[0].permute(1, 2, 0).numpy()
+    found = looked_at(image, universal.clip.image_size)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -51,7 +52,7 @@ def test_the_likeliest_word_comes_first(universal: DaClipRestorer) -> None:
     seen = universal.seen(image)
     assert set(seen) == set(WORDS) and sum(seen.values()) == pytest.approx(1, abs=1e-5)
     assert list(seen.values()) == sorted(seen.values(), reverse=True)
-    damage = universal.clip(universal.looked_at(image[None]))[1]
+    damage = universal.clip(looked_at(image[None], universal.clip.image_size))[1]
     likeness = {}
     for word, pairs in WORDS.items():
         tokens = torch.tensor([pairs + (0,) * (77 - len(pairs))])
@@ -72,7 +73,7 @@ def test_the_network_is_told_of_the_whole_picture(universal: DaClipRestorer, mon
     monkeypatch.setattr(DaClipUNet, "forward", listening)
     degraded = torch.rand(1, 3, 40, 40)
     whole = run(universal, degraded, noise(), steps=2)
-    content, damage = universal.clip(universal.looked_at(degraded))
+    content, damage = universal.clip(looked_at(degraded, universal.clip.image_size))
     run(universal, degraded, noise(), Tiles(32, 16), steps=2)
     assert len(told) == 2 + 2 * 4
     for pair in told:
