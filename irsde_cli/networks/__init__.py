@@ -262,6 +262,22 @@ NETWORKS = Registry(
             marks=("R.head.0.weight", "E.E.encoder_q.E_pre.backbone.0.weight"),
             example={"width": 8, "groups": 1, "blocks": 1},
         ),
+        "mair": Entry(
+            "irsde_cli.networks.mair:MaIR",
+            paper="2412.20066",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_mair",
+            marks=("conv_first.weight", "layers.0.residual_group.blocks.0.self_attention.A_logs"),
+            example={"embed_dim": 16, "d_state": 2, "depths": (2,)},
+        ),
+        "mair-unet": Entry(
+            "irsde_cli.networks.mair:MaIRUNet",
+            paper="2412.20066",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_mair_unet",
+            marks=("patch_embed.proj.weight", "encoder_level1.0.self_attention.A_logs"),
+            example={"dim": 8, "num_blocks": (1, 1, 1, 1), "refinement": 1},
+        ),
         "adm": Entry(
             "irsde_cli.networks.adm:ADM",
             paper="2105.05233",

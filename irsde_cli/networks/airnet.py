@@ -135,7 +135,7 @@ def _pointwise(width: int) -> nn.Sequential:
 
 
 class Bent(nn.Module):
-    """A 3x3 convolution each of whose taps is moved and weakened at each pixel (Zhu et al., "Deformable ConvNets v2")."""
+    """A 3x3 convolution whose taps are moved and weakened at each pixel: Zhu et al., "Deformable ConvNets v2"."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

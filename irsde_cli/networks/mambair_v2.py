@@ -7,7 +7,7 @@ the classes.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,13 @@ from torch.nn import functional as F
 from irsde_cli.networks import windows
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.layers import pixels, plane
-from irsde_cli.networks.network import Mapper, count_modules
+from irsde_cli.networks.network import count_modules
 from irsde_cli.networks.scan import selective_scan
+from irsde_cli.networks.swin_family import FEATURES, SwinFamily, Upsampler
 from irsde_cli.randomness import Prefetched, RandnLike
 
-MEAN = (0.4488, 0.4371, 0.4040)
-FEATURES = 64  # channels before the last layers of "pixelshuffle"
 
-Upsampler = Literal["pixelshuffle", "pixelshuffledirect", "none"]
-
-
-class MambaIRv2(Mapper):
+class MambaIRv2(SwinFamily):
     """Takes any size. It draws noise inside: with the source of noise the same seed gives the same image.
 
     Without a source the likeliest class of each pixel is taken, which loses 0.03 dB on Set5 (light, three times).
@@ -65,8 +61,6 @@ class MambaIRv2(Mapper):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        if upsampler == "none" and upscale != 1:
-            raise ValueError(f"without an upsampler the scale is 1, not {upscale}")
         if len(depths) != len(num_heads):
             raise ValueError(f"{len(depths)} groups of layers have {len(num_heads)} numbers of heads")
         hidden = int(embed_dim * mlp_ratio)
@@ -80,13 +74,8 @@ class MambaIRv2(Mapper):
             working_bytes=-(-max(body, head) // upscale**2),
             draws=True,
         )
-        self.upsampler = upsampler
-        self.register_buffer(
-            "mean", torch.tensor(MEAN if channels == 3 else (0.0,) * channels).view(1, -1, 1, 1), persistent=False
-        )
         self.register_buffer("places", windows.places(window_size), persistent=False)
-        self.conv_first = nn.Conv2d(channels, embed_dim, 3, padding=1)
-        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(embed_dim)})
+        self.lay(embed_dim, channels, upsampler, upscale)
         layer = {
             "d_state": d_state,
             "window": window_size,
@@ -99,18 +88,6 @@ class MambaIRv2(Mapper):
         self.layers = nn.ModuleList(
             Group(embed_dim, depth, heads, layer) for depth, heads in zip(depths, num_heads, strict=True)
         )
-        self.norm = nn.LayerNorm(embed_dim)
-        self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
-        if upsampler == "pixelshuffledirect":
-            self.upsample = nn.Sequential(
-                nn.Conv2d(embed_dim, upscale**2 * channels, 3, padding=1), nn.PixelShuffle(upscale)
-            )
-        elif upsampler == "pixelshuffle":
-            self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, FEATURES, 3, padding=1), nn.LeakyReLU())
-            self.upsample = enlarging(upscale, FEATURES)
-            self.conv_last = nn.Conv2d(FEATURES, channels, 3, padding=1)
-        else:
-            self.conv_last = nn.Conv2d(embed_dim, channels, 3, padding=1)
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -122,14 +99,6 @@ class MambaIRv2(Mapper):
         gated = f"{layer}convffn1.sg.conv.weight" in tensors
         convolution = "convffn1.sg.conv.weight" if gated else "convffn1.dwconv.depthwise_conv.0.weight"
         tokens, rank = tensors[f"{layer}assm.embeddingB.weight"].shape
-        upsampler: Upsampler = "none"
-        upscale = 1
-        if "conv_before_upsample.0.weight" in tensors:
-            upsampler = "pixelshuffle"
-            grown = [value.shape for name, value in tensors.items() if name.startswith("upsample.") and value.ndim == 4]
-            upscale = math.prod(math.isqrt(shape[0] // shape[1]) for shape in grown)
-        elif "upsample.0.weight" in tensors:
-            upsampler, upscale = "pixelshuffledirect", math.isqrt(tensors["upsample.0.weight"].shape[0] // channels)
         return {
             "embed_dim": dim,
             "d_state": tensors[f"{layer}assm.selectiveScan.A_logs"].shape[1],
@@ -141,35 +110,16 @@ class MambaIRv2(Mapper):
             "convffn_kernel_size": tensors[layer + convolution].shape[-1],
             "mlp_ratio": tensors[f"{layer}assm.in_proj.0.weight"].shape[0] / dim,
             "gated": gated,
-            "upsampler": upsampler,
-            "upscale": upscale,
+            **cls.enlarged(tensors),
             "channels": channels,
         }
 
-    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
-        """See `Mapper.forward`."""
-        height, width = image.shape[-2:]
-        mean = cast(Tensor, self.mean)
-        centred = self.padded(image) - mean
-        shallow = self.conv_first(centred)
-        deep = self.conv_after_body(self.body(shallow, randn_like)) + shallow
-        if self.upsampler == "pixelshuffledirect":
-            restored = self.upsample(deep)
-        elif self.upsampler == "pixelshuffle":
-            restored = self.conv_last(self.upsample(self.conv_before_upsample(deep)))
-        else:
-            restored = centred + self.conv_last(deep)
-        scale = self.facts.scale
-        return cast(Tensor, restored + mean)[..., : height * scale, : width * scale]
-
-    def body(self, shallow: Tensor, randn_like: RandnLike | None = None) -> Tensor:
-        """Features (B, C, H, W), of sides that windows divide, through all groups."""
-        size = (shallow.shape[-2], shallow.shape[-1])
-        x = self.patch_embed["norm"](pixels(shallow))
+    def through(self, x: Tensor, size: tuple[int, int], randn_like: RandnLike | None) -> Tensor:
+        """See `SwinFamily.through`."""
         places = cast(Tensor, self.places)
         for group in self.layers:
             x = group(x, size, places, randn_like)
-        return plane(self.norm(x), size)
+        return x
 
 
 class Group(nn.Module):
@@ -346,24 +296,6 @@ class Convolutions(nn.Module):
         h = F.gelu(self.fc1(x))
         h = h + pixels(self.dwconv["depthwise_conv"](plane(h, size)))
         return cast(Tensor, self.fc2(h))
-
-
-def enlarging(scale: int, channels: int) -> nn.Sequential:
-    """Convolutions and shuffles that enlarge 2, 3, 4, 8 ... times, as super-resolution networks have them.
-
-    Raises:
-        ValueError: another scale.
-    """
-    if scale == 3:
-        factors = [3]
-    elif scale > 1 and scale & (scale - 1) == 0:
-        factors = [2] * (scale.bit_length() - 1)
-    else:
-        raise ValueError(f"the scale is 3 or a power of 2, not {scale}")
-    layers: list[nn.Module] = []
-    for factor in factors:
-        layers += [nn.Conv2d(channels, factor**2 * channels, 3, padding=1), nn.PixelShuffle(factor)]
-    return nn.Sequential(*layers)
 
 
 def _taken(x: Tensor, order: Tensor) -> Tensor:

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from irsde_cli.networks import windows
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.layers import pixels, plane
-from irsde_cli.networks.network import Mapper, count_modules
+from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.swin_family import ResidualGroup, SwinFamily
 from irsde_cli.randomness import RandnLike
 
-MEAN = (0.4488, 0.4371, 0.4040)
 GROUPS = 3  # before the middle, and after it
 WINDOW = 8
 
 
-class SwinIR(Mapper):
+class SwinIR(SwinFamily):
     """Takes any size. Shifted windows go around the image, so that its borders see each other.
 
     Args:
@@ -30,8 +29,6 @@ class SwinIR(Mapper):
         heads: of attention.
         mlp_ratio: hidden channels by channels.
     """
-
-    mean: Tensor
 
     def __init__(
         self,
@@ -46,15 +43,10 @@ class SwinIR(Mapper):
             raise ValueError(f"a SwinIR of DCPT has {2 * GROUPS} groups, not {len(depths)}")
         hidden = int(embed_dim * mlp_ratio)
         self.facts = Facts(multiple=WINDOW, working_bytes=4 * (5 * embed_dim + 3 * hidden))
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, -1, 1, 1), persistent=False)
-        self.conv_first = nn.Conv2d(3, embed_dim, 3, padding=1)
-        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(embed_dim)})
-        first, *rest = (Group(embed_dim, depth, heads, hidden) for depth in depths)
+        self.lay(embed_dim, 3, "none", 1)
+        first, *rest = (_group(embed_dim, depth, heads, hidden) for depth in depths)
         self.encode_layers = nn.ModuleList((first, *rest[: GROUPS - 1]))
         self.decode_layers0, self.decode_layers1, self.decode_layers2 = rest[GROUPS - 1 :]
-        self.norm = nn.LayerNorm(embed_dim)
-        self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
-        self.conv_last = nn.Conv2d(embed_dim, 3, 3, padding=1)
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -69,36 +61,17 @@ class SwinIR(Mapper):
             "mlp_ratio": len(tensors["encode_layers.0.residual_group.blocks.0.mlp.fc1.weight"]) / dim,
         }
 
-    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
-        """See `Mapper.forward`."""
-        height, width = image.shape[-2:]
-        centred = self.padded(image) - self.mean
-        size = (centred.shape[-2], centred.shape[-1])
-        shallow = self.conv_first(centred)
-        x = self.patch_embed["norm"](pixels(shallow))
+    def through(self, x: Tensor, size: tuple[int, int], randn_like: RandnLike | None) -> Tensor:
+        """See `SwinFamily.through`."""
         for group in (*self.encode_layers, self.decode_layers0, self.decode_layers1, self.decode_layers2):
             x = group(x, size)
-        deep = self.conv_after_body(plane(self.norm(x), size)) + shallow
-        restored: Tensor = self.conv_last(deep) + centred + self.mean
-        return restored[..., :height, :width]
+        return x
 
 
-class Group(nn.Module):
-    """Blocks, every other one with shifted windows, and a convolution around which everything is added."""
-
-    def __init__(self, dim: int, depth: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        shifts = ((index % 2) * (WINDOW // 2) for index in range(depth))
-        blocks = nn.ModuleList(Block(dim, heads, hidden, shift) for shift in shifts)
-        self.residual_group = nn.ModuleDict({"blocks": blocks})
-        self.conv = nn.Conv2d(dim, dim, 3, padding=1)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, H W, C) to the same."""
-        h = x
-        for block in cast(nn.ModuleList, self.residual_group["blocks"]):
-            h = block(h, size)
-        return pixels(self.conv(plane(h, size))) + x
+def _group(dim: int, depth: int, heads: int, hidden: int) -> ResidualGroup:
+    """Blocks, every other one with shifted windows."""
+    shifts = ((index % 2) * (WINDOW // 2) for index in range(depth))
+    return ResidualGroup(dim, nn.ModuleList(Block(dim, heads, hidden, shift) for shift in shifts))
 
 
 class Block(nn.Module):

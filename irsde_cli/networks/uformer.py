@@ -1,7 +1,7 @@
 """Uformer: a U-Net of attention in windows, with convolutions between.
 
-Wang et al., "Uformer: A General U-Shaped Transformer for Image Restoration", CVPR 2022. Names of parameters are those of
-the released files, and of TUR's once its head for uncertainty is left out.
+Wang et al., "Uformer: A General U-Shaped Transformer for Image Restoration", CVPR 2022. Names of parameters are those
+of the released files, and of TUR's once its head for uncertainty is left out.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Attention among the pixels of square windows: how a plane is cut into them, and who may look at whom."""
 
 import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

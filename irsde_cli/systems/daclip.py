@@ -29,7 +29,6 @@ from irsde_cli.systems.parts import (
     clean_predictor,
 )
 
-
 # The words that DA-CLIP was taught, as CLIP's byte pairs between its marks of begin and end.
 WORDS = {
     "motion-blurry": (49406, 7860, 268, 21977, 49407),

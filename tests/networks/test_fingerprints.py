@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,7 @@ from irsde_cli.networks.adm import ADM
 from irsde_cli.networks.airnet import AirNet
 from irsde_cli.networks.da_rcot import DARCOT
 from irsde_cli.networks.edsr import EDSR, Shift
+from irsde_cli.networks.mair import MaIR, MaIRUNet, ways
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
 from irsde_cli.networks.moce_ir import Adapter, MoCEIR
 from irsde_cli.networks.ncsnpp import NCSNpp
@@ -323,3 +325,56 @@ def test_airnet_of_tur(shared: Path) -> None:
     fill(network, "A")
     with torch.inference_mode():
         check(network(image(48, 56)), recorded["outputs"]["restored"])
+
+
+@pytest.mark.parametrize(("size", "stripe"), [((20, 28), 8), ((20, 28), 4), ((9, 13), 4)])
+def test_mair_walks_as_published(shared: Path, size: tuple[int, int], stripe: int) -> None:
+    """The order of pixels in all four ways, and back, as whole numbers."""
+    arrays = load_file(shared / "golden" / "systems1_golden.safetensors")
+    for shifted, prefix in ((False, ""), (True, "shift_")):
+        entry = f"mair_order/{size[0]}x{size[1]}_len{stripe}/{prefix}"
+        walked, back = ways(*size, stripe, shifted=shifted)
+        assert torch.equal(walked, arrays[f"{entry}scan"].long())
+        assert torch.equal(back, arrays[f"{entry}inverse"].long())
+
+
+# Those that no other one covers are slow.
+MAIRS = [
+    "mair_t_light_x2",
+    *(
+        pytest.param(f"mair_{name}", marks=pytest.mark.slow)
+        for name in ("t_light_x3", "t_light_x4", "s_light_x2", "s_light_x3", "s_light_x4", "sr_x2", "sr_x4", "denoise")
+    ),
+]
+LOCAL = ("in_chans", "img_range", "resi_connection", "img_size", "dynamic_ids", "batch_size")
+
+
+@pytest.mark.parametrize("name", MAIRS)
+def test_mair(shared: Path, name: str) -> None:
+    """Names, shapes and pixels of every released form but the one that enlarges three times."""
+    recorded = fingerprint(shared, SYSTEMS, name)
+    config = {key: value for key, value in recorded["config"].items() if key not in LOCAL}
+    config["upsampler"] = config["upsampler"] or "none"
+    network = MaIR(**config).eval()
+    assert sum(parameter.numel() for parameter in network.parameters()) == recorded["params"]
+    if "keys" in recorded:
+        assert keys_of(network) == recorded["keys"]
+    rules: dict[Rule, str] = {"H": "outputs_hash", "A": "outputs"}
+    for rule, outputs in rules.items():
+        if outputs in recorded:
+            fill(network, rule)
+            with torch.inference_mode():
+                check(network(image(20, 28)), recorded[outputs]["restored"])
+
+
+@pytest.mark.parametrize("name", ["dehaze", pytest.param("deblur", marks=pytest.mark.slow)])
+def test_mair_unet(shared: Path, name: str) -> None:
+    """The U-Net, which as published needs a GPU."""
+    recorded = fingerprint(shared, SYSTEMS, f"mair_unet_{name}")
+    given = {"dim", "num_blocks", "ssm_ratio", "flp_ratio", "mlp_ratio", "scan_len"}
+    config = {key: value for key, value in recorded["config"].items() if key in given}
+    network = MaIRUNet(**config, refinement=recorded["config"]["num_refinement_blocks"]).eval()
+    assert keys_of(network) == recorded["keys"]
+    fill(network, "H")
+    with torch.inference_mode():
+        check(network(image(32, 40)), recorded["outputs_hash"]["restored"])

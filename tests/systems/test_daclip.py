@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from irsde_cli import checkpoint
+from irsde_cli.networks.daclip import MEAN, STD, looked_at
 from irsde_cli.networks.daclip_unet import DaClipUNet
 from irsde_cli.networks.tiling import Tiles
 from irsde_cli.samplers.settings import Sampling
-from irsde_cli.networks.daclip import MEAN, STD, looked_at
 from irsde_cli.systems.daclip import WORDS, DaClipRestorer
 from tests.cli.stub import Program, picture
 from tests.systems.test_restorers import build, noise, run
