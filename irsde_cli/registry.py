@@ -32,7 +32,9 @@ def _plain(name: str) -> str:
 
 
 def address(paper: str) -> str:
-    """Where a paper is, by its number at arXiv or its DOI."""
+    """Where a paper is, by its number at arXiv or its DOI; an address of anything else is one already."""
+    if paper.startswith("https://"):
+        return paper
     return f"https://doi.org/{paper}" if "/" in paper else f"https://arxiv.org/abs/{paper}"
 
 
@@ -47,7 +49,7 @@ class Entry:
 
     Attributes:
         target: "module:attribute".
-        paper: its number at arXiv, or its DOI.
+        paper: its number at arXiv, its DOI, or where the authors' code is.
         checked: how it is known to be right; see `Checked`.
         evidence: the test that shows it.
         extra: the optional part of the package that it needs.

@@ -63,6 +63,7 @@ DIALECTS = {
         dropped=r"^(res_patch_embed|resdown3_4|chnl_reduce\d|reduce_noise_channel_\d|resup3_2|resup2_1"
         r"|resreduce_chan_level2|resdecoder_level[12])\.",
     ),
+    "mpmf-net": Dialect(dropped=r"\.relative_positions$"),
     "dcpt": Dialect(renamed_from=((r"^decoder(\d+)\.", r"decoders.\1."),)),
     "moce-ir": Dialect(prefixes=("module.", "net."), dropped=r"\.routing\.complexity$"),
     # CLIP twice, of which the tower for pictures is needed, and a layer that nothing calls.

@@ -256,11 +256,11 @@ NETWORKS = Registry(
         ),
         "airnet": Entry(
             "irsde_cli.networks.airnet:AirNet",
-            paper="10.1109/CVPR52688.2022.01693",
+            paper="https://github.com/XLearning-SCU/2022-CVPR-AirNet",
             checked="code",
             evidence="tests/networks/test_fingerprints.py::test_airnet_of_tur",
             marks=("R.head.0.weight", "E.E.encoder_q.E_pre.backbone.0.weight"),
-            example={"width": 8, "groups": 1, "blocks": 1},
+            example={"width": 4, "groups": 3, "blocks": 4},
         ),
         "mair": Entry(
             "irsde_cli.networks.mair:MaIR",
@@ -277,6 +277,22 @@ NETWORKS = Registry(
             evidence="tests/networks/test_fingerprints.py::test_mair_unet",
             marks=("patch_embed.proj.weight", "encoder_level1.0.self_attention.A_logs"),
             example={"dim": 8, "num_blocks": (1, 1, 1, 1), "refinement": 1},
+        ),
+        "mprnet": Entry(
+            "irsde_cli.networks.mprnet:MPRNet",
+            paper="2102.02808",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_mprnet",
+            marks=("shallow_feat1.0.weight", "stage3_orsnet.orb1.body.0.body.0.weight"),
+            example={"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1},
+        ),
+        "mpmf-net": Entry(
+            "irsde_cli.networks.mpmf_net:MPMFNet",
+            paper="https://github.com/chdwyb/MPMF-Net",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_mpmf_net",
+            marks=("patch_embed_inr.proj.weight", "layer3_prompts.hw"),
+            example={"depths": (4, 2, 4, 1, 1, 1)},
         ),
         "adm": Entry(
             "irsde_cli.networks.adm:ADM",

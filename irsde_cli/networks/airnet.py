@@ -30,7 +30,7 @@ class AirNet(Mapper):
 
     def __init__(self, *, width: int = 64, groups: int = 5, blocks: int = 5) -> None:
         super().__init__()
-        self.facts = Facts(working_bytes=4 * 24 * width)
+        self.facts = Facts(working_bytes=4 * (22 * width + 40))
         damage = nn.ModuleDict({"E_pre": Damage(width)})
         self.E = nn.ModuleDict({"E": nn.ModuleDict({"encoder_q": damage})})
         body = [*(Group(width, blocks) for _ in range(groups)), nn.Conv2d(width, width, 3, padding=1)]
@@ -125,7 +125,7 @@ class Guided(nn.Module):
     def forward(self, x: Tensor, damage: Tensor) -> Tensor:
         """See `Group.forward`."""
         shifted = x * self.sft["conv_gamma"](damage) + self.sft["conv_beta"](damage)
-        return x + cast(Tensor, self.dcn(x, damage)) + shifted
+        return cast(Tensor, x + self.dcn(x, damage) + shifted)
 
 
 def _pointwise(width: int) -> nn.Sequential:

@@ -55,7 +55,7 @@ class MaIR(SwinFamily):
         upscale: int = 2,
     ) -> None:
         super().__init__()
-        body = working_bytes(embed_dim, ssm_ratio)
+        body = working_bytes(embed_dim, ssm_ratio, d_state)
         head = 12 * FEATURES * upscale**2 if upsampler == "pixelshuffle" else 0
         self.facts = Facts(scale=upscale, working_bytes=-(-max(body, head) // upscale**2))
         self.lay(embed_dim, 3, upsampler, upscale)
@@ -118,7 +118,7 @@ class MaIRUNet(Skeleton):
         scan_len: int = 4,
     ) -> None:
         super().__init__()
-        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * dim, ssm_ratio))
+        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * dim, ssm_ratio, 2 * STATES))
 
         def level(_depth: int, count: int, channels: int) -> Level:
             states = STATES * channels // dim
@@ -142,9 +142,10 @@ class MaIRUNet(Skeleton):
         }
 
 
-def working_bytes(channels: int, ratio: float) -> int:
-    """`Facts.working_bytes` of blocks at the full size: the scan's sequences are most of it."""
-    return int(4 * (7 * WAYS * ratio * channels + 6 * channels))
+def working_bytes(channels: int, ratio: float, states: int) -> int:
+    """`Facts.working_bytes` of blocks at the full size: the scan's sequences, and what it remembers of a segment."""
+    inner = _times(channels, ratio)
+    return 4 * 8 * WAYS * inner + 3 * states * inner + 12 * channels
 
 
 def _times(channels: int, ratio: float) -> int:
@@ -227,7 +228,7 @@ class Walking(nn.Module):
         x = pixels(F.silu(self.conv2d(plane(x, size))))
         walked, back = (one.to(x.device) for one in ways(*size, self.scan_len, shifted=self.shifted))
         along = x[:, walked]  # (B, 4, L, D)
-        low, b, c = (along @ self.x_proj_weight.mT).split(self.split, -1)
+        low, b, c = torch.split(along @ self.x_proj_weight.mT, self.split, dim=-1)
         delta = F.softplus((low @ self.dt_projs_weight.mT).float() + self.dt_projs_bias.float()[:, None])
         scanned = selective_scan(
             _together(along),

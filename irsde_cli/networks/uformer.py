@@ -46,7 +46,7 @@ class Uformer(Mapper):
         super().__init__()
         if len(depths) != 2 * LEVELS + 1 or len(heads) != len(depths):
             raise ValueError(f"a Uformer has {2 * LEVELS + 1} levels, not {len(depths)} of {len(heads)} heads")
-        self.facts = Facts(multiple=WINDOW * 2**LEVELS, working_bytes=4 * 30 * width)
+        self.facts = Facts(multiple=WINDOW * 2**LEVELS, working_bytes=4 * (43 * width + 76))
         self.register_buffer("places", windows.places(WINDOW), persistent=False)
         self.input_proj = nn.ModuleDict({"proj": nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.LeakyReLU())})
         for level in range(LEVELS):

@@ -63,7 +63,7 @@ class VLUNet(Skeleton):
         clip_layers: int = 12,
     ) -> None:
         super().__init__()
-        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * width) + 4 * 4 * width)
+        self.facts = Facts(multiple=8, working_bytes=working_bytes(2 * width) + 4 * 6 * width)
         self.clip_size = clip_size
 
         def level(depth: int, count: int, channels: int) -> Stage:
