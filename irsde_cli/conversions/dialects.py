@@ -75,6 +75,8 @@ DIALECTS = {
     "tur": Dialect(
         dropped=r"(^|\.)var_conv\.|^E\.E\.(queue|encoder_k\.|encoder_q\.(E|mlp)\.)|\.relative_position_index$"
     ),
+    # The classifier twice, and averages that its authors do not use.
+    "deblurgan-v2": Dialect(dropped=r"^fpn\.(features|inception)\.|\.(running_mean|running_var|num_batches_tracked)$"),
     "maxim": Dialect("maxim"),
     "ncnn": Dialect("ncnn"),
 }

@@ -294,6 +294,21 @@ NETWORKS = Registry(
             marks=("patch_embed_inr.proj.weight", "layer3_prompts.hw"),
             example={"depths": (4, 2, 4, 1, 1, 1)},
         ),
+        "deblurgan-v2": Entry(
+            "irsde_cli.networks.deblurgan_v2:DeblurGANv2",
+            paper="1908.03826",
+            checked="code",
+            evidence="tests/networks/test_fingerprints.py::test_deblurgan_v2",
+            marks=("fpn.lateral4.weight", "head1.block0.weight"),
+            example={"backbone": "mobilenet"},
+        ),
+        "acl-style": Entry(
+            "irsde_cli.networks.acl_style:ACLStyle",
+            checked="properties",
+            evidence="tests/networks/test_fingerprints.py::test_linear_attention_is_its_explicit_form",
+            marks=("patch_embed.proj.weight", "encoder_level1.0.attn.qk.weight"),
+            example={"width": 8, "blocks": (1, 1, 1, 1), "refinement": 1},
+        ),
         "adm": Entry(
             "irsde_cli.networks.adm:ADM",
             paper="2105.05233",

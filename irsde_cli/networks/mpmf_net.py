@@ -320,7 +320,7 @@ def _along(q: Tensor, k: Tensor, vu: Tensor, vd: Tensor, scale: Tensor, *, befor
     """
     to_u, to_d = [], []
     # A few lines at a time: likeness takes as much memory for each pixel as a line is long.
-    for q_part, k_part, vu_part, vd_part in zip(*(x.split(LINES, 1) for x in (q, k, vu, vd)), strict=True):
+    for q_part, k_part, vu_part, vd_part in zip(*(torch.split(x, LINES, 1) for x in (q, k, vu, vd)), strict=True):
         likeness = q_part @ k_part.mT * scale
         shares = likeness.softmax(-1)
         to_u.append(shares @ vd_part)

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from irsde_cli.conversions.dialects import DIALECTS
+from irsde_cli.networks.acl_style import Lama, linear_attention
 from irsde_cli.networks.adm import ADM
 from irsde_cli.networks.airnet import AirNet
 from irsde_cli.networks.da_rcot import DARCOT
+from irsde_cli.networks.deblurgan_v2 import Backbone, DeblurGANv2
 from irsde_cli.networks.edsr import EDSR, Shift
+from irsde_cli.networks.layers import pixels
 from irsde_cli.networks.mair import MaIR, MaIRUNet, ways
 from irsde_cli.networks.mambair_v2 import MambaIRv2, StateSpace
 from irsde_cli.networks.moce_ir import Adapter, MoCEIR
@@ -422,3 +425,38 @@ def test_mpmf_net(shared: Path) -> None:
         restored, coarse = network.both(image(64, 72))
     check(coarse, recorded["outputs"]["inr"])
     check(restored, recorded["outputs"]["restored"])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size"), [("mobilenet", (64, 96)), pytest.param("inception", (128, 160), marks=pytest.mark.slow)]
+)
+def test_deblurgan_v2(shared: Path, backbone: Backbone, size: tuple[int, int]) -> None:
+    """As its authors run it: each image by its own statistics, and no state changes."""
+    recorded = fingerprint(shared, SYSTEMS, f"deblurganv2_{backbone}")
+    network = DeblurGANv2(backbone=backbone).eval()
+    assert keys_of(network) == without(recorded, "deblurgan-v2")
+    fill(network, "H", lambda name: f"module.{name}")
+    with torch.inference_mode():
+        sharpened = network.sharpened(2 * image(*size) - 1)
+    # Statistics of one image: float32 and float64 of the published code differ by 5e-5.
+    check(sharpened, recorded["outputs_hash"]["restored_train_mode"], 5e-4)
+
+
+def test_the_block_of_acl_style(shared: Path) -> None:
+    """The block of MLLA without rotary embedding, as its authors' code computes it."""
+    recorded = fingerprint(shared, SYSTEMS, "acl_lama_block")
+    block = Lama(48, 4).eval()
+    assert keys_of(block) == recorded["keys"]
+    fill(block, "H")
+    y, x = torch.arange(12)[:, None], torch.arange(12)
+    shown = torch.stack([0.5 + 0.5 * torch.sin(0.1 * y * (c + 1) + 0.07 * x) for c in range(48)])[None]
+    with torch.inference_mode():
+        check(pixels(block(shown)), recorded["outputs_hash"]["block"])
+
+
+def test_linear_attention_is_its_explicit_form() -> None:
+    """All shares at once give the same."""
+    q, k, v = (torch.rand(3, 2, 4, 30, 5, dtype=torch.float64)).unbind(0)
+    shares = q @ k.mT
+    shares = shares / (shares.sum(-1, keepdim=True) + 30e-6)
+    torch.testing.assert_close(linear_attention(q, k, v), shares @ v)
