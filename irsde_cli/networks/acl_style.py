@@ -33,7 +33,7 @@ class ACLStyle(Skeleton):
 
     def __init__(self, *, width: int = 32, blocks: Sequence[int] = (2, 3, 3, 4), refinement: int = 2) -> None:
         super().__init__()
-        self.facts = Facts(multiple=8, working_bytes=4 * (26 * width + 32))
+        self.facts = Facts(multiple=8, working_bytes=4 * 30 * width)
 
         def level(_depth: int, count: int, channels: int) -> nn.Sequential:
             heads = max(channels // HEAD, 1)

@@ -43,7 +43,7 @@ class DeblurGANv2(Mapper):
             raise ValueError(f"the backbone is one of {', '.join(WIDTH)}, not {backbone}")
         width = WIDTH[backbone]
         self.facts = Facts(
-            multiple=BLOCK, smallest=SMALLEST[backbone], padding="zeros", working_bytes=4 * 5 * width, half=("bf16",)
+            multiple=BLOCK, smallest=SMALLEST[backbone], padding="zeros", working_bytes=4 * 2 * width, half=("bf16",)
         )
         self.fpn = Pyramid(backbone, width)
         self.head1, self.head2, self.head3, self.head4 = (Head(width, width // 2) for _ in range(4))
