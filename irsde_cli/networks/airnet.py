@@ -30,7 +30,7 @@ class AirNet(Mapper):
 
     def __init__(self, *, width: int = 64, groups: int = 5, blocks: int = 5) -> None:
         super().__init__()
-        self.facts = Facts(working_bytes=4 * (22 * width + 40))
+        self.facts = Facts(working_bytes=4 * (22 * width + 48))
         damage = nn.ModuleDict({"E_pre": Damage(width)})
         self.E = nn.ModuleDict({"E": nn.ModuleDict({"encoder_q": damage})})
         body = [*(Group(width, blocks) for _ in range(groups)), nn.Conv2d(width, width, 3, padding=1)]

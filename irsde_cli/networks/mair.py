@@ -145,7 +145,7 @@ class MaIRUNet(Skeleton):
 def working_bytes(channels: int, ratio: float, states: int) -> int:
     """`Facts.working_bytes` of blocks at the full size: the scan's sequences, and what it remembers of a segment."""
     inner = _times(channels, ratio)
-    return 4 * 8 * WAYS * inner + 3 * states * inner + 12 * channels
+    return 4 * 8 * WAYS * inner + 3 * states * inner + 20 * channels
 
 
 def _times(channels: int, ratio: float) -> int:

@@ -280,8 +280,8 @@ class _FusedBlock:
     def modulation(self, time: Tensor) -> Modulation:
         """Gain and shift of both normalisations, (C,) each, for the embedding (1, time_dim)."""
         shift_a, scale_a, shift_f, scale_f = self.block.mlp(time)[0].chunk(4)
-        gains = (self.block.norm1.g.flatten() * (scale_a + 1), self.block.norm2.g.flatten() * (scale_f + 1))
-        return gains[0], shift_a, gains[1], shift_f
+        gain_a, gain_f = (cast(ChannelLayerNorm, norm).g.flatten() for norm in (self.block.norm1, self.block.norm2))
+        return gain_a * (scale_a + 1), shift_a, gain_f * (scale_f + 1), shift_f
 
     def __call__(self, x: Tensor, modulation: Modulation) -> Tensor:
         """(B, H, W, C) in float32, which may be overwritten."""
