@@ -272,8 +272,14 @@ def test_da_rcot(shared: Path) -> None:
         check(network(image(64, 72)), recorded["outputs"]["restored"])
 
 
-@pytest.mark.parametrize("dim", [48, 32])
-@pytest.mark.parametrize("noise", ["zero", "formula"])
+@pytest.mark.parametrize(
+    ("dim", "noise"),
+    [
+        (48, "formula"),
+        (32, "zero"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((48, "zero"), (32, "formula"))),
+    ],
+)
 def test_moce_ir(shared: Path, dim: int, noise: str) -> None:
     """Names, shapes, every expert's adapter and pixels, without noise in the choice and with the recorded one."""
     recorded = fingerprint(shared, SYSTEMS, f"moceir_dim{dim}")
@@ -299,7 +305,7 @@ def test_moce_ir(shared: Path, dim: int, noise: str) -> None:
     check(restored, recorded["outputs_hash"][f"restored_noise_{noise}"])
 
 
-@pytest.mark.parametrize("degradations", [7, 5])
+@pytest.mark.parametrize("degradations", [7, pytest.param(5, marks=pytest.mark.slow)])
 def test_vlu_net(shared: Path, degradations: int) -> None:
     """Pixels for a given vector of damage; CLIP stands beside what was recorded."""
     recorded = fingerprint(shared, "systems2_fingerprints", f"vlu_net_dedim{degradations}")
