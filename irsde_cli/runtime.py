@@ -50,22 +50,32 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: Precision, device: torch.device) -> torch.dtype | None:
-    """The dtype in which networks run, `None` for float32; `auto` is bf16 where a GPU has it."""
+    """The dtype in which networks run, `None` for float32; `auto` is bf16 where a GPU has its own."""
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+        own = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if own else None
     return HALVES.get(name)
 
 
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",  # as MPS says it, and CUDA where torch's allocator was not asked
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ended: of a GPU, of Python, or of torch on a CPU, which says so in words alone."""
+    """Whether memory ended: of Python, of a GPU or its libraries, or of torch on a CPU; some say so in words alone."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
     )
 
 
 def is_lost_device(error: BaseException) -> bool:
     """Whether an accelerator failed in a way that the next picture would meet too."""
-    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not is_out_of_memory(error)
 
 
 def give_back() -> None:
@@ -77,9 +87,10 @@ def give_back() -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken: of the GPU, or of the machine within the limits of its control group."""
+    """Bytes that can still be taken: of the GPU, with what torch keeps of it, or of the machine within its limits."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     if sys.platform == "win32":
         return _free_on_windows()
     return min([_free_on_machine(), *_free_in_groups()])
