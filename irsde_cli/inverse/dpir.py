@@ -13,6 +13,8 @@ from torch import Tensor
 from irsde_cli.inverse.method import Denoiser, Method, Problem, log_levels
 from irsde_cli.randomness import RandnLike
 
+POSITIONS = 8
+
 
 @dataclass(frozen=True)
 class DPIR(Method):
@@ -21,6 +23,8 @@ class DPIR(Method):
     Attributes:
         first: the noise level of the first turn, of 255; the last is that of the picture.
         trust: how much the prior counts against the data; lambda in the paper.
+        turn: whether each turn shows the denoiser the image in another of its eight positions: what it does wrong in
+            one, it does not in the next.
     """
 
     evaluations: ClassVar[int] = 8
@@ -28,6 +32,7 @@ class DPIR(Method):
 
     first: float = 49.0
     trust: float = 0.23
+    turn: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= 255 or not 0 < self.trust < 100:
@@ -38,7 +43,20 @@ class DPIR(Method):
         last = problem.variance**0.5
         towards = problem.operator.towards(problem.y)
         x = problem.operator.guess(problem.y, problem.noise_std)
-        for sigma in log_levels(min(self.first / 255, denoise.largest), last, evaluations):
+        for index, sigma in enumerate(log_levels(min(self.first / 255, denoise.largest), last, evaluations)):
             z = towards(x, self.trust * problem.variance / sigma**2)
-            x = denoise(z, sigma)
+            position = index % POSITIONS if self.turn else 0
+            x = turned_back(denoise(turned(z, position), sigma), position)
             yield x
+
+
+def turned(images: Tensor, position: int) -> Tensor:
+    """Images (B, C, H, W) in one of the eight positions of a sheet of paper; the first is as it lies."""
+    images = images.mT if position & 1 else images
+    return images.flip([axis for axis, bit in ((-1, 2), (-2, 4)) if position & bit])
+
+
+def turned_back(images: Tensor, position: int) -> Tensor:
+    """The inverse of `turned`."""
+    images = images.flip([axis for axis, bit in ((-1, 2), (-2, 4)) if position & bit])
+    return images.mT if position & 1 else images

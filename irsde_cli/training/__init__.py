@@ -110,6 +110,13 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_parts.py::test_the_best_uncertainty_is_half_of_the_error",
         ),
+        "transport": Entry(
+            "irsde_cli.training.transport:Transport",
+            paper="2411.01656",
+            checked="code",
+            evidence="tests/training/test_transport.py::test_the_critic_is_the_published_one",
+            example={"width": 4},
+        ),
         "degradation-classification": Entry(
             "irsde_cli.training.degradation_classification:DegradationClassification",
             paper="2501.15510",

@@ -32,7 +32,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "--steps 3130 --objective direct-regression --set decay=0",
         "--steps 3700 --set warm_up=100 --set decay=0.35",
     ),
-    "prior-small": ("--steps 5600 --init denoise-photo --learning-rate 0.0007 --set warm_up=100 --set decay=0.5",),
+    "prior-small": (
+        "--steps 5600 --init denoise-photo --learning-rate 0.0007 --set warm_up=100 --set decay=0.5",
+        "--steps 6600 --seed 1 --learning-rate 0.0006 --set warm_up=100 --set decay=0.4",
+    ),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",
         f"--steps 6000 {ON} --seed 6",

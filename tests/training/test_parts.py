@@ -76,7 +76,7 @@ def samples(x0: Tensor, mu: Tensor, tasks: Tensor) -> Samples:
 
 
 def test_the_strategies_with_helpers_are_known() -> None:
-    assert HELPED == ["adversarial", "task-uncertainty", "degradation-classification"]
+    assert HELPED == ["adversarial", "task-uncertainty", "transport", "degradation-classification"]
 
 
 @pytest.mark.parametrize("objective", HELPED)

@@ -1,0 +1,133 @@
+"""Optimal transport between degraded and clean pictures, after DA-RCOT."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from irsde_cli.errors import UsageError
+from irsde_cli.systems.one_pass import OnePass, OnePassConfig
+from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.training.strategy import Samples
+from irsde_cli.training.transport import (
+    Potential,
+    Transport,
+    TransportConfig,
+    contrast,
+    root_mean_square,
+    spectral_cost,
+)
+from tests import fingerprints
+
+
+def one_pass() -> OnePass:
+    torch.manual_seed(0)
+    return OnePass(OnePassConfig(NetworkConfig("pocket-unet", {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8})))
+
+
+def samples(x0: Tensor, mu: Tensor, tasks: Tensor | None = None) -> Samples:
+    ones = torch.ones(len(x0))
+    tasks = torch.zeros(len(x0), dtype=torch.long) if tasks is None else tasks
+    return Samples(x0, mu, ones, torch.randn_like(x0), ones, ones, tasks)
+
+
+def test_the_critic_is_the_published_one(shared: Path) -> None:
+    """Equal numbers at equal weights, in size and answer; other crops are brought to its last features' size."""
+    recorded = fingerprints.fingerprint(shared, "systems2_fingerprints", "da_rcot_fnet128")
+    critic = Potential().eval()
+    assert sum(parameter.numel() for parameter in critic.parameters()) == recorded["params"]
+    assert {name: list(tensor.shape) for name, tensor in critic.state_dict().items()} == recorded["keys"]
+    fingerprints.fill(critic, "A")
+    rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    image = torch.stack([0.5 + 0.5 * torch.sin(0.1 * rows * (c + 1) + 0.07 * columns) for c in range(3)])[None]
+    with torch.no_grad():
+        fingerprints.check(critic(image), recorded["outputs"]["potential"])
+        assert critic(image[..., :80, :100]).shape == critic(image[..., :8, :8]).shape == (1,)
+
+
+def test_the_spectrum_of_a_dense_residual_says_nothing_new() -> None:
+    """Parseval: its root mean square is the pixels' times the square root of their number; the mean is sqrt(pi) / 2 of
+    that for white noise, and less for what is sparse."""
+    white = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    stripes = torch.sin(torch.arange(128) * math.pi / 8).expand(1, 3, 128, 128)
+    both, dense = torch.cat((white, stripes)), torch.tensor([True, True])
+    whole = torch.fft.fft2(both).abs().square().flatten(1).mean(1).sqrt()
+    torch.testing.assert_close(spectral_cost(both, dense), whole, rtol=1e-5, atol=0)
+    roots = torch.stack([root_mean_square(one) for one in both])
+    torch.testing.assert_close(whole, 128 * roots, rtol=1e-5, atol=0)
+    ratio = spectral_cost(both, ~dense) / roots
+    assert float(ratio[0]) == pytest.approx(math.sqrt(math.pi) / 2 * 128, rel=0.01)
+    assert float(ratio[1]) < 0.05 * float(ratio[0])
+
+
+def test_the_published_contrast_is_inert() -> None:
+    """Whether embeddings agree or not it says the same, to some ten thousandths; by their cosine it does not."""
+    one = torch.randn(1, 98_304, generator=torch.Generator().manual_seed(0))
+    tasks = torch.tensor([0, 0])
+    alike, apart = torch.cat((one, one)), torch.cat((one, -one))
+    published = [float(contrast(pair, tasks, published=True)) for pair in (alike, apart)]
+    assert published[0] < published[1] < published[0] + 4e-4
+    assert float(contrast(apart, tasks)) > 1e6 * float(contrast(alike, tasks))
+    assert float(contrast(alike, torch.tensor([0, 1]))) > 1e6 * float(contrast(apart, torch.tensor([0, 1])))
+
+
+def test_the_losses_are_the_published_sums() -> None:
+    """The critic's score, the residual's cost by its damage, and with pairs ten thousand times the absolute error."""
+    system, dense = one_pass(), torch.tensor([0, 1])
+    x0, mu = torch.rand(2, 2, 3, 32, 32)
+    strategy = Transport(system, TransportConfig(width=4))
+    strategy.check(["gaussian-noise", "rain"])
+    batch = samples(x0, mu, dense)
+    with torch.no_grad():
+        restored = system.predict(mu)
+        looks = strategy.helpers["critic"]
+        residual = mu - restored
+        price = residual.square().mean().sqrt() + spectral_cost(residual, dense == 0).mean()
+        free = price - looks(restored).mean()
+        expected = free + 1e4 * (restored - x0).abs().mean()
+        torch.testing.assert_close(strategy(system, batch, 1)[0], expected)
+        unpaired = Transport(system, TransportConfig(width=4, paired=False))
+        unpaired.check(["gaussian-noise", "rain"])
+        unpaired.helpers.load_state_dict(strategy.helpers.state_dict())
+        torch.testing.assert_close(unpaired(system, batch, 1)[0], free)
+    apart = Transport(system, TransportConfig(width=4, penalty=0.0))
+    apart.helpers.load_state_dict(strategy.helpers.state_dict())
+    torch.testing.assert_close(apart(system, batch, 0)[0], (looks(restored) - looks(x0)).mean())
+
+
+def test_without_pairs_no_picture_is_told_its_truth() -> None:
+    """The critic's clean pictures are others, so there must be two."""
+    strategy = Transport(one_pass(), TransportConfig(width=4, paired=False))
+    with pytest.raises(UsageError, match="two pictures"):
+        strategy(one_pass(), samples(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)), 0)
+
+
+def test_transport_without_pairs_finds_the_nearest_clean_pictures() -> None:
+    """Pictures that lost light get it back, though none was ever seen beside its truth: the cost forbids detours."""
+    generator = torch.Generator().manual_seed(0)
+
+    def clean(count: int) -> Tensor:
+        return 0.55 + 0.3 * torch.rand(count, 3, 1, 1, generator=generator).expand(count, 3, 8, 8)
+
+    def dark(images: Tensor) -> Tensor:
+        return images - 0.35
+
+    system = one_pass()
+    strategy = Transport(system, TransportConfig(width=8, paired=False, cost_weight=0.02))
+    learn = [
+        torch.optim.Adam(strategy.helpers["critic"].parameters(), 1e-3, (0.5, 0.9)),
+        torch.optim.Adam(system.learnt.parameters(), 1e-3, (0.5, 0.9)),
+    ]
+    for _ in range(250):
+        batch = samples(clean(16), dark(clean(16)))
+        for turn, optimiser in enumerate(learn):
+            strategy.zero_grad()
+            system.zero_grad()
+            strategy(system, batch, turn).mean().backward()
+            optimiser.step()
+    truth = clean(64)
+    with torch.no_grad():
+        missed = (system.predict(dark(truth)) - truth).abs().mean()
+    assert missed < 0.12
