@@ -155,12 +155,14 @@ class Transport(Strategy):
         place = torch.special.ndtr(noise.flatten(1)[:, 0]).view(-1, 1, 1, 1).to(clean)
         between = torch.lerp(clean, restored.to(clean), place).detach().requires_grad_()
         (slope,) = torch.autograd.grad(self._looks(between).sum(), between, create_graph=True)
-        return (slope.flatten(1).float().norm(dim=1) - 1).square().mean()
+        wrong: Tensor = (slope.flatten(1).float().norm(dim=1) - 1).square().mean()
+        return wrong
 
 
 def root_mean_square(values: Tensor) -> Tensor:
     """Of all that a tensor holds, ()."""
-    return values.abs().square().mean().add(1e-12).sqrt()
+    root: Tensor = values.abs().square().mean().add(1e-12).sqrt()
+    return root
 
 
 def spectral_cost(residual: Tensor, dense: Tensor) -> Tensor:

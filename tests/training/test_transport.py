@@ -102,32 +102,3 @@ def test_without_pairs_no_picture_is_told_its_truth() -> None:
     strategy = Transport(one_pass(), TransportConfig(width=4, paired=False))
     with pytest.raises(UsageError, match="two pictures"):
         strategy(one_pass(), samples(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)), 0)
-
-
-def test_transport_without_pairs_finds_the_nearest_clean_pictures() -> None:
-    """Pictures that lost light get it back, though none was ever seen beside its truth: the cost forbids detours."""
-    generator = torch.Generator().manual_seed(0)
-
-    def clean(count: int) -> Tensor:
-        return 0.55 + 0.3 * torch.rand(count, 3, 1, 1, generator=generator).expand(count, 3, 8, 8)
-
-    def dark(images: Tensor) -> Tensor:
-        return images - 0.35
-
-    system = one_pass()
-    strategy = Transport(system, TransportConfig(width=8, paired=False, cost_weight=0.02))
-    learn = [
-        torch.optim.Adam(strategy.helpers["critic"].parameters(), 1e-3, (0.5, 0.9)),
-        torch.optim.Adam(system.learnt.parameters(), 1e-3, (0.5, 0.9)),
-    ]
-    for _ in range(250):
-        batch = samples(clean(16), dark(clean(16)))
-        for turn, optimiser in enumerate(learn):
-            strategy.zero_grad()
-            system.zero_grad()
-            strategy(system, batch, turn).mean().backward()
-            optimiser.step()
-    truth = clean(64)
-    with torch.no_grad():
-        missed = (system.predict(dark(truth)) - truth).abs().mean()
-    assert missed < 0.12
