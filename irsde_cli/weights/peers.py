@@ -206,7 +206,253 @@ def _consistency(title: str, file: str, mib: float, data: str, options: dict[str
     )
 
 
+def _unseen(
+    title: str, task: str, file: str, mib: float, source: str, data: str, licence: str, network: str, **more: Any
+) -> Row:
+    """A set whose file nobody here had: fetched by hand from where its authors' page says, and given with --from."""
+    remark = "fetch the file by hand, and give it with --from"
+    return Row(
+        title,
+        task,
+        (File(file, mib),),
+        f"https://github.com/{source}",
+        data,
+        "the authors' program; the file was seen by nobody here",
+        network=network,
+        licence=licence,
+        **{"protocol": "plain-rgb", "dialect": "bare", "remark": remark, **more},
+    )
+
+
+UNSTATED = "none stated: the authors keep all rights"
+FIVE = "five kinds of damage"
+
+
+def _dcpt(title: str, file: str, mib: float, network: str, **options: Any) -> Row:
+    """A set of DCPT's, which knows five kinds of damage."""
+    return _unseen(
+        f"{title} of DCPT on {FIVE}",
+        "auto",
+        file,
+        mib,
+        "MILab-PKU/dcpt",
+        FIVE,
+        UNSTATED,
+        network,
+        dialect="dcpt",
+        options=options,
+    )
+
+
+def _mair(
+    title: str, task: str, file: str, mib: float, data: str, stripe: int, network: str = "mair", **options: Any
+) -> Row:
+    """A set of MaIR's; no tensor says how wide its stripes are."""
+    return _unseen(
+        f"MaIR, {title}",
+        task,
+        file,
+        mib,
+        "XLearning-SCU/2025-CVPR-MaIR",
+        data,
+        UNSTATED,
+        network,
+        options=options,
+        untold={"scan_len": stripe},
+        protocol="sr-y" if task.startswith("sr") else "plain-rgb",
+    )
+
+
+MAIR_TINY: dict[str, Any] = {"d_state": 1, "ssm_ratio": 1.1}
+MAIR_NOISE: dict[str, Any] = {
+    "embed_dim": 180,
+    "depths": (6, 6, 6, 6, 6, 6),
+    "ssm_ratio": 1.3,
+    "mlp_ratio": 2.0,
+    "upsampler": "none",
+    "upscale": 1,
+}
+MAIR_HAZE: dict[str, Any] = {
+    "dim": 24,
+    "num_blocks": (2, 2, 3, 4),
+    "refinement": 2,
+    "ssm_ratio": 230 / 192,  # 1.2, rounded down to whole channels
+    "flp_ratio": 2.0,
+    "mlp_ratio": 2.0,
+}
+
 PEERS = {
+    "dcpt-nafnet": _dcpt("NAFNet", "dcpt_nafnet_5d.pth", 258.975, "plain-nafnet"),
+    "dcpt-restormer": _dcpt("Restormer", "dcpt_restormer_5d.pth", 99.608, "restormer", biased=False, rectified=True),
+    "dcpt-promptir": _dcpt("PromptIR", "dcpt_promptir_5d.pth", 134.952, "promptir"),
+    "dcpt-swinir": _dcpt("SwinIR", "dcpt_swinir_5d.pth", 43.700, "dcpt-swinir"),
+    "moce-ir": _unseen(
+        f"MoCE-IR on {FIVE}",
+        "auto",
+        "last.ckpt",
+        96.717,
+        "eduardzamfir/MoCE-IR",
+        FIVE,
+        "Apache-2.0, as the repository",
+        "moce-ir",
+        dialect="moce-ir",
+    ),
+    "moce-ir-s": _unseen(
+        f"MoCE-IR, small, on {FIVE}",
+        "auto",
+        "last.ckpt",
+        43.784,
+        "eduardzamfir/MoCE-IR",
+        FIVE,
+        "Apache-2.0, as the repository",
+        "moce-ir",
+        dialect="moce-ir",
+        options={"dim": 32},
+    ),
+    "da-rcot": _unseen(
+        "DA-RCOT on several kinds of damage",
+        "auto",
+        "model_allMRCNet128__55_1.0.pth",
+        190.459,
+        "xl-tang3/DA-RCOT",
+        FIVE,
+        "MIT, as the repository",
+        "da-rcot",
+        dialect="transport",
+    ),
+    "vlu-net": _unseen(
+        f"VLU-Net on {FIVE}",
+        "auto",
+        "5task.ckpt",
+        472.957,
+        "xianggkl/VLU-Net",
+        FIVE,
+        UNSTATED,
+        "vlu-net",
+        dialect="vlu-net",
+    ),
+    "tur-airnet": _unseen(
+        "AirNet of TUR on noise, rain and haze",
+        "auto",
+        "AirNet_TUR_3task.pth",
+        24.147,
+        "Aitical/TUR",
+        "noise, rain and haze",
+        "CC-BY-4.0, as its card",
+        "airnet",
+        dialect="tur",
+    ),
+    "tur-uformer": _unseen(
+        "Uformer of TUR on seven kinds of damage",
+        "auto",
+        "Uformer_TUR_7task.pth",
+        194.095,
+        "Aitical/TUR",
+        "seven kinds of damage",
+        "CC-BY-4.0, as its card",
+        "uformer",
+        dialect="tur",
+    ),
+    "mprnet-derain": _unseen(
+        "MPRNet on rain",
+        "derain",
+        "model_deraining.pth",
+        13.875,
+        "swz30/MPRNet",
+        "Rain13k",
+        "academic research only, no commercial use",
+        "mprnet",
+        protocol="deraining-y",
+        options={"n_feat": 40, "scale_unetfeats": 20, "scale_orsnetfeats": 16},
+    ),
+    "mprnet-deblur": _unseen(
+        "MPRNet on motion blur",
+        "deblur",
+        "model_deblurring.pth",
+        76.779,
+        "swz30/MPRNet",
+        "GoPro",
+        "academic research only, no commercial use",
+        "mprnet",
+        options={"n_feat": 96},
+    ),
+    "mprnet-denoise": _unseen(
+        "MPRNet on the noise of phones",
+        "denoise",
+        "model_denoising.pth",
+        60.047,
+        "swz30/MPRNet",
+        "SIDD",
+        "academic research only, no commercial use",
+        "mprnet",
+    ),
+    "deblurgan-v2": _unseen(
+        "DeblurGAN-v2 on motion blur",
+        "deblur",
+        "fpn_inception.h5",
+        136.719,
+        "VITA-Group/DeblurGANv2",
+        "GoPro, DVD and NFS",
+        "BSD-like, as the repository",
+        "deblurgan-v2",
+        dialect="deblurgan-v2",
+    ),
+    "deblurgan-v2-mobilenet": _unseen(
+        "DeblurGAN-v2, quick, on motion blur",
+        "deblur",
+        "fpn_mobilenet.h5",
+        8.036,
+        "VITA-Group/DeblurGANv2",
+        "GoPro, DVD and NFS",
+        "BSD-like, as the repository",
+        "deblurgan-v2",
+        dialect="deblurgan-v2",
+        options={"backbone": "mobilenet"},
+    ),
+    **{
+        f"mair-{size}-light-x{scale}": _mair(
+            f"{title}, {scale} times larger",
+            f"sr{scale}",
+            f"MaIR_{size.upper()}_lightSR_x{scale}.pth",
+            mib,
+            "DIV2K",
+            stripe,
+            upscale=scale,
+            **options,
+        )
+        for size, title, stripe, options, sizes in (
+            ("t", "tiny", 8, MAIR_TINY, (3.348, 3.379, 3.423)),
+            ("s", "small", 4, {}, (5.168, 5.199, 5.242)),
+        )
+        for scale, mib in zip((2, 3, 4), sizes, strict=True)
+    },
+    **{
+        f"mair-denoise-{sigma}": _mair(
+            f"white noise of {sigma}",
+            "denoise",
+            f"MaIR_CDN_s{sigma}.pth",
+            53.745,
+            "DIV2K, Flickr2K, BSD and WED",
+            4,
+            **MAIR_NOISE,
+        )
+        for sigma in (15, 25, 50)
+    },
+    "mair-deblur": _mair("motion blur", "deblur", "MaIR_MotionDeblur.ckpt", 100.301, "GoPro", 4, "mair-unet"),
+    "mair-denoise-photo": _mair("the noise of phones", "denoise", "MaIR_RealDN.ckpt", 100.301, "SIDD", 4, "mair-unet"),
+    **{
+        f"mair-dehaze-{name}": _mair(
+            f"haze {where}",
+            "dehaze",
+            f"MaIR_DH_{name.upper()}.pth",
+            12.987,
+            f"RESIDE {where}",
+            8,
+            "mair-unet",
+            **MAIR_HAZE,
+        )
+        for name, where in (("its", "in rooms"), ("ots", "outdoors"))
+    },
     "adm-imagenet256": _adm(
         "ADM on photographs of all kinds, 256 x 256", "256x256_diffusion_uncond.pt", 2108.82, "ImageNet", {}
     ),
