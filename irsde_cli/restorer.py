@@ -154,20 +154,24 @@ class Restorer(nn.Module, ABC):
             sampling: how to sample; as the weights were published if not given. Its maps are tensors.
 
         Raises:
-            UsageError: a setting is impossible, or a map has another size.
+            UsageError: a setting is impossible, or a map has another size; or what an image needs is to be found out.
         """
         batch = image if image.ndim == 4 else image[None]
         if known is not None:
             known = (known if known.ndim == 4 else known[None, None]).bool().expand(len(batch), 1, -1, -1)
-        for wanted in () if sampling is None else (sampling.realism, sampling.strength):
+        for wanted in () if sampling is None else (sampling.realism, sampling.blend):
             if isinstance(wanted, Tensor) and wanted.shape[-2:] != batch.shape[-2:]:
                 raise UsageError(f"a map of {tuple(wanted.shape[-2:])} for images of {tuple(batch.shape[-2:])}.")
+        if sampling is not None and sampling.is_judged:
+            raise UsageError(
+                "the strength 'auto' depends on the task, which a run knows.", hint="irsde_cli.restore takes it."
+            )
         noise = ImageNoise([generator_for(seed, str(index).encode()) for index in range(len(batch))])
         with torch.inference_mode():
             resolved, observation = self.resolve(sampling or Sampling()), Observation(batch, known)
             restored = last(self.steps(observation, noise, resolved))
-            if resolved.strength is not None:
-                restored = strengthened(restored, observation, resolved.strength)
+            if resolved.blend is not None:
+                restored = strengthened(restored, observation, resolved.blend)
         restored = restored.clamp(0, 1)
         return restored if image.ndim == 4 else restored[0]
 

@@ -5,7 +5,7 @@ import time
 from irsde_cli.cli.display import SECONDS_BETWEEN_LINES, Display
 from irsde_cli.cli.reporting import printable
 from irsde_cli.engine.settings import Step, Tile, duration
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Planned, Skipped
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Judged, Lost, Planned, Skipped
 
 NAMED = 3
 
@@ -20,6 +20,7 @@ class Counter:
         self.display = display
         self.count = self.done = self.failed = self.skipped = 0
         self.work = 0.0
+        self._spared: list[str] = []
         self._told = False
         self._lost: dict[str, tuple[int, list[str]]] = {}
         self.since = time.monotonic()
@@ -41,6 +42,8 @@ class Counter:
                 self.failed += 1
             case Skipped():
                 self.skipped += 1
+            case Judged(weight=0):
+                self._spared.append(event.name)
             case Lost():
                 for title in event.titles:
                     count, names = self._lost.get(title, (0, []))
@@ -77,6 +80,16 @@ class Counter:
             self._first = time.monotonic(), self.work
         if isinstance(event, Step) and event.step == event.steps:
             del self._parts[event.names]
+
+    @property
+    def spared(self) -> list[str]:
+        """A line about the pictures that needed nothing, if there are some."""
+        count = len(self._spared)
+        if not count:
+            return []
+        names = ", ".join(self._spared[:NAMED]) + (f" and {count - NAMED} more" if count > NAMED else "")
+        pictures = f"{count} picture{'s' * (count != 1)}"
+        return [printable(f"{pictures} needed nothing: {names} (--strength 1 restores all the same)")]
 
     @property
     def losses(self) -> list[str]:

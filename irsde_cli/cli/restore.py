@@ -127,7 +127,7 @@ def _pass(job: "Job", options: Options, show: Show, interrupted: Interruption) -
         counts = {"done": shown.done, "failed": shown.failed, "skipped": shown.skipped}
         data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
     if not show.quiet and not options.dry_run:
-        typer.echo("\n".join((*shown.losses, f"{shown.tally}.")), err=True)
+        typer.echo("\n".join((*shown.spared, *shown.losses, f"{shown.tally}.")), err=True)
     if page is not None:
         typer.echo(f"the page is {printable(page)}", err=True)
     if stopped is not None:
@@ -149,7 +149,18 @@ def _preview(options: Options, look: Look, *, quiet: bool) -> None:
 def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None:
     """An event for people, and results for who reads them."""
     from irsde_cli.engine.settings import duration
-    from irsde_cli.workflows.restore.events import Done, Expected, Intended, Lost, Planned, Ready, Seen, Skipped, Warned
+    from irsde_cli.workflows.restore.events import (
+        Done,
+        Expected,
+        Intended,
+        Judged,
+        Lost,
+        Planned,
+        Ready,
+        Seen,
+        Skipped,
+        Warned,
+    )
 
     match event:
         case Ready() if not show.quiet:
@@ -172,6 +183,8 @@ def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None
         case Seen() if not show.quiet:
             likely = [f"{word} {share:.0%}" for word, share in event.damage.items() if share >= 0.05]
             shown.note(f"{printable(event.name)}: {', '.join(likely)}")
+        case Judged() if show.verbose:
+            shown.note(f"{printable(event.name)}: takes {event.weight:.0%} of what was restored; {event.seen}")
         case Skipped() if show.verbose:
             shown.note(f"up to date: {printable(event.name)}")
         case Lost() if show.verbose:

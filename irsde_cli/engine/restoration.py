@@ -15,6 +15,8 @@ from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap,
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import in_unit
+from irsde_cli.needs import Need
+from irsde_cli.needs.tempering import tempered
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
@@ -72,6 +74,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def need(self) -> Need | None:
+        """What it needs, where that decides how much of the result is taken."""
+        ...
+
+    @property
     def maps(self) -> Mapping[str, Tensor]:
         """(H, W) in [0, 1] by `realism` and `strength`, for those that the run's sampling has as paths."""
         ...
@@ -99,6 +106,8 @@ class Output:
     Attributes:
         tile: the side of the tiles that it was cut into; 0 is the whole.
         draws: all of them together, where their spread is asked for.
+        need: what the picture needed, where that decided.
+        same: whether its file is the picture's own, byte for byte.
     """
 
     tile: int = 0
@@ -106,6 +115,8 @@ class Output:
     images: dict[str, Tensor] = field(default_factory=dict)
     states: list[Tensor] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
+    need: Need | None = None
+    same: bool = False
 
 
 def stood(restorer: Restorer, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -244,7 +255,7 @@ class Restoration:
             generators = [generator_for(self.options.seed, draw_key(key, draw)) for key in keys]
             kept: dict[int, Tensor] = {}
             current = draw * (self.sampling.steps or 1) + 1
-            beneath = None if sampling.strength is None else observation
+            beneath = None if sampling.blend is None else observation
             with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
                 states = self.restorer.steps(observation, noise, sampling, evaluate)
                 if draw + 1 == self.draws:
@@ -255,9 +266,9 @@ class Restoration:
                     yield Step(names, current, steps, megapixels)
                     current += 1
                     self.pulse()
-                if beneath is not None and sampling.strength is not None:
+                if beneath is not None and sampling.blend is not None:
                     with torch.inference_mode():
-                        state = strengthened(state, beneath, sampling.strength)
+                        state = strengthened(state, beneath, sampling.blend)
                 image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
@@ -267,7 +278,12 @@ class Restoration:
                 for index in grey:  # three equal channels stay equal; noise has colours
                     image[index] = image[index].mean(0, keepdim=True)
                 image.clamp_(0, 1)
-            for index, (output, (height, width)) in enumerate(zip(outputs, grown, strict=True)):
+            for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
+                if loaded.need is not None:
+                    with torch.inference_mode():
+                        result = image[index, :, :height, :width]
+                        needed, output.need = tempered(in_unit(loaded.degraded()), result, loaded.need)
+                        image[index, :, :height, :width] = needed
                 if self.options.estimate == "sample":
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width]
                 if draw == 0:
@@ -292,6 +308,15 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def untouched(self, subject: Subject) -> Output:
+        """What is made of a picture that needs nothing: itself, in place of each draw and of its state."""
+        image, options = in_unit(subject.degraded()), self.options
+        draws = range(1, self.draws if options.estimate == "sample" else 1)
+        images = {"": image} | {f".{draw}": image for draw in draws}
+        if options.spread:
+            images[".spread"] = torch.zeros_like(image)
+        return Output(images=images, states=[_seen(image)] if options.trajectory else [], need=subject.need)
 
     def _observed(self, batch: Sequence[Subject]) -> Observation:
         """A batch on the device; pictures of unequal size share a canvas, each in its upper left corner."""
@@ -340,7 +365,7 @@ class Restoration:
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
-        extra += 2 * (not self.sampling.is_draw) + (self.sampling.strength is not None)
+        extra += 2 * (not self.sampling.is_draw) + (self.sampling.blend is not None) + 3 * self.sampling.is_judged
         return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
 
 

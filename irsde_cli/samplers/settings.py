@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from irsde_cli.errors import UsageError
 from irsde_cli.inverse import METHODS
+from irsde_cli.needs import AUTO
 from irsde_cli.operators import KERNELS
 from irsde_cli.option import option, whole
 from irsde_cli.samplers import SAMPLERS
@@ -55,6 +56,11 @@ def amount(name: str) -> Callable[[str], float | Path]:
 KERNEL = "operator.kernel"  # the choice that may name a file
 
 
+def strength(text: str) -> float | Path | Literal["auto"]:
+    """The same for `--strength`, or `auto`."""
+    return AUTO if text == AUTO else amount("--strength")(text)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the reverse process is run. `None` leaves the choice to the checkpoint.
@@ -69,7 +75,8 @@ class Sampling:
             or are told of it.
         realism: from 0, the mean estimate of the first evaluation, to 1, a draw; between them, the blend of both. A
             number, or a map. A path is that of a grey picture, black 0 and white 1, or of a folder of these.
-        strength: from 0, the input, over 1, what is restored, to 1.5, beyond it; a number or a map, likewise.
+        strength: from 0, the input, over 1, what is restored, to 1.5, beyond it; a number or a map, likewise. `AUTO`
+            is what each picture needs, by `irsde_cli.needs`; a run says it, not a `Restorer`.
         clip: keep each clean estimate within [0, 1].
         choices: what zero-shot restoration knows of the damage, and settings of its method, as KEY=VALUE.
     """
@@ -104,12 +111,13 @@ class Sampling:
         metavar="A|MAP",
         parse=amount("--realism"),
     )
-    strength: Amount | None = option(
+    strength: Amount | Literal["auto"] | None = option(
         "pixels",
-        "From 0, the input, over 1, the restored picture, to 1.5, beyond it; or a grey picture or a folder, likewise.",
+        "From 0, the input, over 1, the restored picture, to 1.5, beyond it; or a grey picture or a folder, likewise; "
+        "auto: what each picture needs. Without it, auto for the networks that ship, else 1.",
         panel="Model",
-        metavar="W|MAP",
-        parse=amount("--strength"),
+        metavar="W|MAP|auto",
+        parse=strength,
     )
     clip: bool | None = option("pixels", shown=False)
     choices: tuple[str, ...] = option(
@@ -148,6 +156,16 @@ class Sampling:
         )
         maps = {name: place.absolute() for name, place in self.maps.items()}
         return replace(self.with_maps(maps), choices=tuple(choices))
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether each picture's own need says how much of its result is taken."""
+        return self.strength == AUTO if isinstance(self.strength, str) else False
+
+    @property
+    def blend(self) -> Amount | None:
+        """The strength where it is an amount."""
+        return None if isinstance(self.strength, str) else self.strength
 
     @property
     def is_draw(self) -> bool:

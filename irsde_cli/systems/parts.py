@@ -208,7 +208,7 @@ def check_strength(asked: Sampling) -> None:
     Raises:
         UsageError: it cannot.
     """
-    check_amount(asked.strength, MOST_STRENGTH, f"--strength goes from 0 to {MOST_STRENGTH}")
+    check_amount(asked.blend, MOST_STRENGTH, f"--strength goes from 0 to {MOST_STRENGTH}")
 
 
 def check_amount(amount: Amount | None, most: float, words: str) -> None:

@@ -17,6 +17,7 @@ from irsde_cli.engine.settings import Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.images.maps import read_map
+from irsde_cli.needs import Need, need
 from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.samplers.settings import Sampling
@@ -36,6 +37,7 @@ class _Subject:
     key: bytes
     observation: Observation
     maps: Mapping[str, Tensor]
+    need: Need | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -164,6 +166,7 @@ class Learnt(Ready):
         draws: int = 1,
         told: tuple[str, int] | None = None,
     ) -> None:
+        self.task = task
         weights = find_weights(
             contender.model, task, sampled=contender.sampling.is_sampled, prior=contender.sampling.prior
         )
@@ -215,10 +218,16 @@ class Learnt(Ready):
             if pair.key not in places:
                 raise InputError(f"it has no map of {name}.", hint="Maps have the pictures' names.")
             maps[name] = torch.from_numpy(read_map(places[pair.key], pair.key, (height, width)))
-        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation, maps)
-        *_, outputs = self.restoration.sample([subject])
-        assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
-        return kept(outputs[0].images[""][None], loaded), outputs[0].draws
+        judged = self.contender.sampling.is_judged
+        needed = need(self.task, loaded.observation.image[0]) if judged else None
+        subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation, maps, needed)
+        if needed is not None and not needed.weight:
+            output = self.restoration.untouched(subject)
+        else:
+            *_, outputs = self.restoration.sample([subject])
+            assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
+            output = outputs[0]
+        return kept(output.images[""][None], loaded), output.draws
 
 
 def kept(image: Tensor, loaded: Loaded) -> Tensor:

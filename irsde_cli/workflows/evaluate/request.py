@@ -14,6 +14,7 @@ from irsde_cli.degradations import DEGRADATIONS, DegradationConfig
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.protocols import PROTOCOLS, get_protocol
+from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.option import option
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers.settings import Sampling, amount, check_sampler
@@ -23,6 +24,7 @@ from irsde_cli.workflows.evaluate.baselines import BASELINES
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
 
 MORE = (*OPTIONAL_METRICS, *SET_METRICS)
+OWN = "own"  # a way: all as the weights have it
 ONE_PASS = "one-pass"  # in a way: as the weights themselves sample
 WHAT, HOW, WRITTEN = "What is measured", "How", "Output"
 
@@ -61,8 +63,8 @@ class Request:
     )
     ways: tuple[str, ...] = option(
         "pixels",
-        "SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws; behind it ,realism=A and ,strength=W, "
-        "numbers or maps; several are compared.",
+        "SAMPLER:STEPS, or SAMPLER:STEPSxDRAWS for the mean of draws, or own, as the weights have it; behind it "
+        ",realism=A and ,strength=W, numbers or maps, or strength=auto; several are compared.",
         default=(),
         panel=WHAT,
         flag="--way",
@@ -173,6 +175,10 @@ def resolved(request: Request) -> EvaluateOptions:
         for one in contenders:
             if one.learnt:
                 find_weights(one.model, task, prior=one.sampling.prior)
+            if one.sampling.is_judged and task not in SIGNS:
+                raise UsageError(
+                    f"strength=auto does not know the task '{task}'.", hint=f"It does: {', '.join(SIGNS)}."
+                )
     lpips = request.lpips
     if lpips is not None and not lpips.is_file():
         raise missing(lpips, "file")
@@ -260,20 +266,23 @@ def _contenders(request: Request, templates: tuple[str, ...]) -> tuple[Contender
 
 def sampling_of(text: str) -> tuple[Sampling, int]:
     """What `--way` says: how to sample, and of how many draws the mean counts."""
-    match = re.fullmatch(r"([A-Za-z0-9-]+):(\d+)(?:x(\d+))?((?:,(?:realism|strength)=[^,]+)*)", text)
+    match = re.fullmatch(rf"(?:{OWN}|([A-Za-z0-9-]+):(\d+)(?:x(\d+))?)((?:,(?:realism|strength)=[^,]+)*)", text)
     if match is None:
         raise UsageError(
-            f"--way takes SAMPLER:STEPS or SAMPLER:STEPSxDRAWS, not '{text}'.",
-            hint="Like posterior:8x8, or with more: posterior:8,realism=0.5,strength=0.8.",
+            f"--way takes SAMPLER:STEPS, SAMPLER:STEPSxDRAWS or {OWN}, not '{text}'.",
+            hint="Like posterior:8x8, or with more: posterior:8,realism=0.5,strength=0.8; or own,strength=auto.",
         )
     sampler, steps, draws, more = match.groups()
-    chosen = None if sampler == ONE_PASS else sampler
+    chosen = None if sampler in (None, ONE_PASS) else sampler
     if chosen is not None:
         check_sampler(chosen)
     if draws == "0":
         raise UsageError(f"--way {text}: at least one draw.")
-    blends = {name: _amount(text, value) for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
-    sampling = Sampling(chosen, int(steps), realism=blends.get("realism"), strength=blends.get("strength"))
+    said = {name: value for name, _, value in (one.partition("=") for one in more.split(",")[1:])}
+    judged = said.get("strength") == AUTO
+    blends = {name: _amount(text, value) for name, value in said.items() if not (judged and name == "strength")}
+    strength = AUTO if judged else blends.get("strength")
+    sampling = Sampling(chosen, int(steps) if steps else None, realism=blends.get("realism"), strength=strength)
     return sampling, int(draws or 1)
 
 

@@ -13,8 +13,9 @@ from irsde_cli.images import (
     encode_picture,
     with_restored,
 )
+from irsde_cli.storage.digests import content_of
 from irsde_cli.workflows.restore.loading import Loaded, format_of
-from irsde_cli.workflows.restore.options import Options, beside, film
+from irsde_cli.workflows.restore.options import QUALITY, Options, beside, film
 
 
 def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
@@ -22,7 +23,15 @@ def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple
     item, picture = loaded.item, replace(loaded.picture, warnings=())
     files: list[tuple[Path, bytes]] = []
     data: bytes | None = None
+    same = unchanged(loaded, output, options)
     for suffix in list(output.images):
+        if same is not None and suffix != ".spread":
+            del output.images[suffix]
+            output.same = True
+            if item.output is None:
+                return [], same
+            files.append((Path(beside(item.output, suffix)), same))
+            continue
         restored = with_restored(picture, output.images.pop(suffix))
         if loaded.known is not None and suffix != ".spread":
             np.copyto(restored.pixels, picture.pixels, where=loaded.known.numpy()[..., None])
@@ -40,6 +49,25 @@ def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple
     if item.output is not None and output.states:
         files.append((Path(film(options, item.output)), _film(output.states, options.trajectory_format)))
     return files, None
+
+
+def unchanged(loaded: Loaded, output: Output, options: Options) -> bytes | None:
+    """The file of a picture that needed nothing, where nothing else is asked for than that file; `None` elsewhere.
+
+    A JPEG that is written once more loses a little, and any file may hold more than a result of it would.
+    """
+    format = format_of(loaded.item, options)
+    wanted = format in (None, "keep", loaded.picture.format) and options.metadata == "keep" and options.depth is None
+    if output.need is None or output.need.weight or not wanted or options.quality != QUALITY or options.allow_truncated:
+        return None
+    source = loaded.item.data if loaded.item.source is None else loaded.item.source
+    assert source is not None, "an item is a file or data"
+    try:
+        if content_of(source) != loaded.source.content:
+            return None  # it has changed since it was read
+        return source.read_bytes() if isinstance(source, Path) else source
+    except OSError:
+        return None
 
 
 def _film(states: Sequence[Tensor], kind: str) -> bytes:

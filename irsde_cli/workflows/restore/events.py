@@ -84,6 +84,15 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """How much of a restoration a picture needed, where that decided: from 0, nothing, to 1; and what was seen."""
+
+    name: str
+    weight: float
+    seen: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A picture is up to date."""
 
@@ -136,4 +145,19 @@ class Expected:
     seconds: float
 
 
-Event = Ready | Reported | Planned | Step | Tile | Seen | Done | Skipped | Failed | Warned | Lost | Intended | Expected
+Event = (
+    Ready
+    | Reported
+    | Planned
+    | Step
+    | Tile
+    | Seen
+    | Judged
+    | Done
+    | Skipped
+    | Failed
+    | Warned
+    | Lost
+    | Intended
+    | Expected
+)

@@ -14,18 +14,22 @@ from irsde_cli.images import (
     SUFFIXES,
     Part,
     Picture,
+    in_unit,
     looks_like_picture,
     read_picture,
     samples_of,
 )
 from irsde_cli.images.maps import read_map
 from irsde_cli.images.masks import known_by
+from irsde_cli.needs import Need, need
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.journal import Identity, Source
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.losing import accepted_losses
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.plan import Plan
+
+MEASURED = 3000
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,7 @@ class Loaded:
     since: float
     lost: tuple[Part, ...] = ()
     maps: dict[str, Tensor] = field(default_factory=dict)
+    need: Need | None = None
 
     @property
     def name(self) -> str:
@@ -106,7 +111,16 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     if options.mask is not None:
         known, notes = known_of(picture, options.mask, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    return Loaded(item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps)
+    needed = need(options.task, in_unit(_centre(samples_of(picture)))) if options.sampling.is_judged else None
+    return Loaded(
+        item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps, needed
+    )
+
+
+def _centre(samples: Tensor) -> Tensor:
+    """The middle of a large picture (3, H, W): enough to see what it needs."""
+    top, left = (max(0, (size - MEASURED) // 2) for size in samples.shape[-2:])
+    return samples[:, top : top + MEASURED, left : left + MEASURED]
 
 
 def identity_of(source: Path | bytes) -> Identity:

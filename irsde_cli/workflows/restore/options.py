@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from irsde_cli.images import Limits
 
 
+QUALITY = 95
+
+
 def parse_jobs(text: str) -> int | Literal["auto"]:
     """A number of processes, or `auto`."""
     jobs = whole_or_auto("--jobs")(text)
@@ -93,7 +96,7 @@ class Options(Settings):
     quality: int = option(
         "pixels",
         "Of formats with loss: JPEG, WebP, AVIF, HEIC, JPEG 2000, JPEG XL.",
-        default=95,
+        default=QUALITY,
         panel="Output",
         minimum=1,
         maximum=100,

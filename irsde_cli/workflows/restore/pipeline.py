@@ -11,7 +11,7 @@ from typing import Any
 
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.memory import TooLargeError
-from irsde_cli.engine.restoration import Restoration, StoppedError, explained
+from irsde_cli.engine.restoration import Output, Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
 from irsde_cli.images import Part
@@ -19,7 +19,7 @@ from irsde_cli.runtime import give_back
 from irsde_cli.storage.files import is_there, write_whole
 from irsde_cli.storage.journal import Identity, Journal, settings_id
 from irsde_cli.workflows.restore.encoding import encode
-from irsde_cli.workflows.restore.events import Done, Event, Failed, Lost, Seen, Skipped, Warned
+from irsde_cli.workflows.restore.events import Done, Event, Failed, Judged, Lost, Seen, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.loading import Loaded, load
 from irsde_cli.workflows.restore.losing import ties
@@ -54,7 +54,7 @@ class Pipeline:
         self.items = plan.items()
         self.reading: deque[tuple[Item, Future[Loaded]]] = deque()
         self.ready: list[Loaded] = []
-        self.writing: deque[tuple[Loaded, int, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.writing: deque[tuple[Loaded, Output, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
         self.forecast = Forecast(restoration)
         self.usual_pixels = 0
         self.succeeded = 0
@@ -136,6 +136,12 @@ class Pipeline:
         return batch
 
     def _restore(self, batch: list[Loaded]) -> Iterator[Event]:
+        for loaded in batch:
+            if loaded.need is not None and not loaded.need.weight:
+                yield from self._encode(loaded, self.restoration.untouched(loaded))
+        batch = [loaded for loaded in batch if loaded.need is None or loaded.need.weight]
+        if not batch:
+            return
         try:
             with explained():
                 for event in self.restoration.sample(batch):
@@ -143,12 +149,7 @@ class Pipeline:
                         yield event
                         continue
                     for loaded, output in zip(batch, event, strict=True):
-                        if output.seen:
-                            yield Seen(loaded.name, output.seen)
-                        if _pixels(loaded) > LARGE:
-                            give_back()
-                        encoding = self.writers.submit(encode, loaded, output, self.options)
-                        self.writing.append((loaded, output.tile, encoding))
+                        yield from self._encode(loaded, output)
         except InputError as error:
             if len(batch) > 1:  # find out which of them it was
                 for loaded in batch:
@@ -159,20 +160,31 @@ class Pipeline:
             if self.without_memory == HOPELESS and not self.succeeded:
                 raise self._too_small() from None
 
+    def _encode(self, loaded: Loaded, output: Output) -> Iterator[Event]:
+        """Say what was seen of a picture, and have its result encoded."""
+        if output.seen:
+            yield Seen(loaded.name, output.seen)
+        if output.need is not None:
+            yield Judged(loaded.name, output.need.weight, output.need.words)
+        if _pixels(loaded) > LARGE:
+            give_back()
+        encoding = self.writers.submit(encode, loaded, output, self.options)
+        self.writing.append((loaded, output, encoding))
+
     def _written(self, at_most: int) -> Iterator[Event]:
         """Wait until no more than so many pictures are being encoded, and give the others their names."""
         scale = self.restoration.restorer.scale
         while len(self.writing) > at_most or sum(_pixels(it[0]) for it in self.writing) * scale**2 > PIXELS_AHEAD:
-            loaded, tile, future = self.writing.popleft()
+            loaded, output, future = self.writing.popleft()
             try:
                 with explained():
                     files, data = future.result()
-                further = self._keep(loaded, files, tile)
+                further = self._keep(loaded, files, output.tile)
             except InputError as error:
                 yield self._failure(loaded.item, error)
                 continue
             self.succeeded += 1
-            if lost := (*loaded.lost, *further):
+            if lost := (*(() if output.same else loaded.lost), *further):
                 titles = tuple(dict.fromkeys(part.title for part in lost))
                 yield Lost(loaded.name, titles, tuple(map(str, lost)))
             extra = tuple(path for path, _ in files[1:])

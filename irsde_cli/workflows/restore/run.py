@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from irsde_cli import extras
 from irsde_cli.config import read_paths
 from irsde_cli.errors import UsageError
+from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import TASKS
-from irsde_cli.weights import BEST, ZERO_SHOT, Weights, find_weights
+from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT, Weights, find_weights
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -92,7 +93,20 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
         _check_same(options.task, weights)
     from irsde_cli.workflows.restore.job import Job
 
-    return Job(planned, weights)
+    return Job(replace(planned, options=judged(planned.options, weights)), weights)
+
+
+def judged(options: Options, weights: Weights) -> Options:
+    """The same, with the strength that each picture needs where nobody says another.
+
+    That is so for the networks that ship, with which it was measured. Who says how much noise there is has judged
+    already, and frames with the same noise are to be treated alike.
+    """
+    sampling = options.sampling
+    said = sampling.strength is not None or sampling.noise_level is not None or options.shared_noise
+    if said or weights.name not in SHIPPED or options.task not in SIGNS:
+        return options
+    return replace(options, sampling=replace(sampling, strength=AUTO))
 
 
 def _check(options: Options) -> None:
@@ -101,6 +115,11 @@ def _check(options: Options) -> None:
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
     if options.sampling.sampler is not None:
         check_sampler(options.sampling.sampler)
+    if options.sampling.is_judged and options.task not in SIGNS:
+        raise UsageError(
+            f"--strength auto does not know what the task '{options.task}' is for.",
+            hint=f"It does: {', '.join(SIGNS)}.",
+        )
     if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
     if options.ray is not None:

@@ -1,0 +1,91 @@
+"""Whether a picture needs a restoration at all: one file and one row a damage. No torch.
+
+Some damages are measured before a network is asked; noise and rain are told by what it took out. The figures from
+which on a result is taken are measured: docs/trust.md has them.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from irsde_cli.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AUTO: Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What shows a damage, and how much of it.
+
+    Attributes:
+        nothing: the figure of a picture that has none of it.
+        full: from this figure on, on the other side of `nothing`, the result is taken whole; between them, in part.
+        words: the figure, for people.
+    """
+
+    nothing: float
+    full: float
+    words: str
+
+    def weight(self, figure: float) -> float:
+        """From 0, the picture has nothing of it, to 1."""
+        return min(max((figure - self.nothing) / (self.full - self.nothing), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Need:
+    """How much of a restoration a picture needs.
+
+    Attributes:
+        task: what is to be undone.
+        weight: from 0, nothing, to 1, all of it; what stands before the network has been asked if `open`.
+        words: what was seen.
+        open: whether what the network takes out has yet to say it.
+    """
+
+    task: str
+    weight: float
+    words: str = ""
+    open: bool = False
+
+
+# Functions of a picture (3, H, W) in [0, 1] that give a figure.
+BEFORE = Registry(
+    "damage",
+    {
+        "deblur": "irsde_cli.needs.blur:sharpness",
+        "dehaze": "irsde_cli.needs.haze:veil",
+        "jpeg": "irsde_cli.needs.blocks:coarseness",
+        "lowlight": "irsde_cli.needs.darkness:brightness",
+    },
+)
+# Functions of a degraded and a restored picture that give a figure, and how much of their difference is kept, where.
+AFTER = Registry(
+    "damage",
+    {
+        "denoise": "irsde_cli.needs.noise:taken",
+        "derain": "irsde_cli.needs.streaks:taken",
+    },
+)
+SIGNS = {
+    "denoise": Sign(nothing=0.65, full=0.45, words="detail beside what was taken out {:.2f}"),
+    "deblur": Sign(nothing=0.64, full=0.52, words="sharpest edges across the softest direction {:.2f}"),
+    "derain": Sign(nothing=0.40, full=0.55, words="streaks of one direction {:.2f}"),
+    "dehaze": Sign(nothing=0.085, full=0.105, words="veil over the darkest parts {:.2f}"),
+    "jpeg": Sign(nothing=5.0, full=9.0, words="steps of JPEG {:.0f} of 255"),
+    "lowlight": Sign(nothing=0.35, full=0.31, words="nine tenths of it darker than {:.2f}"),
+}
+
+
+def need(task: str, picture: "Tensor") -> Need:
+    """What a picture (3, H, W) in [0, 1] needs of a task of `SIGNS`, before any network is asked."""
+    if task in AFTER:
+        return Need(task, 1.0, open=True)
+    return _need(task, BEFORE.load(task)(picture))
+
+
+def _need(task: str, figure: float) -> Need:
+    sign = SIGNS[task]
+    return Need(task, sign.weight(figure), sign.words.format(figure))

@@ -1,0 +1,131 @@
+"""What a picture needs: damage shows, clean pictures have none of it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from torch import Tensor
+from torch.nn import functional as F
+
+from irsde_cli.images import read_picture, to_tensor
+from irsde_cli.needs import AFTER, BEFORE, SIGNS, Need, need
+from irsde_cli.needs.blocks import find_grid
+from irsde_cli.needs.tempering import tempered
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def clean() -> Tensor:
+    """Discs of many sizes and colours, (3, H, W) in 8-bit steps: sharp edges in all directions."""
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    picture = np.full((3, SIDE, SIDE), 0.5)
+    for _ in range(60):
+        row, column, radius = generator.integers(0, SIDE, 3)
+        inside = (rows - row) ** 2 + (columns - column) ** 2 < (3 + radius / 6) ** 2
+        picture = np.where(inside, generator.uniform(0, 1, (3, 1, 1)), picture)
+    return torch.from_numpy((picture * 255).round() / 255).float()
+
+
+def saved(picture: Tensor, quality: int) -> Tensor:
+    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return to_tensor(read_picture(stream.getvalue(), "a.jpg"))
+
+
+def moved(picture: Tensor) -> Tensor:
+    """Blurred along the rows alone."""
+    return F.avg_pool2d(F.pad(picture[None], (5, 5, 0, 0), mode="replicate"), (1, 11), stride=1)[0]
+
+
+def test_every_measure_has_its_figures_and_every_figure_its_measure() -> None:
+    assert {*BEFORE, *AFTER} == set(SIGNS)
+    assert not set(BEFORE) & set(AFTER)
+
+
+@pytest.mark.parametrize("task", BEFORE)
+def test_a_clean_picture_needs_nothing(task: str, clean: Tensor) -> None:
+    found = need(task, clean)
+    assert found.weight == 0, found.words
+
+
+def test_damage_is_seen(clean: Tensor) -> None:
+    damaged = {"deblur": moved(clean), "dehaze": 0.6 + 0.4 * clean, "jpeg": saved(clean, 30), "lowlight": clean / 8}
+    assert set(damaged) == set(BEFORE)
+    for task, picture in damaged.items():
+        found = need(task, picture)
+        assert found.weight == 1, found.words
+
+
+@pytest.mark.parametrize("task", BEFORE)
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 9)])
+def test_any_size_is_measured(task: str, size: tuple[int, int]) -> None:
+    found = need(task, torch.rand(3, *size))
+    assert 0 <= found.weight <= 1
+
+
+@pytest.mark.parametrize("quality", [20, 50])
+def test_the_steps_of_a_jpeg_are_read_from_its_pixels(quality: int, clean: Tensor) -> None:
+    """They are those of its table, also where the first rows and columns are gone."""
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "JPEG", quality=quality)
+    stream.seek(0)
+    table = torch.tensor(JpegImageFile(stream).quantization[0]).reshape(8, 8)
+    for top, left in ((0, 0), (3, 5)):
+        grid = find_grid(saved(clean, quality)[:, top:, left:])
+        assert grid is not None
+        assert ((grid.top + top) % 8, (grid.left + left) % 8) == (0, 0)
+        shown = (grid.steps > 1) & (table <= 64)
+        assert int(shown.sum()) >= 5
+        torch.testing.assert_close(grid.steps[shown], table[shown].float(), rtol=0.05, atol=0)
+
+
+def test_a_fine_jpeg_needs_nothing(clean: Tensor) -> None:
+    assert need("jpeg", saved(clean, 95)).weight == 0
+
+
+def test_noise_counts_and_detail_does_not(clean: Tensor) -> None:
+    """What is taken alike everywhere is noise; what is taken from edges alone is the picture's own."""
+    noisy = clean + 12 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    restored, found = tempered(noisy, clean, need("denoise", noisy))
+    assert found.weight > 0.8
+    assert float((restored - clean).square().mean()) < 0.1 * float((noisy - clean).square().mean())
+
+    smooth = F.avg_pool2d(F.pad(clean[None], (1,) * 4, mode="replicate"), 3, stride=1)[0]
+    restored, found = tempered(clean, torch.lerp(clean, smooth, 0.3), need("denoise", clean))
+    assert found.weight == 0, found.words
+    assert restored is clean
+
+
+def test_streaks_count_and_structures_do_not(clean: Tensor) -> None:
+    """Slanted lines all over are rain; discs that vanish are none."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    streaks = torch.from_numpy(((columns + rows // 3) % 16 < 2) * 0.3).float()
+    rainy = (clean * 0.7 + streaks).clamp(0, 1)
+    restored, found = tempered(rainy, clean * 0.7, need("derain", rainy))
+    assert found.weight == 1, found.words
+    torch.testing.assert_close(restored, clean * 0.7)
+
+    restored, found = tempered(clean, torch.full_like(clean, 0.5), need("derain", clean))
+    assert found.weight == 0, found.words
+    assert restored is clean
+
+
+def test_a_half_need_is_a_half_of_the_difference() -> None:
+    degraded, restored = torch.zeros(3, 4, 4), torch.ones(3, 4, 4)
+    half, _ = tempered(degraded, restored, Need("jpeg", 0.5))
+    torch.testing.assert_close(half, torch.full((3, 4, 4), 0.5))
+
+
+@pytest.mark.parametrize("task", BEFORE)
+def test_photographs_without_damage_need_nothing(task: str, shared: Path) -> None:
+    """Every second one of Kodak, but for at most one of each task: haze and dusk look alike."""
+    places = sorted((shared / "data/testsets/kodak24").iterdir())[::2]
+    needed = [path.name for path in places if need(task, to_tensor(read_picture(path, path.name))).weight]
+    assert len(needed) <= 1, needed
