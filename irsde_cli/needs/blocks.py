@@ -18,6 +18,7 @@ MOST_BLOCKS = 3000
 # How far multiples of the step may be missed, beside what would be missed by chance: pixels were rounded too.
 MISSED = 0.28
 ROUNDING = 0.25
+WITHIN = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,28 @@ def coarseness(picture: Tensor) -> float:
         return 0.0
     found = sorted(float(grid.steps[place]) for place in FIRST if grid.steps[place] > 1)
     return found[len(found) // 2]
+
+
+def consistent(degraded: Tensor, restored: Tensor) -> Tensor:
+    """A restored picture (3, H, W) whose luma could have been rounded to that of the degraded one.
+
+    Each cosine is kept within `WITHIN` of its step of what the file says, the narrow quantisation constraint of Park
+    and Lee (1999); the exact bound is one half.
+    """
+    grid = find_grid(degraded)
+    if grid is None:
+        return restored
+    before, after = (luma(image) * 255 for image in (degraded, restored))
+    given, made = (transformed(plane, grid) for plane in (before, after))
+    shown = grid.steps > 1
+    steps = torch.where(shown, grid.steps, grid.steps[shown].median()).to(made)
+    kept = torch.minimum(torch.maximum(made, given - WITHIN * steps), given + WITHIN * steps)
+    rows, columns = kept.shape[:2]
+    change = cosines().to(kept).T @ (kept - made) @ cosines().to(kept)
+    change = change.permute(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE) / 255
+    result = restored.clone()
+    result[:, grid.top : grid.top + rows * SIDE, grid.left : grid.left + columns * SIDE] += change
+    return result.clamp_(0, 1)
 
 
 def find_grid(picture: Tensor) -> Grid | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.needs import AFTER, SIGNS, Need
+from irsde_cli.needs.blocks import consistent
 
 UNSEEN = 0.4 / 255  # the root mean square of a difference that is none
 
@@ -15,6 +16,8 @@ def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Ne
 
     What is left where almost nothing was changed is the degraded picture itself, and the need is 0.
     """
+    if need.task == "jpeg":
+        restored = consistent(degraded, restored)
     if need.weight == 1 and not need.open:
         return restored, need
     if need.open:

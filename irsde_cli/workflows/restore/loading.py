@@ -119,7 +119,9 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
 
 def _centre(samples: Tensor) -> Tensor:
     """The middle of a large picture (3, H, W): enough to see what it needs."""
-    top, left = (max(0, (size - MEASURED) // 2) for size in samples.shape[-2:])
+    top, left = (
+        max(0, (size - MEASURED) // 16 * 8) for size in samples.shape[-2:]
+    )  # blocks of JPEG stay where they are
     return samples[:, top : top + MEASURED, left : left + MEASURED]
 
 
