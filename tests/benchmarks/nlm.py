@@ -24,7 +24,7 @@ from irsde_cli.weights import shipped_path
 class Photo:
     """A `Subject` in memory."""
 
-    name, key, flat, known, operator, noise_std = "photo", b"photo", False, None, None, None
+    name, key, flat, known, operator, noise_std, need = "photo", b"photo", False, None, None, None, None
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
