@@ -24,10 +24,10 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
     Raises:
         WeightsError: it is none of ours.
     """
-    for mark, what in STRANGERS.items():
-        if any(mark in name for name in tensors):
-            raise WeightsError(f"{where} holds {what}; it is not supported.")
     marked = [name for name, row in NETWORKS.items() if row.marks and all(mark in tensors for mark in row.marks)]
+    for mark, what in STRANGERS.items():
+        if any(mark in name for name in tensors) and "mpmf-net" not in marked:  # which shares a name with one of them
+            raise WeightsError(f"{where} holds {what}; it is not supported.")
     if not marked:
         first = ", ".join(f"'{name}'" for name in list(tensors)[:3])
         raise WeightsError(f"{where} holds no network that is known; its first tensors are {first}.")
