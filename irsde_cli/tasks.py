@@ -71,7 +71,8 @@ TASKS = {
         "fog and haze by day",
         "night, smoke, dull light",
         also=("haze", "fog", "defog"),
-        weights="dehaze-small",
+        weights="dehaze-photo",
+        sampled="dehaze-small",
         dataset="sots-indoor",
     ),
     "inpaint": Task(

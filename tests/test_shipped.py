@@ -37,12 +37,12 @@ GAINS: dict[str, tuple[DegradationConfig, float]] = {
 
 
 def test_all_weights_fit_into_the_package() -> None:
-    """3 MB each and 40 MB together, and nothing beside them."""
+    """4.1 MB each and 40 MB together, and nothing beside them."""
     folder = shipped_path(SHIPPED[0]).parent
     assert {path.stem for path in folder.glob("*.safetensors")} == set(SHIPPED)
     rows = [(row.weights, row.fast, row.sampled) for row in TASKS.values()]
     assert sorted([PRIOR, *(name for row in rows for name in row if name)]) == sorted(SHIPPED)
-    assert all(shipped_path(name).stat().st_size <= 3e6 for name in SHIPPED)
+    assert all(shipped_path(name).stat().st_size <= 4.1e6 for name in SHIPPED)
     assert sum(shipped_path(name).stat().st_size for name in SHIPPED) <= 40e6
 
 

@@ -8,16 +8,18 @@ from torch.nn import functional as F
 
 from irsde_cli.centres.exposed import exposed
 from irsde_cli.centres.filled import filled
+from irsde_cli.centres.lifted import lifted
 from irsde_cli.observation import Observation
 
 Upsampling = Literal["bicubic", "nearest"]
-Centre = Literal["degraded", "filled", "exposed"]
+Centre = Literal["degraded", "filled", "exposed", "lifted"]
 
 
 PREPARED: dict[Centre, Callable[[Observation], Tensor]] = {
     "degraded": Observation.painted,
     "filled": lambda seen: filled(seen.image, seen.known),
     "exposed": lambda seen: exposed(seen.painted()),
+    "lifted": lambda seen: lifted(seen.painted()),
 }
 
 

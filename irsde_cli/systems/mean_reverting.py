@@ -42,7 +42,7 @@ class MeanRevertingConfig:
         scale: how many times larger the restored image is; the degraded one is enlarged first.
         upsampling: how it is enlarged.
         centre: what the process reverts to: the degraded image as it is, as published; with a smooth surface in each
-            of its holes; or as bright as photographs are (`irsde_cli.centres.exposed`).
+            of its holes; or as bright as photographs are (`exposed` by a gain, `lifted` by a curve).
         sampling: the sampler that goes with the weights.
     """
 

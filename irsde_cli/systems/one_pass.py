@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.centres.centre import Upsampling, centre
+from irsde_cli.centres.centre import Centre, Upsampling, centre
 from irsde_cli.errors import UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.networks.facts import Facts
@@ -35,6 +35,7 @@ class OnePassConfig:
             or, if it can be told of noise, at t = the level of it, and at `UNTOLD` where nobody says.
         scale: how many times larger the degraded image is made before the network sees it.
         upsampling: how it is enlarged.
+        centre: what it is prepared to: see `irsde_cli.centres`.
         noise_level_max: the strongest noise that a predictor can be told of, a standard deviation in 8-bit units; 0
             where it cannot be told.
         blind: whether a predictor that can be told has learnt to see for itself too; otherwise the level is estimated.
@@ -43,6 +44,7 @@ class OnePassConfig:
     network: NetworkConfig
     scale: int = 1
     upsampling: Upsampling = "bicubic"
+    centre: Centre = "degraded"
     noise_level_max: float = 0.0
     blind: bool = True
 
@@ -65,7 +67,7 @@ class OnePass(Restorer):
             raise ValueError(f"the network '{config.network.name}' makes {channels[1]} channels of {channels[0]}")
         if config.noise_level_max and not isinstance(self.network, Predictor):
             raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
-        self.ragged = self.scale == 1
+        self.ragged = self.scale == 1 and config.centre == "degraded"
         self.largest_noise = config.noise_level_max / 255
 
     @property
@@ -80,7 +82,10 @@ class OnePass(Restorer):
 
     def endpoints(self, clean: Tensor, observation: Observation) -> tuple[Tensor, Tensor]:
         """See `Restorer.endpoints`."""
-        return clean, centre(observation, self.config.scale, self.config.upsampling)
+        return clean, self._centre(observation)
+
+    def _centre(self, observation: Observation) -> Tensor:
+        return centre(observation, self.config.scale, self.config.upsampling, self.config.centre)
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; there is nothing to choose but, for some, the noise to remove."""
@@ -98,8 +103,8 @@ class OnePass(Restorer):
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; one state."""
-        plain = self.config.scale == 1 and observation.known is None
-        image = observation.samples if plain else centre(observation, self.config.scale, self.config.upsampling)
+        plain = self.ragged and observation.known is None
+        image = observation.samples if plain else self._centre(observation)
         levels = None
         if sampling.noise_level is not None:
             levels = torch.full((len(image),), sampling.noise_level, device=image.device)

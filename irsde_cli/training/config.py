@@ -40,6 +40,9 @@ class TrainConfig:
         enlarged_share: share of samples that are enlarged before they are degraded, by bicubic interpolation: pixels of
             cameras are softer than those of pictures that were made smaller. Pairs of files stay as they are.
         enlarged_max: how far at most; each draws its own, evenly in the logarithm.
+        reduced_share: share of samples that are cut larger and reduced before they are degraded, to show whole scenes.
+        reduced_max: how far at most, and no further than the picture is large; evenly in the logarithm.
+        lined_share: share of samples that get parallel lines before they are degraded, as roofs and fences have them.
         swap_share: share of samples whose clean and degraded pictures change places.
         timesteps: how the index of a sample is drawn from 1..T: uniformly, or uniformly in half the log of the
             signal-to-noise ratio.
@@ -85,6 +88,9 @@ class TrainConfig:
     accumulate: int = option("pixels", "Parts of a batch, to save memory.", default=1, panel=LEARNT, minimum=1)
     enlarged_share: float = 0.0
     enlarged_max: float = 3.0
+    reduced_share: float = 0.0
+    reduced_max: float = 3.0
+    lined_share: float = 0.0
     swap_share: float = 0.0
     timesteps: Literal["uniform", "half-log-snr"] = "uniform"
     terminal_share: float = 0.2
@@ -117,11 +123,14 @@ class TrainConfig:
         for name in ("weight_decay", "clip_norm", "warm_up", "final_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"'{name}' must be at least 0, not {getattr(self, name)}")
-        for name in ("decay", "terminal_share", "swap_share", "enlarged_share"):
+        for name in ("decay", "terminal_share", "swap_share", "enlarged_share", "reduced_share", "lined_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' must lie in [0, 1], not {getattr(self, name)}")
-        if not 1 <= self.enlarged_max <= 16:
-            raise ValueError(f"'enlarged_max' must be from 1 to 16, not {self.enlarged_max}")
+        for name in ("enlarged_max", "reduced_max"):
+            if not 1 <= getattr(self, name) <= 16:
+                raise ValueError(f"'{name}' must be from 1 to 16, not {getattr(self, name)}")
+        if self.enlarged_share + self.reduced_share > 1:
+            raise ValueError("'enlarged_share' and 'reduced_share' must be at most 1 together")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"'ema_decay' must lie in [0, 1), not {self.ema_decay}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

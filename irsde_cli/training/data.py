@@ -26,6 +26,7 @@ from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import damage_for
 from irsde_cli.runtime import free_memory
+from irsde_cli.training.lines import with_lines
 
 NAMED_FAULTS = 10
 PICTURES_SHARE = 0.4  # of the free memory, for decoded pictures; the others are read again for each crop
@@ -140,20 +141,50 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class CleanSource(Source):
-    """Clean pictures, degraded on the fly.
+class Augmentation:
+    """How crops change before they are degraded; those that change their size draw a factor, evenly in the logarithm.
 
     Attributes:
-        enlarged_share: share of the samples that are enlarged before they are degraded, as the pixels of a camera are
-            softer than those of a picture that was made smaller.
-        enlarged_max: how far at most, at least 1; each draws its own, evenly in the logarithm.
+        enlarged_share: share of the crops that are enlarged, as the pixels of a camera are softer than those of a
+            picture that was made smaller.
+        enlarged_max: how far at most, at least 1.
+        reduced_share: share of the crops that are cut larger and reduced, to show whole scenes.
+        reduced_max: how far at most, at least 1, and no further than the picture is large.
+        lined_share: share of the crops that get lines: see `irsde_cli.training.lines`.
     """
+
+    enlarged_share: float = 0.0
+    enlarged_max: float = 1.0
+    reduced_share: float = 0.0
+    reduced_max: float = 1.0
+    lined_share: float = 0.0
+
+    def side(self, crop: int, largest: int, generator: torch.Generator) -> int:
+        """The side of what is cut and becomes `crop` pixels; `largest` is the shorter side of the picture."""
+        if not self.enlarged_share and not self.reduced_share:
+            return crop
+        chosen, place = torch.rand(2, generator=generator).tolist()
+        if chosen < self.enlarged_share:
+            return math.ceil(crop / math.pow(self.enlarged_max, place))
+        if chosen < self.enlarged_share + self.reduced_share:
+            return min(math.floor(crop * math.pow(self.reduced_max, place)), largest)
+        return crop
+
+    def lined(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """The crop (1, 3, H, W), with lines or without."""
+        if not self.lined_share or float(torch.rand((), generator=generator)) >= self.lined_share:
+            return clean
+        return with_lines(clean, generator)
+
+
+@dataclass(frozen=True)
+class CleanSource(Source):
+    """Clean pictures, degraded on the fly."""
 
     pictures: Pictures
     degradation: Degradation
     device: torch.device
-    enlarged_share: float = 0.0
-    enlarged_max: float = 1.0
+    augmentation: Augmentation = Augmentation()
 
     @property
     def files(self) -> Sequence[Path]:
@@ -171,16 +202,15 @@ class CleanSource(Source):
     def sample(self, crop: int, generator: torch.Generator) -> Batch:
         """See `Source.sample`; what the degradation reads beyond the crop is cut from the picture too."""
         margin, scale = self.degradation.margin, self.degradation.scale
-        wanted = size = crop + 2 * margin
-        if self.enlarged_share:
-            chosen, place = torch.rand(2, generator=generator).tolist()
-            size = math.ceil(size / self.enlarged_max**place) if chosen < self.enlarged_share else size
+        wanted = crop + 2 * margin
         picture = self.pictures[_below(len(self.pictures), generator)]
+        size = self.augmentation.side(wanted, min(picture.shape[-2:]), generator)
         top, left = (_below(length - size + 1, generator) for length in picture.shape[-2:])
         cut = _turned(picture[:, top : top + size, left : left + size], _below(8, generator))
         clean = cut[None].to(self.device).float() / 255
-        if size < wanted:
-            clean = F.interpolate(clean, (wanted, wanted), mode="bicubic", align_corners=False).clamp(0, 1)
+        if size != wanted:
+            clean = F.interpolate(clean, (wanted, wanted), mode="bicubic", antialias=size > wanted).clamp(0, 1)
+        clean = self.augmentation.lined(clean, generator)
         (seen, tasks), border = self.degradation.draw(clean, _on(self.device, generator)), margin // scale
         known = None if seen.known is None else _inside(seen.known, border)
         tasks = None if tasks is None else tasks.cpu()
@@ -254,7 +284,7 @@ def load_clean(
     crop: int,
     device: torch.device,
     skip_bad: Callable[[str], None] | None,
-    enlarged: tuple[float, float] = (0.0, 1.0),
+    augmentation: Augmentation = Augmentation(),
 ) -> CleanSource:
     """All pictures of a folder, at any depth.
 
@@ -264,7 +294,7 @@ def load_clean(
         crop: the side of the crops to come.
         device: where pictures are kept and degraded.
         skip_bad: told of pictures that cannot be used, which are then left out; `None` refuses them.
-        enlarged: share and most, see `CleanSource`.
+        augmentation: how crops change before they are degraded.
 
     Raises:
         UsageError: there are no pictures.
@@ -289,7 +319,7 @@ def load_clean(
         pictures, _ = load([path for path, size in zip(paths, pictures.sizes, strict=True) if size != (0, 0)])
     if not len(pictures):
         raise UsageError(f"no pictures in '{folder}'.")
-    return CleanSource(pictures, degradation, device, *enlarged)
+    return CleanSource(pictures, degradation, device, augmentation)
 
 
 def load_pairs(

@@ -35,6 +35,7 @@ SHIPPED = (
     "prior-small",
     "deblur-small",
     "derain-small",
+    "dehaze-photo",
     "dehaze-small",
     "inpaint-small",
     "sr4-small",

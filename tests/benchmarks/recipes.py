@@ -19,18 +19,23 @@ DATA = "BSDS500, the 358 photos of its train and test splits that are no test im
 LICENCE = "BSDS500: non-commercial research and education"
 FREE_DATA = "86 free photographs, 71 megapixels"
 FREE_LICENCE = "CC0, public domain and CC BY; credits in NOTICE"
-FREE = ("denoise-photo", "prior-small")
+FREE = ("denoise-photo", "dehaze-photo", "prior-small")
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
-DARK = "--set model.centre=degraded --set model.process.residual_std=0.35"
+DARK = "--set model.centre=degraded --set model.process.residual_std=0.35 --set degradation.options.highlights_max=1"
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
+LESS_SKY = 'degradation.options.parts=[{name="haze",options={own_air_share=0.3}}]'
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
     "denoise-photo": (
         "--steps 3130 --objective direct-regression --set decay=0",
         "--steps 3700 --set warm_up=100 --set decay=0.35",
+    ),
+    "dehaze-photo": (
+        f"--steps 6656 --set decay=0 --set '{LESS_SKY}'",
+        "--steps 8500 --set warm_up=100 --set decay=0.3 --seed 2",
     ),
     "prior-small": (
         "--steps 5600 --init denoise-photo --learning-rate 0.0007 --set warm_up=100 --set decay=0.5",
@@ -51,7 +56,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
         f"--steps 2400 {MIXED} {DARK}",
         f"--steps 3000 {PURE} {DARK}",
         f"--steps 12000 --learning-rate 0.0008 --seed 3 {DARK}",
-        "--steps 9000 --seed 4",
+        "--steps 9000 --seed 4 --set model.centre=exposed --set degradation.options.highlights_max=1",
+        "--steps 1600 --learning-rate 0.0005 --set warm_up=50 --set decay=0.5 --seed 6",
     ),
     "deblur-fast": ("--steps 1600 --init deblur-small",),
 }

@@ -23,7 +23,7 @@ from irsde_cli.degradations.gaussian_noise import GaussianNoise
 from irsde_cli.images import looks_like_picture, read_picture, to_tensor
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
-from irsde_cli.training.data import Source, load_clean
+from irsde_cli.training.data import Batch, Source, load_clean
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "pocket-unet 48-64-96": ("pocket-unet", {"widths": (48, 64, 96), "blocks": (2, 2, 5), "time_dim": 32}),
@@ -44,15 +44,16 @@ def estimate(network: Network, degraded: Tensor) -> Tensor:
     return degraded + residual.float()
 
 
-def taught(network: Network, source: Source, seconds: float) -> int:
+def taught(network: Network, source: Source, seconds: float, seed: int = 0) -> int:
     """The steps of a training of so many seconds; the network ends with its averaged weights."""
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     averaged = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     used, step = 0.0, 0
     while used < seconds:
-        pairs = [source.sample(CROP, torch.Generator().manual_seed(BATCH * step + place)) for place in range(BATCH)]
-        clean, degraded = (torch.cat(images) for images in zip(*pairs, strict=True))
+        seeds = range(seed * 10**9 + BATCH * step, seed * 10**9 + BATCH * (step + 1))
+        batch = Batch.of([source.sample(CROP, torch.Generator().manual_seed(one)) for one in seeds])
+        clean, degraded = batch.clean, batch.observation.image
         begin = time.process_time()
         rate = RATE * min(1.0, (step + 1) / WARM_UP, (1 - used / seconds) / DECAY)
         for group in optimiser.param_groups:

@@ -1,6 +1,6 @@
 """Put the network of a training run into the package: half precision, with its own sampler.
 
-python -m tests.benchmarks.ship RUN NAME [--data-name TEXT --licence TEXT]
+python -m tests.benchmarks.ship RUN NAME [--mean RUN] [--data-name TEXT --licence TEXT]
 """
 
 import argparse
@@ -37,18 +37,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--data-name", help="what it was trained on, where the run does not say")
-    parser.add_argument("--licence", help="the terms of the data, where the run does not say")
+    parser.add_argument("--mean", type=Path, help="another run of the same training: the mean of their weights ships")
+    parser.add_argument("--data-name", help="what it was trained on, instead of what the run says")
+    parser.add_argument("--licence", help="the terms of the data, instead of what the run says")
     arguments = parser.parse_args()
     loaded = checkpoint.load(arguments.run / "model.safetensors")
     restorer, header = loaded.restorer, loaded.header
+    if arguments.mean is not None:
+        other = checkpoint.load(arguments.mean / "model.safetensors").restorer.state_dict()
+        restorer.load_state_dict({name: (one + other[name]) / 2 for name, one in restorer.state_dict().items()})
     checkpoint.save(
         shipped_path(arguments.name),
         restorer,
         dtype=torch.float16,
         task=header.task,
-        data=header.data or arguments.data_name,
-        licence=header.licence or arguments.licence,
+        data=arguments.data_name or header.data,
+        licence=arguments.licence or header.licence,
         weights_licence=WEIGHTS_LICENCE if arguments.name in FREE else "",
         step=header.step,
         tile_tolerance=round(tile_tolerance(restorer), 4),

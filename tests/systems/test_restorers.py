@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irsde_cli.centres.exposed import USUAL, exposed
 from irsde_cli.centres.filled import filled
+from irsde_cli.centres.lifted import lifted
 from irsde_cli.config import to_mapping
 from irsde_cli.degradations.free_form_mask import FreeFormMask
 from irsde_cli.errors import UsageError
@@ -283,6 +284,29 @@ def test_dark_images_are_exposed_each_by_itself() -> None:
     assert torch.equal(bright[2:], images[2:])
     assert torch.equal(exposed(images[:1]), bright[:1])
     restorer = build("mean-reverting", centre="exposed")
+    assert torch.equal(restorer.endpoints(images, Observation(images))[1], bright)
+    assert not restorer.ragged
+
+
+def test_dark_images_are_lifted_without_a_channel_that_clips() -> None:
+    """Each reaches the usual mean by a curve that keeps order, white and hue; bright ones and black ones stay."""
+    images = torch.rand(4, 3, 20, 30, generator=torch.Generator().manual_seed(3))
+    images *= torch.tensor([0.02, 0.3, 1.0, 0.0])[:, None, None, None]
+    images[:2, :, 0, 0] = torch.tensor([1.0, 0.5, 0.25])
+    bright = lifted(images)
+    torch.testing.assert_close(bright.mean(dim=(1, 2, 3))[:2], torch.full((2,), USUAL), atol=2e-3, rtol=0)
+    assert torch.equal(bright[2:], images[2:])
+    assert torch.equal(lifted(images[:1]), bright[:1])
+    assert not ((bright >= 1) & (images < 1)).any() and bool((bright >= images - 1e-6).all())
+    torch.testing.assert_close(bright[0, :, 0, 0], images[0, :, 0, 0])
+    dark = images[0].amax(0).flatten().argsort()
+    assert bool((bright[0].amax(0).flatten()[dark].diff() >= -1e-6).all())
+    torch.testing.assert_close(bright[0] / bright[0].amax(0), images[0] / images[0].amax(0))
+    even = images[1:2] * 0 + torch.linspace(0.05, 0.3, 30)
+    torch.testing.assert_close(lifted(even), even * (USUAL / even.mean()), atol=1e-4, rtol=0)
+    large = torch.rand(1, 3, 1100, 1200, generator=torch.Generator().manual_seed(4)) * 0.1
+    torch.testing.assert_close(lifted(large).mean(), torch.tensor(USUAL), atol=5e-3, rtol=0)
+    restorer = build("one-pass", centre="lifted")
     assert torch.equal(restorer.endpoints(images, Observation(images))[1], bright)
     assert not restorer.ragged
 

@@ -13,7 +13,16 @@ from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degrad
 from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.training.data import Batch, CleanSource, Pictures, batches, load_clean, load_pairs, mirrored
+from irsde_cli.training.data import (
+    Augmentation,
+    Batch,
+    CleanSource,
+    Pictures,
+    batches,
+    load_clean,
+    load_pairs,
+    mirrored,
+)
 from irsde_cli.workflows.train.beginning import matched
 from irsde_cli.workflows.train.options import RunConfig
 
@@ -94,7 +103,7 @@ def test_some_samples_are_enlarged_before_they_are_degraded(tmp_path: Path) -> N
         return float((image[..., 1:] - image[..., :-1]).std() / image.std())
 
     plain = load_clean(folder, degradation, crop=32, device=CPU, skip_bad=None)
-    some = load_clean(folder, degradation, crop=32, device=CPU, skip_bad=None, enlarged=(0.5, 3.0))
+    some = load_clean(folder, degradation, crop=32, device=CPU, skip_bad=None, augmentation=Augmentation(0.5, 3.0))
     rough = [roughness(plain.sample(32, seeded(seed)).clean) for seed in range(24)]
     soft = [roughness(some.sample(32, seeded(seed)).clean) for seed in range(24)]
     assert min(rough) > 1.3 and max(soft) > 1.3 and min(soft) < 0.9
@@ -102,6 +111,43 @@ def test_some_samples_are_enlarged_before_they_are_degraded(tmp_path: Path) -> N
     clean, degraded = images(some.sample(32, seeded(soft.index(min(soft)))))
     assert clean.shape == degraded.shape == (1, 3, 32, 32)
     assert roughness(degraded - clean) > 1.3
+
+
+def test_some_samples_are_cut_larger_and_reduced(tmp_path: Path) -> None:
+    """They show more of a picture, at most all of it, and are as sharp as the others."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    ramp = np.tile(np.linspace(0, 255, 90).astype(np.uint8)[:, None, None], (1, 120, 3))
+    Image.fromarray(ramp).save(folder / "ramp.png")
+    nothing = build_degradation(DegradationConfig("gaussian-noise", {"sigma_min": 0, "sigma_max": 0}))
+    some = load_clean(
+        folder,
+        nothing,
+        crop=32,
+        device=CPU,
+        skip_bad=None,
+        augmentation=Augmentation(reduced_share=0.5, reduced_max=8.0),
+    )
+    views = [float(image.max() - image.min()) for image in (some.sample(32, seeded(seed)).clean for seed in range(40))]
+    assert sum(view < 0.4 for view in views) >= 10 and sum(view > 0.9 for view in views) >= 5
+
+
+def test_some_samples_get_lines_that_both_pictures_show(tmp_path: Path) -> None:
+    """They are parallel, lie over a part, and the degradation comes after them."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    Image.new("RGB", (96, 96), (128, 128, 128)).save(folder / "grey.png")
+    nothing = build_degradation(DegradationConfig("gaussian-noise", {"sigma_min": 0, "sigma_max": 0}))
+    some = load_clean(folder, nothing, crop=64, device=CPU, skip_bad=None, augmentation=Augmentation(lined_share=0.5))
+    lined = 0
+    for seed in range(30):
+        clean, degraded = images(some.sample(64, seeded(seed)))
+        torch.testing.assert_close(clean, degraded, atol=0.6 / 255, rtol=0)  # what a file of 8 bits rounds away
+        if clean.std() > 1e-3:
+            lined += 1
+            spectrum = torch.fft.rfft2(clean[0, 0] - clean.mean()).abs()
+            assert spectrum.max() > 8 * spectrum.mean()
+    assert 8 <= lined <= 22
 
 
 @pytest.mark.parametrize("scale", [1, 4])

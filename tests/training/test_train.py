@@ -579,6 +579,7 @@ def test_what_is_not_built_says_so(name: str) -> None:
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"terminal_share": 2.0}, "terminal_share"),
         ({"enlarged_max": 0.5}, "enlarged_max"),
+        ({"enlarged_share": 0.6, "reduced_share": 0.6}, "together"),
         ({"crop": 18, "model": {"network": {"name": "pocket-unet"}, "scale": 4}}, "no multiple of the scale 4"),
     ],
 )

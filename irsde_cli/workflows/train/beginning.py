@@ -1,7 +1,7 @@
 """What a run begins with: its pictures and its weights."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from irsde_cli.degradations.matched import amounts
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.randomness import generator_from
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.training.data import Source, load_clean, load_pairs
+from irsde_cli.training.data import Augmentation, Source, load_clean, load_pairs
 from irsde_cli.training.trainer import Trainer
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.train.options import RunConfig
@@ -50,8 +50,10 @@ def find_source(
             f"the degradation '{config.degradation.name}' makes pictures {degradation.scale} times smaller, but the "
             f"model enlarges {scale} times."
         )
-    enlarged = (config.enlarged_share, config.enlarged_max)
-    return load_clean(folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad, enlarged=enlarged)
+    augmentation = Augmentation(**{field.name: getattr(config, field.name) for field in fields(Augmentation)})
+    return load_clean(
+        folder, degradation, crop=config.crop, device=device, skip_bad=skip_bad, augmentation=augmentation
+    )
 
 
 def matched(config: TrainConfig, folder: Path, run: RunConfig) -> TrainConfig:
