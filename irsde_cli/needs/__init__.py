@@ -56,7 +56,6 @@ BEFORE = Registry(
     "damage",
     {
         "deblur": "irsde_cli.needs.blur:sharpness",
-        "dehaze": "irsde_cli.needs.haze:veil",
         "jpeg": "irsde_cli.needs.blocks:coarseness",
         "lowlight": "irsde_cli.needs.darkness:brightness",
     },
@@ -73,7 +72,6 @@ SIGNS = {
     "denoise": Sign(nothing=0.65, full=0.45, words="detail beside what was taken out {:.2f}"),
     "deblur": Sign(nothing=0.64, full=0.52, words="sharpest edges across the softest direction {:.2f}"),
     "derain": Sign(nothing=0.40, full=0.55, words="streaks of one direction {:.2f}"),
-    "dehaze": Sign(nothing=0.085, full=0.105, words="veil over the darkest parts {:.2f}"),
     "jpeg": Sign(nothing=5.0, full=9.0, words="steps of JPEG {:.0f} of 255"),
     "lowlight": Sign(nothing=0.35, full=0.31, words="nine tenths of it darker than {:.2f}"),
 }
