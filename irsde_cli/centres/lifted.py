@@ -16,11 +16,11 @@ SAMPLES = 512  # along each side, of those that the slope is chosen on
 def lifted(images: Tensor) -> Tensor:
     """`images` (B, 3, H, W) in [0, 1], brightened until the mean of each is `USUAL`, as far as `LARGEST_LIFT` goes.
 
-    A gain g where nothing passes 1 by it. Elsewhere a curve for the largest channel m of a pixel, of which the brightest
-    of the image is w: g m / (1 + (g^p - 1 / w^p) m^p)^(1/p), p = `SHOULDER`. The other channels grow as it does: dark
-    parts get g times the light, w becomes 1, hues stay, and nothing clips that was not clipped. With p = 1 it is the
-    global operator of Reinhard et al., "Photographic Tone Reproduction for Digital Images", SIGGRAPH 2002. Bright images
-    stay as they are.
+    A gain g where nothing passes 1 by it. Elsewhere a curve for the largest channel m of a pixel, of which the
+    brightest of the image is w: g m / (1 + (g^p - 1 / w^p) m^p)^(1/p), p = `SHOULDER`. The other channels grow as it
+    does: dark parts get g times the light, w becomes 1, hues stay, and nothing clips that was not clipped. With p = 1
+    it is the global operator of Reinhard et al., "Photographic Tone Reproduction for Digital Images", SIGGRAPH 2002.
+    Bright images stay as they are.
     """
     return torch.cat([_to_usual(image) for image in torch.split(images, 1)])
 

@@ -22,7 +22,9 @@ SHARE = 0.1
 
 def pixels(path: Path) -> NDArray[np.float64]:
     """(H, W, 3), of 255."""
-    return np.asarray(255 * to_tensor(read_picture(path, path.name)).permute(1, 2, 0).double().numpy())
+    image = to_tensor(read_picture(path, path.name)).permute(1, 2, 0).double()
+    found: NDArray[np.float64] = 255 * image.numpy()
+    return found
 
 
 def patches(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -30,7 +32,7 @@ def patches(image: NDArray[np.float64]) -> NDArray[np.float64]:
     grey = image.mean(2)
     rows, columns = (length // PATCH for length in grey.shape)
     cut = grey[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH)
-    return cut.swapaxes(1, 2).reshape(-1, PATCH, PATCH)
+    return np.asarray(cut.swapaxes(1, 2).reshape(-1, PATCH, PATCH))
 
 
 def roughness(found: NDArray[np.float64]) -> NDArray[np.float64]:
