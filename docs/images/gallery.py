@@ -69,22 +69,23 @@ CROPS = {
 def strip(
     task: str, name: str, options: dict[str, Any], photo: str, seed: int, fast: str | None = None
 ) -> torch.Tensor:
-    """Damaged, one draw at the default, the mean estimate or two evaluations of `fast`, and the clean photograph.
+    """Damaged, a draw and the mean estimate or the result of `fast`, or the only result there is, and clean.
 
-    (1, 3, H, 4 W).
+    (1, 3, H, 4 W), or 3 W where there is one result.
     """
     restorer = irsde_cli.load(task)
     degradation = build_degradation(DegradationConfig(name, options))
     pixels = getattr(data, photo)()[CROPS[photo]]
     clean = to_tensor(Picture(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, -1), name=photo))[None]
     degraded = degradation.apply(clean, torch.Generator().manual_seed(seed)).clamp(0, 1)
-    draw = restorer(degraded, sampling=Sampling(realism=1.0 if restorer.draws else None))
-    mean = irsde_cli.load(fast)(degraded) if fast else restorer(degraded, sampling=Sampling("ode-1", 1))
+    ways = [Sampling(realism=1.0), Sampling(realism=0.0)] if restorer.draws else [Sampling()]
+    made = [restorer(degraded, sampling=sampling) for sampling in ways[: 1 if fast else None]]
+    made += [irsde_cli.load(fast)(degraded)] if fast else []
     if isinstance(degradation, FreeFormMask):
         known = degradation.masks(1, *clean.shape[-2:], torch.Generator().manual_seed(seed))
-        draw, mean = (torch.where(known, degraded, image) for image in (draw, mean))
+        made = [torch.where(known, degraded, image) for image in made]
     shown = F.interpolate(degraded, size=clean.shape[-2:], mode="nearest")
-    return torch.cat((shown, draw, mean, clean), dim=-1)
+    return torch.cat((shown, *made, clean), dim=-1)
 
 
 KINDS = {
