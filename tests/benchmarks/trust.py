@@ -30,7 +30,6 @@ CLEAN = ("testsets/kodak24", "testsets/cbsd68", "testsets/live1", "photos_free/v
 PAIRS = {
     "denoise": ("noise_cc", "noise_polyu"),
     "derain": ("rain100l", "rain100h", "rain12", "rain_ssir"),
-    "dehaze": ("sots_indoor", "sots_outdoor"),
     "lowlight": ("lol",),
     "deblur": ("gopro",),
 }
@@ -41,17 +40,16 @@ MADE: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "deblur": [("motion-blur", {})],
     "derain": [("rain", {})],
-    "dehaze": [("haze", {})],
     "lowlight": [("low-light", {})],
     "jpeg": [("jpeg", {"quality_min": quality, "quality_max": quality}) for quality in (10, 30, 60, 80, 92)],
 }
 Pair = tuple[Tensor, Tensor]
 
 
-def read(path: Path, side: int) -> Tensor:
+def read(path: Path) -> Tensor:
     """The middle of a picture, (3, H, W), of sides that eight divides."""
     picture = to_tensor(read_picture(path, path.name))
-    height, width = (min(side, size) // 8 * 8 for size in picture.shape[-2:])
+    height, width = (min(SIDE, size) // 8 * 8 for size in picture.shape[-2:])
     top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
     return picture[:, top : top + height, left : left + width].contiguous()
 
@@ -64,18 +62,17 @@ def some(folder: Path, count: int) -> list[Path]:
 
 def sets(data: Path, task: str) -> Iterator[tuple[str, list[Pair]]]:
     """Names, and pairs of a clean and a degraded picture."""
-    side = 320 if task == "dehaze" else SIDE
     for place in CLEAN:
-        whole = [read(path, SIDE) for path in some(data / place, COUNT)]
+        whole = [read(path) for path in some(data / place, COUNT)]
         yield f"clean, {place}", [(one, one) for one in whole]
     for name in PAIRS.get(task, ()):
         folder = data / "testsets" / name
-        yield name, [(read(folder / "GT" / path.name, side), read(path, side)) for path in some(folder / "LQ", 10)]
+        yield name, [(read(folder / "GT" / path.name), read(path)) for path in some(folder / "LQ", 10)]
     for name, options in MADE[task]:
         damage = build_degradation(DegradationConfig(name, options))
         made = []
         for path in some(data / "testsets/kodak24", COUNT):
-            clean = read(path, SIDE)
+            clean = read(path)
             degraded = damage.observe(clean[None], damage_for(0, path.name)).image[0].clamp(0, 1)
             made.append((clean, (degraded * 255).round() / 255))
         yield f"{name} {next(iter(options.values()), '')}".strip(), made
