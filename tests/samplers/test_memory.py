@@ -12,6 +12,7 @@ from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Tiles
 from irsde_cli.observation import Observation
 from irsde_cli.processes.mean_reverting import MeanRevertingSDE
+from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import ImageNoise, Prefetched, add_noise, generator_for
 from irsde_cli.restorer import last
@@ -50,7 +51,18 @@ def test_noise_in_pieces_is_the_noise(size: tuple[int, int], count: int) -> None
 
 
 # The samplers that are not for every process.
-OWN = {"fod-mc": "fod", "fod-nmc": "fod", "fod-euler": "fod", "noiseless": "goub"}
+OWN = {
+    "fod-mc": "fod",
+    "fod-nmc": "fod",
+    "fod-euler": "fod",
+    "fod-variance": "fod",
+    "noiseless": "goub",
+    "rddm": "rddm",
+    "driftrec": "driftrec",
+}
+PREDICTIONS: dict[str, Prediction] = {"fod-variance": "clean-and-variance", "rddm": "residual-and-noise"}
+# Those that are for parity with a release, or whose network says two pictures, hold more.
+HELD = {"rddm": 4.5, "fod-variance": 5.5, "sde-noise-1": 5.5, "sde-noise-2": 8.5}
 
 
 def predict(x: Tensor, t: int) -> Tensor:
@@ -58,19 +70,27 @@ def predict(x: Tensor, t: int) -> Tensor:
     return (0.3 + 0.5 * x.sin() + 0.001 * t).clamp(0, 1)
 
 
+def process_of(name: str) -> ProcessConfig:
+    """A process that a sampler can run on."""
+    return ProcessConfig(OWN.get(name, "mean-reverting"), prediction=PREDICTIONS.get(name, "clean"))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_bands_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every state of a picture that goes through a solver in bands is the state of one that goes through whole."""
     mu = torch.rand(2, 3, 24, 17)
-    process = build_process(ProcessConfig(OWN.get(name, "mean-reverting"), prediction="clean"), Process)
+    process = build_process(process_of(name), Process)
     path = process.path(mu)
-    times = times_from(even_nodes(100, 6))
+    times = times_from(even_nodes(path.num_timesteps, 6))
+
+    def asked(x: Tensor, t: int) -> Any:
+        return (predict(x, t), predict(x, t + 1)) if name in PREDICTIONS else predict(x, t)
 
     def states() -> list[Tensor]:
         noise = source(2)
         with torch.inference_mode():
-            start = process.start(mu, 100, noise)
-            return [x.clone() for x in SAMPLERS.load(name)(predict, start, path, times, noise)]
+            start = process.start(mu, path.num_timesteps, noise)
+            return [x.clone() for x in SAMPLERS.load(name)(asked, start, path, times, noise)]
 
     whole = states()
     monkeypatch.setattr(randomness, "LARGE", 40)
@@ -94,10 +114,13 @@ def test_bands_leave_gradients_alone() -> None:
 class Shallow(Predictor):
     """A network that takes next to no memory of its own."""
 
-    facts = Facts(multiple=8)
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.facts = Facts(multiple=8, channels=(3, 3 * heads))
+        self.heads = heads
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
-        return x - mu
+        return torch.cat([x - mu] * self.heads, dim=1)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -107,18 +130,15 @@ def test_a_picture_is_held_three_times(name: str, steps: int, monkeypatch: pytes
     monkeypatch.setattr(randomness, "LARGE", 1 << 16)
     monkeypatch.setattr(randomness, "PIECE", 1 << 16)
     monkeypatch.setattr(sampler, "BAND_ELEMENTS", 1 << 16)
-    pocket = NetworkConfig("pocket-unet", {"widths": (8,), "blocks": (1,), "time_dim": 8})
-    config = MeanRevertingConfig(
-        pocket,
-        ProcessConfig(OWN.get(name, "mean-reverting"), prediction="clean"),
-        sampling=PublishedSampling(name, steps),
-    )
+    heads = 2 if name in PREDICTIONS else 1
+    pocket = NetworkConfig("pocket-unet", {"widths": (8,), "blocks": (1,), "time_dim": 8, "heads": heads})
+    config = MeanRevertingConfig(pocket, process_of(name), sampling=PublishedSampling(name, steps))
     restorer = MeanReverting(config)
-    monkeypatch.setattr(restorer, "network", Shallow())
+    monkeypatch.setattr(restorer, "network", Shallow(heads))
     degraded = torch.rand(1, 3, 512, 768)
 
     def restore() -> Any:
         with torch.inference_mode(), Prefetched(source()) as noise:
             return last(restorer.steps(Observation(degraded), noise, restorer.resolve(Sampling()), Tiles(128, 32)))
 
-    assert peak_bytes(restore) < 3.5 * 4 * degraded.numel()
+    assert peak_bytes(restore) < HELD.get(name, 3.5) * 4 * degraded.numel()

@@ -99,15 +99,24 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "told": lambda p: OnePass(OnePassConfig(POCKET, noise_level_max=255)),
     "two-heads": lambda p: build("two-heads").train().requires_grad_(),
     "pmrf": lambda p: build("pmrf").train().requires_grad_(),
+    "two-outputs": lambda p: MeanReverting(
+        MeanRevertingConfig(
+            NetworkConfig("pocket-unet", {**POCKET.options, "heads": 2}), ProcessConfig("rddm", prediction=p)
+        )
+    ),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
 }
-OWN = {"two-heads": "two-heads", "mean-and-flow": "pmrf"}
+OWN = {
+    "two-heads": ("two-heads", ""),
+    "mean-and-flow": ("pmrf", ""),
+    "two-outputs": ("two-outputs", "residual-and-noise"),
+}
 LESSONS = [
     pytest.param(objective, system, prediction, marks=[needs_diffusers] if system == "flux-ir" else [])
     for objective in OBJECTIVES
     if not isinstance(OBJECTIVES.load(objective), type)  # strategies have tests of their own
     for system, prediction in (
-        [(OWN[objective], "")]
+        [OWN[objective]]
         if objective in OWN
         else [("one-pass", "")]
         if objective.startswith("direct-")

@@ -18,6 +18,7 @@ from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.errors import UsageError
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.network import Predictor
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig, build_network
 from irsde_cli.training import OBJECTIVES
@@ -293,7 +294,8 @@ def test_stages_go_from_fine_to_coarse(name: str) -> None:
     channels = network.facts.channels[0]
     side = 2 * network.facts.multiple
     with torch.no_grad(), tapped(network, network.stages) as found:
-        network(torch.rand(1, channels, side, side), torch.rand(1, channels, side, side), torch.ones(1))
+        image = torch.rand(1, channels, side, side)
+        network(image, image.flip(-1), torch.ones(1)) if isinstance(network, Predictor) else network(image)
     sides = [found[stage].shape[-1] for stage in network.stages]
     assert all(fine == 2 * coarse for fine, coarse in pairwise(sides))
     Classifier([found[stage].shape[1] for stage in network.stages], 2)([found[stage] for stage in network.stages])
