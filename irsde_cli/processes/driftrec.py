@@ -101,17 +101,7 @@ class DriftingSDE(Process):
 
     def path(self, mu: Tensor) -> "DriftingPath":
         """See `Process.path`."""
-        assert self.pull is not None and self.diffusion is not None, "set above"
-        return DriftingPath(
-            m=self.m,
-            s=self.s,
-            centre=mu,
-            pull=self.pull,
-            diffusion=self.diffusion,
-            injected=self.diffusion,
-            rate=self.rate,
-            spread=self.spread,
-        )
+        return DriftingPath(**vars(super().path(mu)), rate=self.rate, spread=self.spread)
 
 
 @dataclass(frozen=True, eq=False)
