@@ -17,6 +17,7 @@ from irsde_cli.errors import WeightsError
 from irsde_cli.restorer import Restorer
 from irsde_cli.storage import weight_files
 from irsde_cli.systems.flux import FluxConfig
+from irsde_cli.systems.flux2 import Flux2Config
 
 # Theirs to ours, first match; several names mean that the tensor holds so many in turn.
 CONTROLNET: dict[str, tuple[str, ...]] = {
@@ -91,6 +92,28 @@ def from_released(
     return assemble("flux-ir", to_mapping(config), tensors, f"FLUX of '{transformer}' and '{controlnet}'")
 
 
+def from_diffusers(config: Flux2Config, *, transformer: Path, autoencoder: Path, prompt: Path) -> Restorer:
+    """FLUX.2 as diffusers' folders hold it, on the CPU and in float32: four bytes a parameter.
+
+    Args:
+        config: of the system.
+        transformer: the folder of the transformer, with the files of the Hub.
+        autoencoder: the folder of the autoencoder.
+        prompt: a safetensors file with `text` and `negative_text`.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or does not fit the configuration.
+    """
+    tensors = {
+        **_behind("network.transformer.", _folder(transformer)),
+        **_behind("network.", weight_files.read(prompt)),
+        **_behind("autoencoder.vae.", _folder(autoencoder)),
+    }
+    # A count of batches, which nothing reads, is a whole number, as no tensor of a checkpoint is.
+    tensors = {name: value if value.is_floating_point() else value.float() for name, value in tensors.items()}
+    return assemble("flux2", to_mapping(config), tensors, f"FLUX.2 of '{transformer}'")
+
+
 def renamed(tensors: Mapping[str, Tensor], table: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
     """Tensors by our names; 1 x 1 convolutions of an attention are linear layers with us."""
     found = {}
@@ -112,5 +135,5 @@ def _behind(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _folder(folder: Path) -> dict[str, Tensor]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise WeightsError(f"no safetensors files in '{folder}'.", hint="It is a folder of FLUX.1's repository.")
+        raise WeightsError(f"no safetensors files in '{folder}'.", hint="It is a folder of the model's repository.")
     return {name: tensor for file in files for name, tensor in weight_files.read(file).items()}

@@ -65,6 +65,17 @@ SYSTEMS = Registry(
                 "autoencoder": _small("kl-autoencoder", widths=(8, 8, 8)),
             },
         ),
+        "flux2": Entry(
+            "irsde_cli.systems.flux2:Flux2Restorer",
+            paper="https://github.com/black-forest-labs/flux2",
+            checked="code",
+            evidence="tests/systems/test_flux2.py::test_sampling_is_that_of_diffusers",
+            extra="flux",
+            example={
+                "network": _small("flux2", channels=16),
+                "autoencoder": _small("flux2-autoencoder"),
+            },
+        ),
         "pmrf": Entry(
             "irsde_cli.systems.pmrf:Pmrf",
             paper="2410.00418",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli.networks.facts import Facts, behind
-from irsde_cli.networks.flux import PATCH, Flux
+from irsde_cli.networks.flux import Flux
 from irsde_cli.networks.kl_autoencoder import KlAutoencoder
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, shrunk
@@ -66,6 +66,7 @@ class FluxRestorer(Diffusion):
     config: FluxConfig
     process: RectifiedFlow
     network: Flux
+    autoencoder: KlAutoencoder
     follows_paths = True
     bounded = False
     max_batch = 1
@@ -77,7 +78,7 @@ class FluxRestorer(Diffusion):
     def __init__(self, config: FluxConfig) -> None:
         super().__init__()
         self.config = config
-        self.autoencoder: KlAutoencoder = build_network(config.autoencoder)
+        self.autoencoder = build_network(config.autoencoder)
         self.network = build_network(config.network)
         self.process = build_process(config.process, RectifiedFlow)
         self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
@@ -89,15 +90,20 @@ class FluxRestorer(Diffusion):
         return behind(self.network.facts, self.autoencoder.factor)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FluxRestorer":
-        """Copies, of which training keeps several, share what it never changes: all but the ControlNet.
+        """Copies, of which training keeps several, share what it never changes.
 
         A prompt that is loaded into one, in place, is then that of all.
         """
-        memo |= {id(part): part for part in (self.network.transformer, self.autoencoder, *self.network.buffers())}
+        memo |= {id(part): part for part in (*self.frozen, *self.network.buffers())}
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
+
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """What training never changes, beside the prompts."""
+        return (self.network.transformer, self.autoencoder)
 
     @property
     def learnt(self) -> nn.Module:
@@ -111,8 +117,8 @@ class FluxRestorer(Diffusion):
         The network is taught on (1 - t) x_0 + t noise wherever the centre lies; it only moves a path's start.
         """
         with torch.no_grad():
-            x0 = self.autoencoder.encode(clean, multiple=PATCH)
-            return x0, self.autoencoder.encode(observation.painted(), multiple=PATCH)
+            x0 = self.autoencoder.encode(clean, multiple=self.network.facts.multiple)
+            return x0, self.autoencoder.encode(observation.painted(), multiple=self.network.facts.multiple)
 
     def picture(self, x0: Tensor) -> Tensor:
         """See `Diffusion.picture`."""
@@ -127,8 +133,8 @@ class FluxRestorer(Diffusion):
     ) -> Reverse:
         """See `Diffusion.reverse`; the states are latents."""
         degraded = observation.painted()
-        control = self.autoencoder.encode(degraded, multiple=PATCH)
-        centre = self.autoencoder.encode(degraded, degraded=True, multiple=PATCH)
+        control = self.autoencoder.encode(degraded, multiple=self.network.facts.multiple)
+        centre = self.autoencoder.encode(degraded, degraded=True, multiple=self.network.facts.multiple)
         path = self.process.path(centre)
         config, last, size = self.config, self.process.num_timesteps, (degraded.shape[-2], degraded.shape[-1])
 
@@ -154,7 +160,7 @@ class FluxRestorer(Diffusion):
 class _Guided(Predictor):
     """FLUX, driven away from the empty prompt up to a time of the flow."""
 
-    def __init__(self, network: Flux, guidance: float, until: float) -> None:
+    def __init__(self, network: Predictor, guidance: float, until: float) -> None:
         super().__init__()
         self.network = network
         self.guidance = guidance

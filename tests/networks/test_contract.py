@@ -9,6 +9,7 @@ import torch
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.facts import Facts, behind
 from irsde_cli.networks.flux import Flux
+from irsde_cli.networks.flux2 import Flux2
 from irsde_cli.networks.network import Predictor, pad_to
 from irsde_cli.runtime import HALVES
 from tests.extras import rows
@@ -36,7 +37,7 @@ def evaluate(
         mapped: torch.Tensor = network(x)
         return mapped
     if t is None:
-        t = torch.tensor([0.25, 0.5] if isinstance(network, Flux) else [1, 100])
+        t = torch.tensor([0.25, 0.5] if isinstance(network, Flux | Flux2) else [1, 100])
     predicted: torch.Tensor = network(x, x.flip(-1) if mu is None else mu, t)
     return predicted
 
