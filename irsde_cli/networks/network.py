@@ -42,6 +42,13 @@ class Network(nn.Module):
         """
         return ()
 
+    def grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All of this network's tensors, from those of a form of it that sees or says less; what is new stays fresh.
+
+        Tensors that are no such form's come back as they are.
+        """
+        return dict(tensors)
+
     def freeze(self) -> None:
         """Say that the weights do not change from now on, so that faster forms of them can be kept; see `train`."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -5,7 +5,7 @@ channels: oneDNN multiplies 96 channels at a quarter of the size half again as f
 ReLU, which rides on a convolution; SiLU before each convolution is two fifths of a `pocket-unet`'s time in bfloat16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -97,6 +97,24 @@ class QuarterUNet(Fusible):
     def stages(self) -> tuple[str, ...]:
         """See `Network.stages`."""
         return last_blocks("decoders", self.decoders)
+
+    def grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Network.grown`: one that does not see the state, or has fewer heads."""
+        found = dict(tensors)
+        own = self.state_dict()
+        for name, axis in (("intro.weight", 1), ("ending.weight", 0), ("ending.bias", 0)):
+            old, new = found.get(name), own[name].clone()
+            if old is None or old.shape == new.shape or old.ndim != new.ndim:
+                continue
+            size = old.shape[axis]
+            if size > new.shape[axis]:
+                continue
+            first = new.shape[axis] - size if name == "intro.weight" else 0  # the degraded image comes last
+            part = new.narrow(axis, first, size)
+            if part.shape == old.shape:
+                part.copy_(old)
+                found[name] = new
+        return found
 
     def fused(self, dtype: torch.dtype) -> "FusedQuarterUNet":
         """See `Fusible.fused`."""

@@ -451,6 +451,27 @@ def test_fine_tuning_begins_with_a_checkpoint(photos: Path, tmp_path: Path) -> N
     assert not (tmp_path / "canary").exists()
 
 
+def test_a_network_of_two_heads_begins_with_one_of_one(photos: Path, tmp_path: Path) -> None:
+    """Where it is shown no noise, its mean is what the network before it said."""
+    options = {"widths": [8, 16], "blocks": [1, 1], "time_dim": 8}
+    quarter = {"name": "quarter-unet", "options": {**options, "state": False}}
+    one = replace(TINY, system="one-pass", objective="direct-regression", model={"network": quarter})
+    run(one, photos, tmp_path / "one")
+    model = {"network": {"name": "quarter-unet", "options": {**options, "heads": 2}}, "residual_std": 0.1}
+    two = replace(one, system="two-heads", objective="two-heads", model=model, steps=1, warm_up=0, ema_decay=0.0)
+    weights = str(tmp_path / "one" / "model.safetensors")
+    run(replace(two, learning_rate=1e-12), photos, tmp_path / "two", init=weights)
+    before, after = (
+        checkpoint.load(tmp_path / name / "model.safetensors").restorer.get_submodule("network")
+        for name in ("one", "two")
+    )
+    image, time = torch.rand(1, 3, 20, 12), torch.ones(1)
+    assert torch.allclose(after(image, image, time)[:, :3], before(image, image, time), atol=1e-6)
+    other = {**model, "network": {"name": "quarter-unet", "options": {**options, "widths": [16, 16], "heads": 2}}}
+    with pytest.raises(WeightsError, match=r"'network\.\S+' has shape"):
+        run(replace(two, model=other), photos, tmp_path / "misfit", init=weights)
+
+
 def test_a_run_begins_with_a_shipped_name(photos: Path, tmp_path: Path) -> None:
     """Students of a shipped network: its weights at first, and in the end times for one, two and four evaluations."""
     values = {key: value for key, value in presets.read_preset("denoise-fast").items() if key != "run"}

@@ -15,6 +15,7 @@ from irsde_cli.datasets.halves import find_pair_folders
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.matched import amounts
 from irsde_cli.errors import UsageError, WeightsError
+from irsde_cli.networks.network import Network
 from irsde_cli.randomness import generator_from
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Augmentation, Source, load_clean, load_pairs
@@ -22,6 +23,7 @@ from irsde_cli.training.trainer import Trainer
 from irsde_cli.weights import find_weights
 from irsde_cli.workflows.train.options import RunConfig
 
+NETWORK = "network."
 MATCHED = 64  # crops that are measured, at least
 
 
@@ -129,6 +131,12 @@ def begin(trainer: Trainer, run: RunConfig) -> None:
     else:
         path = find_weights(run.init, "").path
         tensors = checkpoint.load(path).restorer.state_dict()
+    network = getattr(trainer.system, "network", None)
+    if isinstance(network, Network):
+        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
+        grown = network.grown({name.removeprefix(NETWORK): tensor for name, tensor in inside.items()})
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in inside}
+        tensors |= {NETWORK + name: tensor for name, tensor in grown.items()}
     _check_init(path, expected, tensors)
     trainer.start_from(tensors)
 
