@@ -6,10 +6,10 @@ Nothing in a checkpoint is ever run; names, shapes and types are checked before 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -18,6 +18,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from irsde_cli.config import from_mapping, to_mapping
 from irsde_cli.errors import UsageError, WeightsError
+from irsde_cli.needs.interval import Interval
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage import digests, weight_files
@@ -49,6 +50,8 @@ class Header:
             256 pixels and the default overlap.
         depends_on_tiles: whether every pixel depends on all of its image, so that tiles never equal the whole.
         origin: another program's files that it was converted from, with their SHA-256.
+        intervals: what was calibrated, by what intervals are around: `result`, or `mean` of several draws; each as
+            `irsde_cli.needs.interval.Interval` has it.
         format: of the header.
     """
 
@@ -63,7 +66,13 @@ class Header:
     tile_tolerance: float | None = None
     depends_on_tiles: bool = False
     origin: str = ""
+    intervals: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def interval(self, around: Literal["result", "mean"]) -> Interval | None:
+        """What was calibrated around that; `None` where nothing was."""
+        found = self.intervals.get(around)
+        return None if found is None else from_mapping(Interval, found, f"the header's interval '{around}'")
 
 
 @dataclass(frozen=True)

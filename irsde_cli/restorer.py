@@ -32,6 +32,7 @@ class Restorer(nn.Module, ABC):
         takes_realism: whether it knows the mean estimate and a draw.
         follows_paths: whether its training states are also its sampler's: trajectory learning needs that.
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
+        tells_deviation: whether one evaluation also says how far draws differ: see `with_deviation`.
         max_batch: how many images one call of `steps` takes.
         unlearnt: why it cannot be trained from fresh weights, and what to do; empty where it can.
     """
@@ -44,6 +45,7 @@ class Restorer(nn.Module, ABC):
     takes_realism: bool = False
     follows_paths: bool = False
     pure_start: bool = False
+    tells_deviation: bool = False
     max_batch: int | None = None
     unlearnt: tuple[str, str] = ("", "")
 
@@ -82,6 +84,16 @@ class Restorer(nn.Module, ABC):
             sampling: a result of `resolve`.
             evaluate: how the network is applied to a canvas.
         """
+
+    def with_deviation(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> tuple[Tensor, Tensor]:
+        """What `steps` ends with, and one squared deviation of a draw from the mean, (B, 3, H * scale, W * scale).
+
+        Raises:
+            UsageError: the system does not tell it.
+        """
+        raise UsageError("these weights do not say how far their draws differ.")
 
     def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:
         """E[x_0 | x_0 + `sigma` n] for images x (B, 3, H, W), by one evaluation; a prior of zero-shot restoration.

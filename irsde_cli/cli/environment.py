@@ -5,10 +5,12 @@ import json
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Printed
-from irsde_cli.cli.reporting import data
+from irsde_cli.cli.reporting import data, printable
+from irsde_cli.errors import InputError, UsageError
 from irsde_cli.extras import EXTRAS
 from irsde_cli.option import option
 from irsde_cli.tasks import TASKS
@@ -26,8 +28,29 @@ class Measured:
     )
 
 
-def run(measured: Measured, printed: Printed) -> None:
-    """Show versions, devices, memory and extras, for reports of problems."""
+@dataclass(frozen=True)
+class Asked:
+    """A result that is asked what made it."""
+
+    file: Path | None = option(
+        "machine", "Say what made this result instead: input, weights, settings.", variable="-", flag="--file"
+    )
+    original: Path | None = option(
+        "machine", "With --file, its input: make the result again and compare the files.", variable="-"
+    )
+    model: str | None = option(
+        "machine", "With --original, the weights, where they do not ship.", variable="-", short="-n"
+    )
+    again: Path | None = option("machine", "With --original, keep what was made, in this file.", variable="-")
+
+
+def run(measured: Measured, made: Asked, printed: Printed) -> None:
+    """Show versions, devices, memory and extras, for reports of problems; or what made a result."""
+    if made.file is not None:
+        _told(made.file, made, printed)
+        return
+    if made.original is not None or made.model is not None or made.again is not None:
+        raise UsageError("--original, --model and --again go with --file.")
     if measured.bench:
         for task, seconds in _seconds():
             row = {"task": task, "seconds per megapixel": round(seconds, 2)}
@@ -62,6 +85,38 @@ def run(measured: Measured, printed: Printed) -> None:
 
 
 environment = command(run)
+
+
+def _told(path: Path, made: Asked, printed: Printed) -> None:
+    """What a result says of itself; and with its input, whether the same comes out once more."""
+    from irsde_cli.content import missing
+    from irsde_cli.storage.files import write_whole
+    from irsde_cli.workflows.restore.again import again
+    from irsde_cli.workflows.restore.made import named, read
+
+    if made.original is None and (made.model is not None or made.again is not None):
+        raise UsageError("--model and --again go with --original.")
+    for place in (path, made.original):
+        if place is not None and not place.is_file():
+            raise missing(place, "file")
+    values = read(path)
+    if printed.json:
+        data(json.dumps(values))
+    else:
+        for name, value in named(values).items():
+            data(printable(f"{name:17} {value}"))
+    if made.original is None:
+        return
+    bytes_again = again(path, made.original, made.model)
+    if made.again is not None:
+        write_whole(made.again, bytes_again, "again", lambda status: None)
+    if bytes_again != path.read_bytes():
+        raise InputError(
+            f"made again, '{path}' is another file.",
+            hint="Another machine, torch or number of threads may round otherwise, or the file was changed.",
+        )
+    if not printed.json:
+        data("made again: the same file, byte for byte")
 
 
 def _seconds() -> Iterator[tuple[str, float]]:

@@ -16,12 +16,13 @@ from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.needs import Need
+from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
 from irsde_cli.needs.tempering import tempered
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
-from irsde_cli.randomness import ImageNoise, Prefetched, draw_key, generator_for
+from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
@@ -108,6 +109,8 @@ class Output:
         draws: all of them together, where their spread is asked for.
         need: what the picture needed, where that decided.
         same: whether its file is the picture's own, byte for byte.
+        notes: what contradicts the picture.
+        half: (H, W), of the width of the interval around what is written, where that is asked for and calibrated.
     """
 
     tile: int = 0
@@ -117,6 +120,8 @@ class Output:
     seen: dict[str, float] = field(default_factory=dict)
     need: Need | None = None
     same: bool = False
+    notes: list[str] = field(default_factory=list)
+    half: Tensor | None = None
 
 
 def stood(restorer: Restorer, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -153,12 +158,31 @@ class Restoration:
         self.draws = options.samples if options.samples > 1 else usual
         if self.draws > options.samples:
             logger.info("the mean is that of %d draws", self.draws)
+        self.interval = self._calibrated() if options.spread else None
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
         self.watch: Callable[[Tile], None] = unwatched
         if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.facts.multiple:
             raise UsageError(f"tiles of {options.tile} pixels are too small; these weights need {SMALLEST_TILE}.")
+
+    def _calibrated(self) -> Interval | None:
+        """The interval that is around what is written; `None` where the spread is that of draws.
+
+        Raises:
+            UsageError: there is neither.
+        """
+        single = self.draws == 1
+        found: Interval | None = None
+        if single or self.options.estimate == "mean":
+            found = self.checkpoint.header.interval("result" if single else "mean")
+        if found is None and single:
+            more = "Give --samples or --estimate mean." if self.restorer.draws else "They make no draws either."
+            raise UsageError("these weights are not calibrated: --spread needs several draws.", hint=more)
+        usual = replace(self.options.sampling, strength=None)
+        if found is not None and ((single and not usual.is_usual) or self.draws < found.draws):
+            logger.warning("intervals were calibrated with other settings: they may hold more or less than 90 %")
+        return found
 
     def pulse(self) -> None:
         """End what is under way if the run was asked to stop.
@@ -256,8 +280,12 @@ class Restoration:
             kept: dict[int, Tensor] = {}
             current = draw * (self.sampling.steps or 1) + 1
             beneath = None if sampling.blend is None else observation
+            deviation: list[Tensor] = []
             with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
-                states = self.restorer.steps(observation, noise, sampling, evaluate)
+                if self.interval is not None and self.restorer.tells_deviation:
+                    states = self._deviating(observation, noise, sampling, evaluate, deviation)
+                else:
+                    states = self.restorer.steps(observation, noise, sampling, evaluate)
                 if draw + 1 == self.draws:
                     del observation  # a system that makes a centre of it needs it no longer
                 for count, state in enumerate(without_gradients(states), start=1):
@@ -288,8 +316,8 @@ class Restoration:
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width]
                 if draw == 0:
                     output.states = [state[index, :, :height, :width] for state in kept.values()]
-            if self.options.estimate == "mean" or self.options.spread:
-                if self.options.spread:
+            if self.options.estimate == "mean" or (self.options.spread and self.draws > 1):
+                if self.options.spread and self.draws > 1:
                     squares = image.square() if squares is None else squares.add_(image.square())
                 total = image.clone() if total is None else total.add_(image)
             del image, state
@@ -303,11 +331,33 @@ class Restoration:
                     variance = (squares[index, :, :height, :width] / self.draws).sub_(centre.square()).clamp_min_(0)
                     output.images[".spread"] = variance.sqrt().mul_(SPREAD_GAIN).clamp_(0, 1)
                     output.draws = Draws(centre, variance.mul_(self.draws / max(self.draws - 1, 1)), self.draws)
+        if self.interval is not None:
+            for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
+                told = deviation[0][index, :, :height, :width] if deviation else None
+                with torch.inference_mode():
+                    variance = told if output.draws is None else output.draws.variance
+                    output.half = self._half_width(loaded, output.images[""], variance)
+                    output.images[".spread"] = _doubt(output.half)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
             for suffix, image in output.images.items():
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def _deviating(
+        self, observation: Observation, noise: RandnLike, sampling: Sampling, evaluate: Evaluate, found: list[Tensor]
+    ) -> Iterator[Tensor]:
+        """The one state of a system that also says how far its draws differ, which is put into `found`."""
+        image, squared = self.restorer.with_deviation(observation, noise, sampling, evaluate)
+        found[:] = [squared.float().cpu()]
+        yield image
+
+    def _half_width(self, subject: Subject, centre: Tensor, variance: Tensor | None) -> Tensor:
+        """(H, W): of the interval around what is written."""
+        assert self.interval is not None, "asked where there is one"
+        size = (centre.shape[-2], centre.shape[-1])
+        known = subject.known if subject.size == size else None
+        return half_width(self.interval, Evidence(enlarged(in_unit(subject.degraded()), size), centre, known, variance))
 
     def untouched(self, subject: Subject) -> Output:
         """What is made of a picture that needs nothing: itself, in place of each draw and of its state."""
@@ -315,7 +365,10 @@ class Restoration:
         draws = range(1, self.draws if options.estimate == "sample" else 1)
         images = {"": image} | {f".{draw}": image for draw in draws}
         if options.spread:
-            images[".spread"] = torch.zeros_like(image)
+            half = (
+                image.new_zeros(image.shape[-2:]) if self.interval is None else self._half_width(subject, image, None)
+            )
+            images[".spread"] = _doubt(half)
         return Output(images=images, states=[_seen(image)] if options.trajectory else [], need=subject.need)
 
     def _observed(self, batch: Sequence[Subject]) -> Observation:
@@ -403,6 +456,11 @@ def _evenly(steps: int, count: int) -> set[int]:
 def _seen(state: Tensor) -> Tensor:
     """A state as pixels, on the CPU."""
     return state.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+
+
+def _doubt(half: Tensor) -> Tensor:
+    """(3, H, W): what is written of half the width of intervals, (H, W)."""
+    return half.mul(SPREAD_GAIN).clamp_(0, 1)[None].expand(3, -1, -1)
 
 
 def without_gradients(states: Iterator[Tensor]) -> Iterator[Tensor]:

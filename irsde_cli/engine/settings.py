@@ -20,7 +20,8 @@ class Settings:
         shared_noise: whether all pictures have the same noise, that of a picture without a name.
         samples: draws of each picture.
         estimate: whether draws are given, or their mean.
-        spread: whether the standard deviation of the draws is given too.
+        spread: whether half the width of the calibrated interval is given too, or else the standard deviation of
+            draws.
         trajectory: how many states are kept.
         batch_size: pictures at once; 0 is what fits.
         tile: "auto", 0 for none, or a size.
@@ -40,7 +41,8 @@ class Settings:
     )
     spread: bool = option(
         "pixels",
-        f"Also write how much the draws differ, in each pixel, times {SPREAD_GAIN}.",
+        f"Also write how sure the result is, times {SPREAD_GAIN}: half the width of an interval that holds nine of ten "
+        "pixels, where the weights are calibrated, else how much draws differ.",
         default=False,
         panel="Model",
     )

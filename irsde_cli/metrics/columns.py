@@ -38,4 +38,6 @@ COLUMNS = {
     "kid": Column("KID", digits=5, higher=False),
     "spread": Column("Spread", "of 255", digits=2),
     "calibration": Column("Calibration", digits=2),
+    "coverage": Column("Coverage", digits=3),
+    "width": Column("Interval", "of 255", digits=1, higher=False),
 }

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -317,6 +317,20 @@ class WorkerJournal(Journal):
     def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
         super().done(source, output, made, settings, seconds, tile)
         self._told.pop(output, None)
+
+
+def lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """What all manifests of a folder say, in order, without lines that are torn or damaged."""
+    found = [path for place in (folder / FOLDER, remembered(folder)) for path in place.glob("manifest*.jsonl")]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
+        with path.open("rb") as stream:
+            for line in stream:
+                try:
+                    values = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(values, dict):
+                    yield values
 
 
 def remembered(folder: Path) -> Path:

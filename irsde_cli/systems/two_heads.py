@@ -60,6 +60,7 @@ class TwoHeads(Restorer):
 
     config: TwoHeadsConfig
     takes_realism = True
+    tells_deviation = True
 
     def __init__(self, config: TwoHeadsConfig) -> None:
         super().__init__()
@@ -101,10 +102,16 @@ class TwoHeads(Restorer):
         self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
     ) -> Iterator[Tensor]:
         """See `Restorer.steps`; one state."""
+        yield self.with_deviation(observation, randn_like, sampling, evaluate)[0]
+
+    def with_deviation(
+        self, observation: Observation, randn_like: RandnLike, sampling: Sampling, evaluate: Evaluate = whole
+    ) -> tuple[Tensor, Tensor]:
+        """See `Restorer.with_deviation`."""
         mu = self._centre(observation)
         assert sampling.realism is not None, "a resolved Sampling"
         mean, difference = self.heads(mu, randn_like(mu), evaluate)
-        yield torch.addcmul(mean, difference, amount_on(sampling.realism, mean))
+        return torch.addcmul(mean, difference, amount_on(sampling.realism, mean)), difference.square()
 
     def heads(self, mu: Tensor, noise: Tensor, evaluate: Evaluate = whole) -> tuple[Tensor, Tensor]:
         """The mean estimate and the difference of a draw from it, (B, 3, H, W) each.

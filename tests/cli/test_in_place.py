@@ -40,7 +40,8 @@ def test_what_a_result_would_lack_stays(restore: Program, held: Path) -> None:
             assert all(title in failed[holding.name] for title in holding.lost)
         else:
             assert holding.name not in failed
-            assert not [text for text in holding.stale if text in after[holding.name]], holding.name
+            written = after[holding.name].replace(holding.name.encode(), b"")  # what made it says its name
+            assert not [text for text in holding.stale if text in written], holding.name
     for name in raws():
         assert after[f"{name}.tif"] == before[f"{name}.tif"] and "raw photograph" in failed[f"{name}.tif"]
     assert set(failed) == {h.name for h in holdings() if h.lost} | {f"{name}.tif" for name in raws()}

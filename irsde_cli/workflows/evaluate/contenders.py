@@ -3,9 +3,9 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,6 +63,20 @@ class _Subject:
         return self.observation.image[0]
 
 
+class Made(NamedTuple):
+    """What a contender made of a picture.
+
+    Attributes:
+        image: the restored picture (1, 3, H, W), on the CPU.
+        draws: all of its draws together, where there are several.
+        half: (H, W), half the width of the interval around the picture, where its weights are calibrated.
+    """
+
+    image: Tensor
+    draws: Draws | None = None
+    half: Tensor | None = None
+
+
 class Ready(ABC):
     """A contender that is ready to give pictures.
 
@@ -88,8 +102,8 @@ class Ready(ABC):
         return ""
 
     @abstractmethod
-    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
-        """The restored picture (1, 3, H, W) on the CPU, and all of its draws together if there are several.
+    def __call__(self, loaded: Loaded) -> Made:
+        """The restored picture.
 
         Raises:
             InputError: there is none.
@@ -108,7 +122,7 @@ class Given(Ready):
         self.folder = folder
         self.files = pair_results(folder, [pair.key for pair in pairs], contender.pairs)
 
-    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+    def __call__(self, loaded: Loaded) -> Made:
         """See `Ready.__call__`."""
         if loaded.pair.key not in self.files:
             raise InputError(
@@ -121,7 +135,7 @@ class Given(Ready):
             hidden = ~shown if loaded.shown is None else loaded.shown & ~shown
             if hidden.float().mean() > MOST_HIDDEN:
                 raise InputError("it is transparent where the clean picture is not.")
-        return to_tensor(picture)[None], None
+        return Made(to_tensor(picture)[None])
 
 
 class Classical(Ready):
@@ -141,10 +155,10 @@ class Classical(Ready):
         """See `Ready.how`."""
         return self.source
 
-    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+    def __call__(self, loaded: Loaded) -> Made:
         """See `Ready.__call__`."""
         image = self.restore(loaded.observation, (loaded.clean.shape[-2], loaded.clean.shape[-1]))
-        return kept(image, loaded), None
+        return Made(kept(image, loaded))
 
 
 class Learnt(Ready):
@@ -179,7 +193,11 @@ class Learnt(Ready):
             contender = Contender(contender.name, way, contender.model, sampling=asked, draws=count)
         estimate: Literal["sample", "mean"] = "mean" if contender.draws > 1 else "sample"
         samples = contender.draws if contender.draws > 1 else draws if loaded.restorer.draws else 1
-        settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=samples > 1)
+        around: Literal["result", "mean"] = "mean" if estimate == "mean" else "result"
+        known = loaded.header.interval(around) is not None and (samples == 1 or estimate == "mean")
+        usual = replace(contender.sampling, strength=None).is_usual
+        spread = samples > 1 or (known and usual)
+        settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=spread)
         self.restoration = Restoration(loaded, settings, device, dtype)
         self.restoration.stopped = stopped
         self.scale = loaded.restorer.scale
@@ -207,7 +225,7 @@ class Learnt(Ready):
         weights = f"{self.facts['weights']} (SHA-256 {self.facts['sha256'][:12]})"
         return f"{weights}, {self.facts['sampler']}, {steps} step{'s' * (steps != 1)}{mean}"
 
-    def __call__(self, loaded: Loaded) -> tuple[Tensor, Draws | None]:
+    def __call__(self, loaded: Loaded) -> Made:
         """See `Ready.__call__`."""
         height, width = loaded.degraded.shape[-2:]
         scale = self.restoration.restorer.scale
@@ -227,7 +245,7 @@ class Learnt(Ready):
             *_, outputs = self.restoration.sample([subject])
             assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
             output = outputs[0]
-        return kept(output.images[""][None], loaded), output.draws
+        return Made(kept(output.images[""][None], loaded), output.draws, output.half)
 
 
 def kept(image: Tensor, loaded: Loaded) -> Tensor:

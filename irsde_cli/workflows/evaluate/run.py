@@ -22,9 +22,10 @@ from irsde_cli.metrics.inception import Inception
 from irsde_cli.metrics.protocols import get_protocol
 from irsde_cli.metrics.scoring import Scorer
 from irsde_cli.metrics.sets import FeatureSets
+from irsde_cli.needs.interval import within
 from irsde_cli.storage import digests
 from irsde_cli.version import __version__
-from irsde_cli.workflows.evaluate.contenders import Classical, Given, Learnt, Ready
+from irsde_cli.workflows.evaluate.contenders import Classical, Given, Learnt, Made, Ready
 from irsde_cli.workflows.evaluate.events import Drawn, Event, Planned, Problem, Scored
 from irsde_cli.workflows.evaluate.options import INPUT, Contender, EvaluateOptions
 from irsde_cli.workflows.evaluate.pairs import (
@@ -211,12 +212,13 @@ def _score_all(
                 continue
             images: dict[str, Tensor] = {INPUT: enlarged(loaded)}
             seconds: dict[str, float] = {}
-            draws: dict[str, Draws] = {}
+            made: dict[str, Made] = {}
             for one in contenders:
                 since = time.perf_counter()
                 try:
                     with explained():
-                        image, several = one(loaded)
+                        found = one(loaded)
+                    image = found.image
                     if image.shape != loaded.clean.shape and (one.made_here or not is_cropped(image, loaded.clean)):
                         raise InputError(sizes(image, loaded.clean, 1))
                 except InputError as error:
@@ -226,11 +228,10 @@ def _score_all(
                     break
                 seconds[one.contender.label] = time.perf_counter() - since
                 images[one.contender.label] = image
-                if several is not None:
-                    draws[one.contender.label] = several
+                made[one.contender.label] = found
             if stopped():
                 break
-            behind.append((pair.key, thread.submit(measure, loaded, images, seconds, draws)))
+            behind.append((pair.key, thread.submit(measure, loaded, images, seconds, made)))
             if shown is not None:
                 inner, parts = common_part(loaded, images)
                 shown(pair.key, {"clean": inner.clean, **parts})
@@ -257,7 +258,7 @@ class _Measure:
     saved: Saved | None
 
     def __call__(
-        self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float], draws: dict[str, Draws]
+        self, loaded: Loaded, images: dict[str, Tensor], seconds: dict[str, float], made: dict[str, Made]
     ) -> Scored:
         inner, parts = common_part(loaded, images)
         figures = {
@@ -278,20 +279,36 @@ class _Measure:
                 self.saved.write(loaded.pair.key, KNOWN, loaded.known.float().expand_as(loaded.clean))
         cropped = tuple(label for label, image in images.items() if image.shape != loaded.clean.shape)
         megapixels = loaded.clean.shape[-2] * loaded.clean.shape[-1] / 1e6
-        drawn = {label: _drawn(several, inner) for label, several in draws.items()}
+        drawn = {label: _drawn(one.draws, inner) for label, one in made.items() if one.draws is not None}
+        for label, one in made.items():
+            if one.half is not None:
+                figures[label] |= _held(one.half, parts[label], inner)
         return Scored(loaded.pair.key, figures, seconds, loaded.shown is not None, cropped, megapixels, drawn)
 
 
 def _drawn(draws: Draws, inner: Loaded) -> Drawn:
     """Draws against the clean picture, where it is seen, and where there are holes in these alone."""
     height, width = inner.clean.shape[-2:]
-    counted = torch.ones(1, 1, height, width, dtype=torch.bool) if inner.shown is None else inner.shown
-    if inner.known is not None and not inner.known.all():
-        counted = counted & ~inner.known
-    counted = counted[0].expand(3, -1, -1)
+    counted = _counted(inner)
     error = (draws.mean[:, :height, :width] - inner.clean[0]).square()[counted]
     variance = draws.variance[:, :height, :width][counted]
     return Drawn(float(variance.double().mean()), float(error.double().mean()), draws.count)
+
+
+def _held(half: Tensor, image: Tensor, inner: Loaded) -> dict[str, float | None]:
+    """The share of values that intervals hold, and how wide these are, in 8-bit units."""
+    height, width = inner.clean.shape[-2:]
+    coverage, wide = within(inner.clean[0], image[0], half[:height, :width], _counted(inner))
+    return {"coverage": coverage, "width": 255 * wide}
+
+
+def _counted(inner: Loaded) -> Tensor:
+    """(3, H, W) of booleans: what is seen, and where there are holes these alone."""
+    height, width = inner.clean.shape[-2:]
+    counted = torch.ones(1, 1, height, width, dtype=torch.bool) if inner.shown is None else inner.shown
+    if inner.known is not None and not inner.known.all():
+        counted = counted & ~inner.known
+    return counted[0].expand(3, -1, -1)
 
 
 def _settings(config: DegradationConfig) -> str:

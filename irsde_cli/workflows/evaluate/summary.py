@@ -74,12 +74,17 @@ def _drawn(scored: list[Scored], label: str) -> dict[str, Mean]:
 def spreads(scored: list[Scored]) -> tuple[str, ...]:
     """How spread and calibration are to be read, where they are shown."""
     counts = {label: one.count for row in scored for label, one in row.drawn.items()}
+    intervals = any("coverage" in figures for row in scored for figures in row.figures.values())
+    held = (
+        "Coverage is the share of values that calibrated intervals hold, 0.9 by intent; interval, their mean width.",
+    )
     if not counts:
-        return ()
+        return held * intervals
     made = ", ".join(sorted({str(count) for count in counts.values()}))
     return (
         f"Spread is the standard deviation of {made} draws; calibration, (1 + 1/n) of its square by the squared error "
         "of their mean: 1 where draws differ from the truth as from each other, less where they are too sure.",
+        *(held * intervals),
     )
 
 

@@ -1,9 +1,10 @@
 """What a run made of a picture, as files."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -11,19 +12,29 @@ from torch import Tensor
 from irsde_cli.engine.restoration import Output
 from irsde_cli.images import (
     encode_picture,
+    output_format,
     with_restored,
 )
+from irsde_cli.images.xmp import with_made
+from irsde_cli.needs.drift import drifts
 from irsde_cli.storage.digests import content_of
 from irsde_cli.workflows.restore.loading import Loaded, format_of
+from irsde_cli.workflows.restore.made import record, source_type
 from irsde_cli.workflows.restore.options import QUALITY, Options, beside, film
 
+WITHOUT_XMP = ("bmp",)
 
-def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple[Path, bytes]], bytes | None]:
-    """The files of a picture; for a pipe, the restored picture as bytes."""
+
+def encode(
+    loaded: Loaded, output: Output, options: Options, settings: Mapping[str, Any]
+) -> tuple[list[tuple[Path, bytes]], bytes | None]:
+    """The files of a picture; for a pipe, the restored picture as bytes. `settings` are what its record says."""
     item, picture = loaded.item, replace(loaded.picture, warnings=())
     files: list[tuple[Path, bytes]] = []
     data: bytes | None = None
     same = unchanged(loaded, output, options)
+    if same is None and loaded.known is None and "" in output.images:
+        output.notes = drifts(options.task, loaded.degraded(), output.images[""])
     for suffix in list(output.images):
         if same is not None and suffix != ".spread":
             del output.images[suffix]
@@ -35,9 +46,13 @@ def encode(loaded: Loaded, output: Output, options: Options) -> tuple[list[tuple
         restored = with_restored(picture, output.images.pop(suffix))
         if loaded.known is not None and suffix != ".spread":
             np.copyto(restored.pixels, picture.pixels, where=loaded.known.numpy()[..., None])
+        format = format_of(item, options)
+        if suffix != ".spread" and output_format(restored, format, metadata=options.metadata) not in WITHOUT_XMP:
+            made = record(loaded.source, settings, suffix)
+            restored = replace(restored, xmp=with_made(restored.xmp, made, source_type(options)))
         data = encode_picture(
             restored,
-            format=format_of(item, options),
+            format=format,
             quality=options.quality,
             metadata=options.metadata,
             depth=options.depth,

@@ -49,6 +49,7 @@ class Pipeline:
         self.plan = plan
         self.journal = journal
         self.settings = settings
+        self.described = describe(plan, restoration.checkpoint, restoration.sampling, restoration.dtype)
         self.readers = readers
         self.writers = writers
         self.items = plan.items()
@@ -168,7 +169,7 @@ class Pipeline:
             yield Judged(loaded.name, output.need.weight, output.need.words)
         if _pixels(loaded) > LARGE:
             give_back()
-        encoding = self.writers.submit(encode, loaded, output, self.options)
+        encoding = self.writers.submit(encode, loaded, output, self.options, self.described)
         self.writing.append((loaded, output, encoding))
 
     def _written(self, at_most: int) -> Iterator[Event]:
@@ -179,11 +180,15 @@ class Pipeline:
             try:
                 with explained():
                     files, data = future.result()
+                if output.notes and self.options.strict:
+                    raise InputError(f"{output.notes[0]}.", hint="Without --strict this is a warning.")
                 further = self._keep(loaded, files, output.tile)
             except InputError as error:
                 yield self._failure(loaded.item, error)
                 continue
             self.succeeded += 1
+            for note in output.notes:
+                yield Warned(loaded.name, f"{note}: look at the result, or try --strength 0.5")
             if lost := (*(() if output.same else loaded.lost), *further):
                 titles = tuple(dict.fromkeys(part.title for part in lost))
                 yield Lost(loaded.name, titles, tuple(map(str, lost)))

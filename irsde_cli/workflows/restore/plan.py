@@ -60,8 +60,6 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         )
     if options.mask is not None and not task.needs_mask:
         raise UsageError(f"the task '{options.task}' takes no --mask.")
-    if options.spread and options.samples == 1 and options.estimate == "sample":
-        raise UsageError("--spread needs several draws.", hint="Give --samples or --estimate mean.")
     if options.outputs == "-" and ((options.samples > 1 and options.estimate == "sample") or options.spread):
         raise UsageError("a pipe takes one picture, without --samples or --spread.", hint="Name a file as OUTPUT.")
     if options.outputs == "-" and options.trajectory:
