@@ -335,8 +335,8 @@ class Restoration:
             for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
                 told = deviation[0][index, :, :height, :width] if deviation else None
                 with torch.inference_mode():
-                    variance = told if output.draws is None else output.draws.variance
-                    output.half = self._half_width(loaded, output.images[""], variance)
+                    seen = told if output.draws is None else output.draws.variance
+                    output.half = self._half_width(loaded, output.images[""], seen)
                     output.images[".spread"] = _doubt(output.half)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
             for suffix, image in output.images.items():
