@@ -200,6 +200,12 @@ def amount_on(amount: Amount, images: Tensor) -> Tensor:
     return where.to(images)
 
 
+def between(amount: Amount, mean: Tensor, draw: Tensor) -> Tensor:
+    """How far from a mean to a draw, as a tensor that broadcasts to both."""
+    found = amount(mean, draw) if callable(amount) else amount
+    return amount_on(found, mean)
+
+
 def strengthened(restored: Tensor, observation: Observation, strength: Amount) -> Tensor:
     """Restored images (B, 3, H, W) blended with the degraded ones, which are enlarged where these are larger.
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.engine.gating import Gate, to_input
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.needs import Need
+from irsde_cli.needs.gate import USUAL, Fallback
 from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
 from irsde_cli.needs.tempering import tempered
 from irsde_cli.networks.facts import round_up
@@ -26,6 +28,7 @@ from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, ge
 from irsde_cli.restorer import Restorer, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
 from irsde_cli.samplers.settings import Sampling
+from irsde_cli.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
@@ -159,6 +162,7 @@ class Restoration:
         if self.draws > options.samples:
             logger.info("the mean is that of %d draws", self.draws)
         self.interval = self._calibrated() if options.spread else None
+        self.gate = self._gate()
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.stopped: Callable[[], bool] = lambda: False
@@ -183,6 +187,26 @@ class Restoration:
         if found is not None and ((single and not usual.is_usual) or self.draws < found.draws):
             logger.warning("intervals were calibrated with other settings: they may hold more or less than 90 %")
         return found
+
+    def _gate(self) -> Fallback:
+        """To what results fall back.
+
+        Raises:
+            UsageError: they cannot fall back to what was asked for.
+        """
+        header, asked = self.checkpoint.header, self.options.gate
+        gate = USUAL.get(header.task, "off") if asked == "auto" else asked
+        draws = self.restorer.takes_realism and self.sampling.realism != 0
+        if asked == "auto":
+            single = self.draws == 1 and self.options.sampling.is_usual
+            return gate if header.interval("result") is not None and single and (gate != "mean" or draws) else "off"
+        if gate != "off" and header.interval("result") is None:
+            raise UsageError("--gate goes by intervals, for which these weights are not calibrated.")
+        if gate == "mean" and not draws:
+            raise UsageError("these weights give the mean already: --gate mean has nothing to fall back to.")
+        if gate == "input" and TASKS.get(header.task, TASKS["denoise"]).needs_mask:
+            raise UsageError("there is no input in holes: --gate input has nothing to fall back to.")
+        return gate
 
     def pulse(self) -> None:
         """End what is under way if the run was asked to stop.
@@ -247,6 +271,10 @@ class Restoration:
         observation = self._observed(batch)
         sampling = self._mapped(batch, (observation.samples.shape[-2], observation.samples.shape[-1]))
         scale = self.restorer.scale
+        interval = None if self.gate == "off" else self.checkpoint.header.interval("result")
+        if interval is not None and self.gate == "mean":
+            amount = 1.0 if sampling.realism is None else sampling.realism
+            sampling = replace(sampling, realism=Gate(amount, interval, observation, sizes, scale))
         grown = [(height * scale, width * scale) for height, width in sizes]
         one: Evaluate = Reduced(dtype) if dtype else whole
         names = tuple(loaded.name for loaded in batch)
@@ -307,6 +335,11 @@ class Restoration:
                     image[index] = image[index].mean(0, keepdim=True)
                 image.clamp_(0, 1)
             for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
+                if interval is not None and self.gate == "input":
+                    with torch.inference_mode():
+                        result = image[index, :, :height, :width]
+                        kept_near = to_input(result, in_unit(loaded.degraded()), interval, scale)
+                        image[index, :, :height, :width] = kept_near
                 if loaded.need is not None:
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
@@ -419,6 +452,7 @@ class Restoration:
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
         extra += 2 * (not self.sampling.is_draw) + (self.sampling.blend is not None) + 3 * self.sampling.is_judged
+        extra += 3 * (self.gate != "off")
         return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
 
 

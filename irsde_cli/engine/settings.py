@@ -22,6 +22,7 @@ class Settings:
         estimate: whether draws are given, or their mean.
         spread: whether half the width of the calibrated interval is given too, or else the standard deviation of
             draws.
+        gate: to what a result falls back where it is a guess; "auto" is the usual one of the weights' task.
         trajectory: how many states are kept.
         batch_size: pictures at once; 0 is what fits.
         tile: "auto", 0 for none, or a size.
@@ -44,6 +45,13 @@ class Settings:
         f"Also write how sure the result is, times {SPREAD_GAIN}: half the width of an interval that holds nine of ten "
         "pixels, where the weights are calibrated, else how much draws differ.",
         default=False,
+        panel="Model",
+    )
+    gate: Literal["auto", "off", "mean", "input"] = option(
+        "pixels",
+        "Where the result is a guess, by its calibrated interval, fall back to the mean estimate or to the input; auto "
+        "is mean for sr4 and jpeg.",
+        default="auto",
         panel="Model",
     )
     trajectory: int = option(

@@ -21,4 +21,10 @@ def quantile(values: Tensor, share: float) -> float:
 
 def around(plane: Tensor, side: int) -> Tensor:
     """Means of squares of an odd `side` around each pixel of (H, W), or of what of them lies in the picture."""
-    return F.avg_pool2d(plane[None, None], side, stride=1, padding=side // 2, count_include_pad=False)[0, 0]
+    half, means = side // 2, plane[None, None]
+    for shape, padding in (
+        ((side, 1), (half, 0)),
+        ((1, side), (0, half)),
+    ):  # one after the other: side / 2 times faster
+        means = F.avg_pool2d(means, shape, stride=1, padding=padding, count_include_pad=False)
+    return means[0, 0]

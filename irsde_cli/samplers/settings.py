@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from irsde_cli.errors import UsageError
 from irsde_cli.inverse import METHODS
@@ -36,7 +36,13 @@ class Map(Protocol):
     def ndim(self) -> int: ...
 
 
-Amount = float | Path | Map
+class Rule(Protocol):
+    """How much, told once there is something to tell it from: of a mean and a draw (B, 3, H, W), (B, 1, H, W)."""
+
+    def __call__(self, mean: Any, draw: Any) -> Any: ...
+
+
+Amount = float | Path | Map | Rule
 
 
 def amount(name: str) -> Callable[[str], float | Path]:

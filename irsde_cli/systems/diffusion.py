@@ -16,7 +16,7 @@ from irsde_cli.processes.parameterisation import Parameterisation
 from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer, amount_on
+from irsde_cli.restorer import Restorer, between
 from irsde_cli.samplers.costs import jump_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
 from irsde_cli.samplers.settings import Sampling
@@ -224,4 +224,4 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
         yield held
         held = state
     assert realism is not None, "a draw needs no blend"
-    yield torch.lerp(first[0], held, amount_on(realism, held))
+    yield torch.lerp(first[0], held, between(realism, first[0], held))

@@ -18,7 +18,7 @@ from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
-from irsde_cli.restorer import Restorer, amount_on
+from irsde_cli.restorer import Restorer, between
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_amount, check_scale, resolve_one_pass
 
@@ -111,7 +111,8 @@ class TwoHeads(Restorer):
         mu = self._centre(observation)
         assert sampling.realism is not None, "a resolved Sampling"
         mean, difference = self.heads(mu, randn_like(mu), evaluate)
-        return torch.addcmul(mean, difference, amount_on(sampling.realism, mean)), difference.square()
+        amount = between(sampling.realism, mean, mean + difference)
+        return torch.addcmul(mean, difference, amount), difference.square()
 
     def heads(self, mu: Tensor, noise: Tensor, evaluate: Evaluate = whole) -> tuple[Tensor, Tensor]:
         """The mean estimate and the difference of a draw from it, (B, 3, H, W) each.

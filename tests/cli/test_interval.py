@@ -13,6 +13,7 @@ from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.engine.settings import SPREAD_GAIN
 from irsde_cli.needs.interval import Evidence, Interval, half_width
+from irsde_cli.systems.parts import PublishedSampling
 from tests.cli.stub import picture, pixels, save_stub
 from tests.systems.test_restorers import build
 
@@ -110,3 +111,40 @@ def test_weights_without_a_calibration_say_so(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", 20, 24)
     result = call("restore", tmp_path / "a.png", tmp_path / "out", "--model", path, "--spread", code=2)
     assert "not calibrated: --spread needs several draws" in result.stderr
+
+
+def test_a_gate_falls_back_to_the_mean_or_to_the_input(tmp_path: Path) -> None:
+    """By intervals that put all in doubt; usual for some tasks, and off by word."""
+    stub = checkpoint.load(save_stub(tmp_path / "stub.safetensors", sampling=PublishedSampling(realism=0.5, steps=2)))
+    wide = {"result": interval({"constant": 1e4}, 1)}
+    jpeg, denoise = tmp_path / "jpeg.safetensors", tmp_path / "denoise.safetensors"
+    for path, task in ((jpeg, "jpeg"), (denoise, "denoise")):
+        checkpoint.save(path, stub.restorer, task=task, intervals=wide)
+    picture(tmp_path / "a.png", 20, 24)
+
+    def made(model: Path, *words: str) -> Any:
+        out = tmp_path / "-".join(("out", model.stem, *words))
+        call("restore", tmp_path / "a.png", out, "--model", model, *words)
+        return pixels(out / "a.png")
+
+    mean, free = made(jpeg, "--realism", "0"), made(jpeg, "--gate", "off")
+    assert (mean != free).any()
+    assert (made(jpeg) == mean).all()
+    assert (made(denoise) == free).all()
+    assert (made(denoise, "--gate", "mean") == mean).all()
+    assert (made(denoise, "--gate", "input") == pixels(tmp_path / "a.png")).all()
+
+
+def test_a_gate_without_anything_to_go_by_is_refused(model: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 20, 24)
+    words = ("restore", tmp_path / "a.png", tmp_path / "out", "--gate", "mean", "--model")
+    assert "not calibrated" in call(*words, tmp_path / "stub.safetensors", code=2).stderr
+    assert "give the mean already" in call(*words, model, "--realism", "0", code=2).stderr
+
+
+def test_the_page_shows_what_is_a_guess(model: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "in/a.png", 20, 24)
+    call("restore", tmp_path / "in", tmp_path / "out", "--model", model, "--report", tmp_path / "page")
+    text = (tmp_path / "page/index.html").read_text(encoding="utf-8")
+    assert '"labels": ["input", "restored", "measured / guessed"]' in text
+    assert "orange is a guess" in text

@@ -90,7 +90,8 @@ class Job:
             return
         sampling = self._restoration.sampling
         caption = f"{self._weights.name}, {sampling.sampler}, {sampling.steps} steps, seed {options.seed}"
-        yield from paged(events, options, options.report, caption)
+        interval = self._restoration.checkpoint.header.interval("result")
+        yield from paged(events, options, options.report, caption, interval)
 
     def _here(self, stopped: Callable[[], bool], watch: Callable[[Tile], None]) -> Iterator[Event]:
         self._restoration.stopped, self._restoration.watch = stopped, watch

@@ -39,6 +39,8 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
         del known["trajectory_format"]  # of what is not written
     if plan.options.raw == "rendered":
         del known["raw"]  # records of earlier versions do not name it
+    if plan.options.gate == "auto":
+        del known["gate"]  # likewise
     if not sampling.choices:
         del known["choices"]  # of weights that have none
     return known | {
