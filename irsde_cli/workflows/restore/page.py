@@ -44,7 +44,7 @@ def paged(
             yield event
     except IrsdeError as error:
         stopped = error
-    notes = ()
+    notes: tuple[str, ...] = ()
     if interval is not None or options.mask is not None:
         notes = (
             f"{GUESSED}: grey is measured; orange is a guess, which may be farther than {255 * WIDE:.0f} of 255 off in "
