@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Literal
 
-import typer
+from irsde_cli.cli.reporting import fitted, tell
 
 Mode = Literal["bar", "lines", "none"]
 SECONDS_BETWEEN_LINES = 10.0
@@ -73,6 +73,6 @@ class Display:
     def note(self, text: str) -> None:
         """A line that is always shown, above a bar."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(fitted(text), markup=False, highlight=False, soft_wrap=True)
         else:
-            typer.echo(text, err=True)
+            tell(text)

@@ -12,7 +12,7 @@ import typer
 
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import as_json, beside, complain, data, data_path, log, printable
+from irsde_cli.cli.reporting import as_json, beside, complain, data, data_path, log, printable, tell
 from irsde_cli.errors import UsageError
 from irsde_cli.registry import address, unknown_name
 from irsde_cli.tasks import TASKS
@@ -42,9 +42,7 @@ def run(options: Download, show: Show) -> None:
         data(json.dumps({**asdict(options), "names": wanted, "decided": options.decided}, default=str))
         return
     if not wanted and not show.quiet:
-        typer.echo(
-            f"none for {options.task} can be fetched; 'irsde download --list' says where to get some by hand.", err=True
-        )
+        tell(f"none for {options.task} can be fetched; 'irsde download --list' says where to get some by hand.")
     if options.verify and options.export:
         raise UsageError("--verify and --export are two things.")
     if options.export and len(wanted) < 2:
@@ -98,7 +96,7 @@ def _show(events: "Iterator[Ready | Intended | Refused]", show: Show) -> None:
                     data_path(path)
                 if not show.quiet:
                     told = "; ".join(part for part in (news, f"SHA-256 {event.sha256}") if part)
-                    typer.echo(f"{printable(event.name)}: {printable(told)}", err=True)
+                    tell(f"{printable(event.name)}: {printable(told)}")
             case Intended() if not show.json:
                 data(printable(f"{event.name}: {event.action}"))
             case Refused():

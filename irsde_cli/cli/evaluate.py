@@ -10,7 +10,7 @@ import typer
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.figures import as_csv, everything, markdown, plain, table
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable
+from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable, tell
 from irsde_cli.datasets import DATASETS, dataset_name
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.protocols import PROTOCOLS
@@ -45,7 +45,7 @@ def run(request: Request, show: Show) -> None:
     from irsde_cli.workflows.evaluate.run import evaluate
 
     if asked.lpips is None and not show.quiet:
-        typer.echo("LPIPS is left out: run 'irsde download lpips', or name its weights with --lpips.", err=True)
+        tell("LPIPS is left out: run 'irsde download lpips', or name its weights with --lpips.")
     device = choose_device(request.device)
     dtype = choose_precision(request.precision, device)
     page = None if request.report is None else _page(request.report, asked.dataset or request.clean)
@@ -81,12 +81,9 @@ def run(request: Request, show: Show) -> None:
     _written(request, show, planned, rows, problems, result)
     if page is not None:
         failures = [(problem.key, problem.reason) for problem in problems]
-        typer.echo(
-            f"the page is {printable(page.write(planned.caption, failures, table(planned, result), result.notes))}",
-            err=True,
-        )
+        tell(f"the page is {printable(page.write(planned.caption, failures, table(planned, result), result.notes))}")
     for problem in problems:
-        typer.echo(f"failed: {printable(problem.key)}: {printable(problem.reason)}", err=True)
+        tell(f"failed: {printable(problem.key)}: {printable(problem.reason)}")
     if interrupted.code:
         complain(f"interrupted after {len(rows)} of {planned.pairs} pairs.")
         raise typer.Exit(interrupted.code)

@@ -3,11 +3,9 @@
 import json
 from dataclasses import asdict
 
-import typer
-
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import as_json, data, data_path, log
+from irsde_cli.cli.reporting import as_json, data, data_path, log, tell
 from irsde_cli.errors import UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import find_weights
@@ -36,10 +34,9 @@ def run(options: Export, show: Show) -> None:
         data_path(done.path)
     if not show.quiet:
         more = ", and 'noise', standard normal and as large as the result" if "noise" in done.inputs else ""
-        typer.echo(
+        tell(
             f"{weights.name}: input 'image', (1, 3, H, W), RGB in [0, 1], sides of at least {done.smallest}{more}; "
-            "output 'restored'.",
-            err=True,
+            "output 'restored'."
         )
 
 

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -33,11 +34,36 @@ def printable(text: object) -> str:
     )
 
 
+def fitted(text: str) -> str:
+    """Lines that a terminal on standard error would cut, broken between words; elsewhere the text as it is.
+
+    What stands in quotes, as places and commands do, stays whole.
+    """
+    if not sys.stderr.isatty():
+        return text
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
+    lines: list[str] = []
+    for line in text.split("\n"):
+        words = re.findall(r"(?<!\S)\(?'[^']*'\S*|\S+", line) if len(line) > width else []
+        lines.append("" if words else line)
+        for word in words:
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+                lines.append(word)
+            else:
+                lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def tell(text: str) -> None:
+    """Words for people on standard error."""
+    typer.echo(fitted(text), err=True)
+
+
 def complain(message: str, hint: str = "") -> None:
-    """One line on standard error, and one with what to do."""
-    typer.echo(f"Error: {printable(message)}", err=True)
+    """What is wrong, and what to do."""
+    tell(f"Error: {printable(message)}")
     if hint:
-        typer.echo(f"Hint: {printable(hint)}", err=True)
+        tell(f"Hint: {printable(hint)}")
 
 
 def beside(start: str, text: str, margin: int) -> str:
@@ -119,8 +145,18 @@ def log(*, verbose: bool, quiet: bool) -> None:
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     if os.environ.get("IRSDE_DEBUG"):
         level = logging.DEBUG
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Fitted())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("irsde_cli").setLevel(level)
+
+
+class _Fitted(logging.Formatter):
+    """Records as words for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return fitted(super().format(record))
 
 
 class Interruption:

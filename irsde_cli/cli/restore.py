@@ -13,7 +13,7 @@ import typer
 from irsde_cli.cli import guide
 from irsde_cli.cli.builder import command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable
+from irsde_cli.cli.reporting import Interruption, as_json, complain, data, data_path, log, printable, tell
 from irsde_cli.errors import IrsdeError, NothingError, UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, advice
@@ -39,7 +39,8 @@ def run(options: Options, look: Look, watch: Watch, show: Show) -> None:
     """
     log(verbose=show.verbose, quiet=show.quiet)
     if not options.task and options.model in (None, BEST):
-        typer.echo("\n".join(guide.tasks()), err=True)
+        tell("\n".join(guide.tasks()))
+        raise UsageError("--task is missing.", hint="Add the one of the first column that fits: --task denoise")
     if look.preview:
         _preview(options, look, quiet=show.quiet)
         return
@@ -76,13 +77,13 @@ def _watch(options: Options, show: Show) -> None:
                 job = prepare(options)
             except NothingError as nothing:
                 if first and not show.quiet:
-                    typer.echo(f"{nothing.message} They are waited for.", err=True)
+                    tell(f"{nothing.message} They are waited for.")
                 continue
             failures = _pass(job, options, show if first else replace(show, quiet=True), interrupted)
             _name([failed for failed in failures if (failed.name, failed.reason) not in said])
             said = {(failed.name, failed.reason) for failed in failures}
             if first and not show.quiet:
-                typer.echo("waiting for more pictures; Ctrl-C ends it.", err=True)
+                tell("waiting for more pictures; Ctrl-C ends it.")
             if interrupted():
                 break
     complain("interrupted.", "The same command goes on where it stopped.")
@@ -93,7 +94,7 @@ def _name(failures: "list[Failed]") -> None:
     """What failed, and why."""
     for failed in failures:
         words = (printable(part) for part in (failed.name, failed.reason))
-        typer.echo(f"failed: {': '.join(words)} {printable(failed.hint)}".rstrip(), err=True)
+        tell(f"failed: {': '.join(words)} {printable(failed.hint)}".rstrip())
 
 
 def _pass(job: "Job", options: Options, show: Show, interrupted: Interruption) -> "list[Failed]":
@@ -127,9 +128,9 @@ def _pass(job: "Job", options: Options, show: Show, interrupted: Interruption) -
         counts = {"done": shown.done, "failed": shown.failed, "skipped": shown.skipped}
         data(json.dumps({"event": "summary", **counts, "interrupted": interrupted()}))
     if not show.quiet and not options.dry_run:
-        typer.echo("\n".join((*shown.spared, *shown.losses, f"{shown.tally}.")), err=True)
+        tell("\n".join((*shown.spared, *shown.losses, f"{shown.tally}.")))
     if page is not None:
-        typer.echo(f"the page is {printable(page)}", err=True)
+        tell(f"the page is {printable(page)}")
     if stopped is not None:
         _name(failures)
         raise stopped

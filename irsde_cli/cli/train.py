@@ -10,7 +10,7 @@ import typer
 
 from irsde_cli.cli.builder import Given, command
 from irsde_cli.cli.options import Show
-from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable
+from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable, tell
 from irsde_cli.errors import UsageError
 from irsde_cli.option import option
 from irsde_cli.training.config import TrainConfig
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 EXAMPLES = """Train a network of your own. For example:
 
   irsde train --preset denoise-small --data photos/ --out runs/denoise
-  irsde train --preset irsde-gopro --data gopro/train/ --validation gopro/test/ --out runs/gopro
-  irsde train my-settings.toml --steps 20000 --set model.network.options.widths=[32,64]
+  irsde train --preset irsde-gopro --data gopro/train/ --out runs/gopro
+  irsde train mine.toml --steps 9000 --set model.network.options.widths=[32,64]
 
 'irsde train --list' names the presets, 'irsde train --help' the options.
 """
@@ -58,7 +58,7 @@ def run(source: Source, learnt: Given, place: Given, show: Show) -> None:
         _list()
         return
     if source.settings is None and source.preset is None:
-        typer.echo(EXAMPLES, err=True)
+        tell(EXAMPLES)
         raise typer.Exit(2)
     log(verbose=show.verbose, quiet=show.quiet)
     config, run = _resolved(source, learnt, place)
@@ -158,9 +158,8 @@ def _show_cost(config: TrainConfig, device: "torch.device") -> None:
     cost = estimate(config, device)
     hours = cost.seconds * config.steps / 3600
     span = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
-    typer.echo(
+    tell(
         f"{cost.parameters:,} parameters; about {cost.memory / 2**30:.2f} GiB beside the pictures; "
         f"{cost.flops / 1e9:,.0f} GFLOP a step, about {cost.seconds:.2g} s on {printable(device)}: {span} for "
-        f"{config.steps:,} steps, within a factor of two",
-        err=True,
+        f"{config.steps:,} steps, within a factor of two"
     )

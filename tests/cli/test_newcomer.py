@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from irsde_cli.cli.program import app
+from tests.cli.stub import picture
 from tests.reliability.processes import Terminal, start
 
 COLUMNS = 80
@@ -41,6 +42,13 @@ def named(text: str) -> set[tuple[str, str]]:
         (["restore", "--help"], 0),
         (["denoise", "photos", "restored"], 2),
         (["env"], 0),
+        (["restore", "photos", "restored", "--task", "noise"], 2),
+        (["restore", "photos", "restored", "--task", "auto"], 2),
+        (["restore", "photos", "restored", "--task", "denoise", "--crop", "9x9"], 2),
+        (["train"], 2),
+        (["train", "--list"], 0),
+        (["evaluate", "--list"], 0),
+        (["download", "--list"], 0),
     ],
     ids=lambda given: " ".join(given) or "alone" if isinstance(given, list) else "",
 )
@@ -49,8 +57,19 @@ def test_each_first_step_fits_a_terminal_and_can_be_followed(tmp_path: Path, wor
     (tmp_path / "photos").mkdir()
     lines = shown(tmp_path, *words, code=code)
     assert lines
-    assert all(len(line) <= COLUMNS for line in lines if not line.startswith(("Error: ", "Hint: ")))
+    assert all(len(line) <= COLUMNS for line in lines)
     check_commands("\n".join(lines))
+
+
+def test_a_sentence_is_broken_between_words_and_commands_stay_whole(tmp_path: Path) -> None:
+    """On a terminal; a pipe gets one line, whatever its length."""
+    picture(tmp_path / "a.png")
+    words = ["restore", "a.png", "out/", "--task", "raindrop"]
+    piped = start(*words, cwd=tmp_path).wait().stderr.splitlines()
+    assert len(piped) == 2 and max(map(len, piped)) > COLUMNS
+    lines = shown(tmp_path, *words, code=4)
+    assert " ".join(lines) == " ".join(piped) and max(map(len, lines)) <= COLUMNS
+    assert sum("'irsde download --list'" in line for line in lines) == 1
 
 
 def test_commands_of_the_readme_exist() -> None:
