@@ -36,7 +36,6 @@ class TwoHeadsConfig:
         upsampling: how it is enlarged.
         centre: what it is prepared to: see `irsde_cli.centres`.
         noise_std: of that noise, for images in [0, 1]; only the difference between two of them means something.
-        residual_std: typical standard deviation of clean minus degraded, the unit of the loss.
         realism: A where nobody asks for another.
     """
 
@@ -45,14 +44,13 @@ class TwoHeadsConfig:
     upsampling: Upsampling = "bicubic"
     centre: Centre = "degraded"
     noise_std: float = 0.25
-    residual_std: float = 0.1
     realism: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.realism <= 1:
             raise ValueError(f"realism must be from 0 to 1, not {self.realism}")
-        if not (self.noise_std > 0 and self.residual_std > 0):
-            raise ValueError("noise_std and residual_std must be positive")
+        if not self.noise_std > 0:
+            raise ValueError("noise_std must be positive")
 
 
 class TwoHeads(Restorer):

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
 from irsde_cli.systems.two_heads import TwoHeads
+from irsde_cli.training.direct_decibels import FLOOR
 
 PATCH = 8
 SCALES = 3
@@ -29,16 +30,24 @@ def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     if not isinstance(system, TwoHeads):
         raise UsageError("the objective 'two-heads' is for the system 'two-heads'.")
     other = noise.roll((1, noise.shape[-2] // 2, noise.shape[-1] // 2), (0, 2, 3))
-    heads = [system.heads(mu, one) for one in (noise, other)]
+    first, second = (system.heads(mu, one) for one in (noise, other))
     shift = torch.zeros(2, dtype=torch.long, device="cpu")
     if not noise.is_meta:  # as where a step is only counted
         shift = (1e3 * noise.flatten()[:2].abs()).long().cpu() % PATCH
-    unit = system.config.residual_std
-    return score(heads[0], heads[1], x0, unit, shift)
+    return score(first, second, x0, difficulty(first[0], x0), shift)
+
+
+def difficulty(mean: Tensor, clean: Tensor) -> Tensor:
+    """The unit of each image's loss, (B, 1, 1, 1): how far its mean is from the truth now, a constant to gradients.
+
+    So a hard image weighs as much as an easy one, as with `direct-decibels`; a crop has so many pixels that the unit says
+    nothing of how this truth lies among those that were possible.
+    """
+    return (mean.detach() - clean).square().mean((1, 2, 3), keepdim=True).add(FLOOR).sqrt()
 
 
 def score(
-    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], clean: Tensor, unit: float, shift: Tensor
+    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], clean: Tensor, unit: float | Tensor, shift: Tensor
 ) -> Tensor:
     """The loss of each image, (B,).
 
@@ -46,7 +55,7 @@ def score(
         first: mean and difference for one noise, (B, C, H, W) each.
         second: those for another.
         clean: the truth.
-        unit: typical standard deviation of clean minus degraded.
+        unit: of errors, for all images or (B, 1, 1, 1).
         shift: how far the grid of patches is moved down and right, (2,) integers from 0 to 7, another at each step.
     """
     regression = torch.stack([((mean - clean) / unit).square().flatten(1).mean(1) for mean, _ in (first, second)])

@@ -457,7 +457,7 @@ def test_a_network_of_two_heads_begins_with_one_of_one(photos: Path, tmp_path: P
     quarter = {"name": "quarter-unet", "options": {**options, "state": False}}
     one = replace(TINY, system="one-pass", objective="direct-regression", model={"network": quarter})
     run(one, photos, tmp_path / "one")
-    model = {"network": {"name": "quarter-unet", "options": {**options, "heads": 2}}, "residual_std": 0.1}
+    model = {"network": {"name": "quarter-unet", "options": {**options, "heads": 2}}}
     two = replace(one, system="two-heads", objective="two-heads", model=model, steps=1, warm_up=0, ema_decay=0.0)
     weights = str(tmp_path / "one" / "model.safetensors")
     run(replace(two, learning_rate=1e-12), photos, tmp_path / "two", init=weights)
