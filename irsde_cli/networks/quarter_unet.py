@@ -19,6 +19,7 @@ from irsde_cli.networks.onednn import Convolution
 from irsde_cli.networks.pocket_unet import TIME_FEATURES
 
 PATCH = 4
+DRAWING = "drawing."
 
 
 class QuarterBlock(nn.Module):
@@ -39,6 +40,23 @@ class QuarterBlock(nn.Module):
         return out
 
 
+class Drawing(nn.Module):
+    """A difference that changes with the noise, from features and noise; small at first."""
+
+    def __init__(self, width: int, channels: int, count: int) -> None:
+        super().__init__()
+        self.intro = conv3(width + channels, width, bias=True)
+        self.blocks = nn.Sequential(*(QuarterBlock(width) for _ in range(count)))
+        self.ending = conv3(width, channels, bias=True)
+        with torch.no_grad():
+            self.ending.weight.mul_(0.1)
+
+    def forward(self, features: Tensor, noise: Tensor) -> Tensor:
+        """(B, width, H, W) and (B, channels, H, W) to the shape of the noise."""
+        out: Tensor = self.ending(self.blocks(self.intro(torch.cat((features, noise), dim=1))))
+        return out
+
+
 class QuarterUNet(Fusible):
     """A U-Net of `QuarterBlock`s; time shifts and scales the features once where each level begins.
 
@@ -48,6 +66,8 @@ class QuarterUNet(Fusible):
         time_dim: size of the time embedding.
         state: whether it sees the state beside the degraded image; a network of one evaluation need not.
         heads: images that come out, one after the other in the channels.
+        drawing: blocks of a branch that makes the last head from the last features and the noise of the state, x - mu.
+            Nothing else of the network sees that noise, and nothing else learns from that head. 0 is no branch.
     """
 
     def __init__(
@@ -58,17 +78,21 @@ class QuarterUNet(Fusible):
         time_dim: int = 32,
         state: bool = True,
         heads: int = 1,
+        drawing: int = 0,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
+        if drawing and (state or heads < 2):
+            raise ValueError("drawing needs state = false and two heads")
         multiple = PATCH * 2 ** (len(widths) - 1)
         convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
         reach = 2 * PATCH + sum(PATCH * count * 2**level for level, count in enumerate(convolutions))
+        reach += PATCH * (2 * drawing + 1) if drawing else 0
         self.facts = Facts(
             multiple=multiple,
             reach=reach + multiple - 1,
-            working_bytes=max(80, 7 * widths[0] // 4),
+            working_bytes=max(80, 7 * widths[0] // 4) + (24 if drawing else 0),
             channels=(3, 3 * heads),
         )
         self.state = state
@@ -88,7 +112,8 @@ class QuarterUNet(Fusible):
             self.ups.append(nn.Sequential(nn.Conv2d(below, 4 * width, 1), nn.PixelShuffle(2)))
             self.decoders.append(nn.Sequential(*(QuarterBlock(width) for _ in range(count))))
         self.middle = nn.Sequential(*(QuarterBlock(widths[-1]) for _ in range(blocks[-1])))
-        self.ending = conv3(widths[0], channels * heads, bias=True)
+        self.ending = conv3(widths[0], channels * (heads - 1 if drawing else heads), bias=True)
+        self.drawing = Drawing(widths[0], channels, drawing) if drawing else None
         for layer in (self.ending, *cast(Sequence[nn.Linear], self.times)):
             nn.init.zeros_(cast(Tensor, layer.weight))
             nn.init.zeros_(cast(Tensor, layer.bias))
@@ -99,9 +124,11 @@ class QuarterUNet(Fusible):
         return last_blocks("decoders", self.decoders)
 
     def grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See `Network.grown`: one that does not see the state, or has fewer heads."""
+        """See `Network.grown`: one that does not see the state, has fewer heads, or draws nothing."""
         found = dict(tensors)
         own = self.state_dict()
+        if not any(name.startswith(DRAWING) for name in found):
+            found |= {name: tensor for name, tensor in own.items() if name.startswith(DRAWING)}
         for name, axis in (("intro.weight", 1), ("ending.weight", 0), ("ending.bias", 0)):
             old, new = found.get(name), own[name].clone()
             if old is None or old.shape == new.shape or old.ndim != new.ndim:
@@ -125,6 +152,10 @@ class QuarterUNet(Fusible):
         seen = torch.cat((x - mu, mu - 0.5), dim=1) if self.state else mu - 0.5
         return F.pixel_unshuffle(self.padded(seen), PATCH)
 
+    def noise(self, x: Tensor, mu: Tensor) -> Tensor:
+        """What the drawing branch sees of the state, (B, C, H / 4, W / 4)."""
+        return F.pixel_unshuffle(self.padded(x - mu), PATCH)
+
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`."""
         if (faster := self.faster(x, t)) is not None:
@@ -141,7 +172,10 @@ class QuarterUNet(Fusible):
         h = self.middle(h)
         for blocks, up in zip([*self.decoders][::-1], [*self.ups][::-1], strict=True):
             h = blocks(up(h) + skips.pop())
-        return F.pixel_shuffle(self.ending(h), PATCH)[..., :height, :width]
+        out = self.ending(h)
+        if self.drawing is not None:
+            out = torch.cat((out, self.drawing(h.detach(), self.noise(x, mu))), dim=1)
+        return F.pixel_shuffle(out, PATCH)[..., :height, :width]
 
 
 def _modulated(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -159,6 +193,7 @@ class FusedQuarterUNet:
         self.network = network
         self.dtype = dtype
         self.ending = packed(network.ending, dtype)
+        self.drawing = None if network.drawing is None else _Drawing(network.drawing, dtype)
         self.ups = [packed(up[0], dtype, up=True) for up in cast(Sequence[Any], network.ups)]
         levels = [*network.encoders, network.middle, *[*network.decoders][::-1]]
         self.levels = [
@@ -179,7 +214,10 @@ class FusedQuarterUNet:
         h = _through(self.levels[len(downs)], h)
         for level, up in zip(self.levels[len(downs) + 1 :], self.ups[::-1], strict=True):
             h = _through(level, shuffled(up(h), skips.pop()))
-        return F.pixel_shuffle(self.ending(h), PATCH)[..., :height, :width]
+        out = self.ending(h)
+        if self.drawing is not None:
+            out = torch.cat((out, self.drawing(h, self.network.noise(x, mu))), dim=1)
+        return F.pixel_shuffle(out, PATCH)[..., :height, :width]
 
     def _at(self, t: float) -> list[Convolution]:
         """The convolutions that begin the levels, with the time index in them."""
@@ -197,6 +235,20 @@ class FusedQuarterUNet:
         if len(self.entries) < MOST_TIMES:
             self.entries[t] = made
         return made
+
+
+class _Drawing:
+    """`Drawing`, whose weights no longer change."""
+
+    def __init__(self, branch: Drawing, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.intro, self.ending = packed(branch.intro, dtype), packed(branch.ending, dtype)
+        blocks = cast(Sequence[QuarterBlock], branch.blocks)
+        self.blocks = [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in blocks]
+
+    def __call__(self, features: Tensor, noise: Tensor) -> Tensor:
+        both = torch.cat((features, noise.to(self.dtype)), dim=1)
+        return self.ending(_through(self.blocks, self.intro(both.contiguous(memory_format=torch.channels_last))))
 
 
 def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:

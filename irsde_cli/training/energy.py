@@ -40,8 +40,8 @@ def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
 def difficulty(mean: Tensor, clean: Tensor) -> Tensor:
     """The unit of each image's loss, (B, 1, 1, 1): how far its mean is from the truth now, a constant to gradients.
 
-    So a hard image weighs as much as an easy one, as with `direct-decibels`; a crop has so many pixels that the unit says
-    nothing of how this truth lies among those that were possible.
+    So a hard image weighs as much as an easy one, as with `direct-decibels`. A crop has so many pixels that the unit
+    says nothing of how this truth lies among those that were possible.
     """
     return (mean.detach() - clean).square().mean((1, 2, 3), keepdim=True).add(FLOOR).sqrt()
 

@@ -144,3 +144,26 @@ def test_a_frozen_quarter_unet_is_convolutions_alone() -> None:
     assert calls["mkldnn::_convolution_pointwise_"] == blocks
     assert calls["aten::add_"] == 1
     assert not {"aten::relu", "aten::relu_", "aten::clamp_min", "aten::mul", "aten::addcmul", "aten::addmm"} & {*calls}
+
+
+def test_a_branch_that_draws_leaves_the_mean_alone() -> None:
+    """The same frozen; the mean does not see the noise, the other head does, and only its branch learns from it."""
+    options = {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8, "state": False, "heads": 2, "drawing": 1}
+    torch.manual_seed(0)
+    plain = QuarterUNet(**options).eval()
+    network = QuarterUNet(**options).eval()
+    network.load_state_dict(plain.state_dict())
+    network.freeze()
+    (x, mu), t = images(2, 3, 13, 22), torch.full((2,), 1)
+    mean, other = plain(x, mu, t).chunk(2, dim=1)
+    torch.testing.assert_close(network(x, mu, t), torch.cat((mean, other), dim=1), atol=1e-5, rtol=1e-5)
+    same, changed = plain(mu, mu, t).chunk(2, dim=1)
+    assert torch.equal(mean, same)
+    assert not torch.allclose(other, changed)
+    with torch.enable_grad():
+        plain(x, mu, t)[:, 3:].sum().backward()
+    gradients = {name.split(".")[0]: parameter.grad for name, parameter in plain.named_parameters()}
+    learnt = {name for name, gradient in gradients.items() if gradient is not None and gradient.any()}
+    assert learnt == {"drawing"}
+    with pytest.raises(ValueError, match="two heads"):
+        QuarterUNet(drawing=1)

@@ -19,7 +19,11 @@ USUAL: dict[str, list[dict[str, Any]]] = {
     "nafnet": [{"width": 16}, {"width": 64, "enc_blk_nums": (1,), "dec_blk_nums": (1,)}],
     "latent-unet": [{}, {"ch": 16, "ch_mult": (1, 2)}],
     "pocket-unet": [{}, {"widths": (32, 48, 64, 96), "blocks": (1, 1, 2, 4)}],
-    "quarter-unet": [{}, {"widths": (96, 128), "blocks": (2, 2), "state": False}],
+    "quarter-unet": [
+        {},
+        {"widths": (96, 128), "blocks": (2, 2), "state": False},
+        {"widths": (96, 128), "blocks": (2, 2), "state": False, "heads": 2, "drawing": 2},
+    ],
     "daclip-unet": [{"nf": 32, "ch_mult": (1, 1), "context_dim": 8}],
     "dncnn": [{}],
     "ffdnet": [{}],
