@@ -1,6 +1,7 @@
 """Networks whose weights no longer change may run in another form; what they compute stays the same."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -148,7 +149,8 @@ def test_a_frozen_quarter_unet_is_convolutions_alone() -> None:
 
 def test_a_branch_that_draws_leaves_the_mean_alone() -> None:
     """The same frozen; the mean does not see the noise, the other head does, and only its branch learns from it."""
-    options = {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8, "state": False, "heads": 2, "drawing": 1}
+    options: dict[str, Any] = {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8, "state": False}
+    options |= {"heads": 2, "drawing": 1}
     torch.manual_seed(0)
     plain = QuarterUNet(**options).eval()
     network = QuarterUNet(**options).eval()
