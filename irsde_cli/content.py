@@ -92,6 +92,7 @@ KINDS: tuple[tuple[Kind, Callable[[bytes], bool]], ...] = (
     (Kind("a JPEG XL picture"), _starts(b"\xff\x0a", b"\0\0\0\x0cJXL ")),
     (Kind("a JPEG 2000 picture"), _starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
     (Kind("an OpenEXR picture"), _starts(b"\x76\x2f\x31\x01")),
+    (Kind("a file of a restoring codec"), _starts(b"\x89IRC")),
     (Kind("a Photoshop document"), _starts(b"8BPS")),
     (Kind("an icon"), _starts(b"\0\0\1\0")),
     (Kind("a PDF document"), _starts(b"%PDF-")),

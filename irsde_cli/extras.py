@@ -39,6 +39,7 @@ EXTRAS = {
     "piq": Extra(("piq",), "piq", "DISTS and BRISQUE"),
     "torchmetrics": Extra(("torchmetrics",), "torchmetrics", "VIF, and DISTS without piq"),
     "classical": Extra(("skimage", "pywt", "cv2"), "scikit-image, PyWavelets and OpenCV", "evaluate --baseline"),
+    "codec": Extra(("constriction",), "constriction", "the format irc, of codecs that restore"),
     "flux": Extra(("diffusers",), "diffusers", "FLUX, diffusers' U-Nets"),
     "mat": Extra(("scipy",), "SciPy", "weights of MATLAB"),
     "spandrel": Extra(("spandrel",), "spandrel", "weights of forty more families"),

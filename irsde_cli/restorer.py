@@ -34,6 +34,7 @@ class Restorer(nn.Module, ABC):
         pure_start: whether training states at t = T hold nothing of the clean image, as the sampler's start does not.
         tells_deviation: whether one evaluation also says how far draws differ: see `with_deviation`.
         max_batch: how many images one call of `steps` takes.
+        codes: whether `coded` and `opened` are possible.
         unlearnt: why it cannot be trained from fresh weights, and what to do; empty where it can.
     """
 
@@ -47,6 +48,7 @@ class Restorer(nn.Module, ABC):
     pure_start: bool = False
     tells_deviation: bool = False
     max_batch: int | None = None
+    codes: bool = False
     unlearnt: tuple[str, str] = ("", "")
 
     @property
@@ -102,6 +104,24 @@ class Restorer(nn.Module, ABC):
             UsageError: the system cannot be told of noise.
         """
         raise UsageError("these weights cannot be told of white noise of any level.")
+
+    def coded(self, image: Tensor, quality: int) -> bytes:
+        """What a file of the restored image holds, of an image (3, H, W) in [0, 1] and a quality from 0 to 63.
+
+        Raises:
+            UsageError: the system is no codec.
+            InputError: this image cannot be coded.
+        """
+        raise UsageError("these weights are no codec.")
+
+    def opened(self, latent: bytes, quality: int, size: tuple[int, int]) -> Tensor:
+        """The restored image (3, *size) of what `coded` gave at that quality.
+
+        Raises:
+            UsageError: the system is no codec.
+            irsde_cli.images.container.DamagedError: `coded` never gave that.
+        """
+        raise UsageError("these weights are no codec.")
 
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """What is wrong with an image (3, H, W), as `Observation.samples`, the likeliest first, by probability.

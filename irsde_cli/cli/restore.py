@@ -168,7 +168,8 @@ def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None
             shown.note(_opening(event))
             if show.verbose or (event.nodes and options.sampling.is_chosen):
                 shown.note(_details(event))
-            shown.note(advice(event.weights, event.task))
+            if not event.opens:
+                shown.note(advice(event.weights, event.task))
         case Planned() if not show.quiet:
             unsaid = event.left_out.losses if options.strict else []
             for phrase in event.left_out.phrases:
@@ -209,7 +210,7 @@ def _opening(ready: "Ready") -> str:
         where = f"the Ray cluster '{ready.ray}'"
     elif len(ready.places) > 1:
         where += f" in {len(ready.places)} processes"
-    task = TASKS[ready.task].summary
+    task = "open" if ready.opens else TASKS[ready.task].summary
     pictures = f"{ready.count} picture{'s' * (ready.count != 1)}"
     place = "in place" if ready.target is None else f"into '{ready.target}'"
     summary = f"{task[0].upper()}{task[1:]}"

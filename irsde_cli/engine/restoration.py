@@ -16,6 +16,7 @@ from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap,
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import in_unit
+from irsde_cli.images.formats.irc import Coded
 from irsde_cli.needs import Need
 from irsde_cli.needs.gate import USUAL, Fallback
 from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
@@ -114,6 +115,7 @@ class Output:
         same: whether its file is the picture's own, byte for byte.
         notes: what contradicts the picture.
         half: (H, W), of the width of the interval around what is written, where that is asked for and calibrated.
+        coded: what a codec made of it, where that is asked for.
     """
 
     tile: int = 0
@@ -125,6 +127,7 @@ class Output:
     same: bool = False
     notes: list[str] = field(default_factory=list)
     half: Tensor | None = None
+    coded: Coded | None = None
 
 
 def stood(restorer: Restorer, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -194,6 +197,8 @@ class Restoration:
         Raises:
             UsageError: they cannot fall back to what was asked for.
         """
+        if self.options.coding is not None:
+            return "off"
         header, asked = self.checkpoint.header, self.options.gate
         gate = USUAL.get(header.task, "off") if asked == "auto" else asked
         draws = self.restorer.takes_realism and self.sampling.realism != 0
@@ -310,7 +315,9 @@ class Restoration:
             beneath = None if sampling.blend is None else observation
             deviation: list[Tensor] = []
             with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
-                if self.interval is not None and self.restorer.tells_deviation:
+                if self.options.coding is not None:
+                    states = self._coded(observation, self.options.coding, sizes, outputs, grey)
+                elif self.interval is not None and self.restorer.tells_deviation:
                     states = self._deviating(observation, noise, sampling, evaluate, deviation)
                 else:
                     states = self.restorer.steps(observation, noise, sampling, evaluate)
@@ -391,6 +398,25 @@ class Restoration:
         size = (centre.shape[-2], centre.shape[-1])
         known = subject.known if subject.size == size else None
         return half_width(self.interval, Evidence(enlarged(in_unit(subject.degraded()), size), centre, known, variance))
+
+    def _coded(
+        self,
+        observation: Observation,
+        quality: int,
+        sizes: Sequence[tuple[int, int]],
+        outputs: Sequence[Output],
+        grey: Sequence[int],
+    ) -> Iterator[Tensor]:
+        """What the files of a codec show, after each was read back from its bytes; one state."""
+        if outputs[0].tile:
+            raise TooLargeError("it does not fit into memory whole, and a codec takes no tiles.")
+        shown = torch.zeros_like(observation.image)
+        weights = bytes.fromhex(self.checkpoint.sha256)[:16]
+        for index, (image, (height, width), output) in enumerate(zip(observation.image, sizes, outputs, strict=True)):
+            latent = self.restorer.coded(image[:, :height, :width], quality)
+            output.coded = Coded(quality, index in grey, (height, width), weights, self.checkpoint.path.stem, latent)
+            shown[index, :, :height, :width] = self.restorer.opened(latent, quality, (height, width))
+        yield shown
 
     def untouched(self, subject: Subject) -> Output:
         """What is made of a picture that needs nothing: itself, in place of each draw and of its state."""

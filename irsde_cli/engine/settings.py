@@ -75,6 +75,11 @@ class Settings:
         minimum=0,
     )
 
+    @property
+    def coding(self) -> int | None:
+        """The quality, from 0 to 63, of the codec's files that are to be made; `None` where pictures are."""
+        return None
+
 
 @dataclass(frozen=True)
 class Step:

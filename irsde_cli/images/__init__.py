@@ -16,7 +16,7 @@ from irsde_cli.images.picture import (
     with_restored,
 )
 from irsde_cli.images.reading import read_picture, read_size
-from irsde_cli.images.writing import encode_picture, losses, output_format, unknown_format
+from irsde_cli.images.writing import encode_picture, losses, no_codec, output_format, unknown_format
 
 __all__ = [
     "INSTEAD",
@@ -32,6 +32,7 @@ __all__ = [
     "in_unit",
     "looks_like_picture",
     "losses",
+    "no_codec",
     "output_format",
     "read_picture",
     "read_size",

@@ -35,6 +35,7 @@ LIBRARIES = {
     "heic": Library("heif", (".heic", ".heif", ".hif")),
     "jxl": Library("jxl", (".jxl",)),
     "exr": Library("hdr", (".exr",)),
+    "irc": Library("codec", (".irc",)),
     "raw": Library("raw", tuple(f".{kind}" for kind in RAW.split())),
 }
 

@@ -39,9 +39,9 @@ SUFFIXES = {
     ".jpf": "jp2",
     ".jpx": "jp2",
 } | {suffix: format for format, library in LIBRARIES.items() if library.here for suffix in library.suffixes}
-# What is only read, and what is written in its place; and what is written.
-INSTEAD = {"raw": "tiff", "exr": "tiff"}
-WRITTEN = tuple(dict.fromkeys(format for format in SUFFIXES.values() if format not in INSTEAD))
+# What is written in the place of what is only read, or written only where somebody asks for it; and what is written.
+INSTEAD = {"raw": "tiff", "exr": "tiff", "irc": "png"}
+WRITTEN = tuple(dict.fromkeys(format for format in SUFFIXES.values() if format not in ("raw", "exr")))
 TITLES = {
     "jpeg": "JPEG",
     "png": "PNG",
@@ -53,6 +53,7 @@ TITLES = {
     "heic": "HEIC",
     "jxl": "JPEG XL",
     "exr": "OpenEXR",
+    "irc": "files of restoring codecs",
     "raw": "raw photographs",
 }
 READ_HERE = ", ".join(TITLES[format] for format in dict.fromkeys(SUFFIXES.values()))

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from irsde_cli.content import kind_of
 from irsde_cli.errors import InputError
 from irsde_cli.images import damage, decoding, formats, tiff, tiff_samples
 from irsde_cli.images.container import Container, DamagedError, TruncatedError
-from irsde_cli.images.formats import png
+from irsde_cli.images.formats import irc, png
 from irsde_cli.images.hdr import openimageio
 from irsde_cli.images.parts import Part
 from irsde_cli.images.picture import BAND, INSTEAD, READ_HERE, Limits, Picture, Pixels
+
+# (H, W, 1) or (H, W, 3) of 8 bits, of what a codec's file holds; raises a `DamagedError` where that is not possible.
+Opener = Callable[[irc.Coded], Pixels]
 
 DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -75,6 +79,7 @@ def read_picture(
     allow_truncated: bool = False,
     depth: int | None = None,
     linear: bool = False,
+    opener: Opener | None = None,
 ) -> Picture:
     """Read a picture by its content, upright, from a regular file or from bytes.
 
@@ -88,13 +93,14 @@ def read_picture(
         allow_truncated: take what a file that is cut off still shows. Not possible for WebP.
         depth: bits per sample of the result, 8 or 16; `None` keeps the file's.
         linear: leave raw photographs and OpenEXR as light is; else they become what a screen shows.
+        opener: what makes pixels of the file of a codec, which takes the codec's weights; without it that is an error.
 
     Raises:
         InputError: whatever is wrong with the file; no other exception leaves.
     """
     try:
         data = source if isinstance(source, bytes) else _contents(source, name, limits)
-        return _read(data, name, limits, allow_truncated, depth, linear)
+        return _read(data, name, limits, allow_truncated, depth, linear, opener)
     except InputError:
         raise
     except MemoryError:
@@ -144,7 +150,15 @@ def _contents(path: Path, name: str, limits: Limits) -> bytes:
     return data
 
 
-def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: int | None, linear: bool) -> Picture:
+def _read(
+    data: bytes,
+    name: str,
+    limits: Limits,
+    allow_truncated: bool,
+    depth: int | None,
+    linear: bool,
+    opener: Opener | None,
+) -> Picture:
     container = _inspected(data, name)
     _check(container, name, limits, depth)
     notes, parts = [], list(container.parts)
@@ -154,7 +168,10 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
     else:
         container = _sound(container, name, notes, allow_truncated)
     try:
-        pixels, alpha, icc = _decoded(container, parts, notes, allow_truncated, linear)
+        if container.format == "irc":
+            pixels, alpha, icc = _opened_by(opener, container), None, container.icc
+        else:
+            pixels, alpha, icc = _decoded(container, parts, notes, allow_truncated, linear)
     except DamagedError as error:
         raise InputError(f"'{name}' {error}.", hint=error.hint) from None
     if container.tiff and not tiff_samples.is_exact(container.tiff):
@@ -175,6 +192,15 @@ def _read(data: bytes, name: str, limits: Limits, allow_truncated: bool, depth: 
         pixels, alpha, container.format, icc, exif, packet, container.dpi, tuple(parts), tuple(notes), name
     )
     return picture if depth is None else picture.to_depth(depth)
+
+
+def _opened_by(opener: Opener | None, container: Container) -> Pixels:
+    if opener is None:
+        raise DamagedError(
+            "is a file of a restoring codec, and only the command restore opens such files",
+            "Open it first: irsde restore FILE.irc FILE.png",
+        )
+    return opener(irc.parsed(container.essence))
 
 
 def _inspected(data: bytes, name: str) -> Container:

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import hdr, libraries, tiff, xmp
 from irsde_cli.images.container import DamagedError
-from irsde_cli.images.formats import heif, jp2, jpeg, jxl, png
+from irsde_cli.images.formats import heif, irc, jp2, jpeg, jxl, png
 from irsde_cli.images.parts import KINDS, Metadata, Part, lost
 from irsde_cli.images.picture import INSTEAD, SUFFIXES, WRITTEN, Picture, Pixels
 
@@ -44,10 +44,11 @@ def output_format(
     if (asked or "keep") not in known:
         raise unknown_format(str(asked))
     format, name = known[asked or "keep"], f"'{picture.name}'"
-    format = INSTEAD.get(format, format)
+    if asked in (None, "keep") or format not in WRITTEN:
+        format = INSTEAD.get(format, format)
     if format in libraries.LIBRARIES and format != "jxl":
         _loaded(format, name)
-    if picture.alpha is not None and format in ("jpeg", "bmp"):
+    if picture.alpha is not None and format in ("jpeg", "bmp", "irc"):
         raise InputError(f"{name} is transparent, which {format.upper()} cannot keep.", hint="Take --format png.")
     deep = (depth or picture.depth) == 16
     ten = any(part.kind == "bits" and part.data == bytes((HEIC_BITS,)) for part in picture.parts)
@@ -78,10 +79,15 @@ def unknown_format(asked: str) -> UsageError:
     """The error for a format that is not written, with what would make it one."""
     format = next((name for name, row in libraries.LIBRARIES.items() if f".{asked}" in row.suffixes), None)
     known = f"Known: keep, {', '.join(WRITTEN)}."
-    if format in INSTEAD:
+    if format in INSTEAD and format not in WRITTEN:
         return UsageError(f"'{asked}' is read, and not written.", hint=known)
     more = "" if format is None else f" For {asked} run: {libraries.LIBRARIES[format].how}."
     return UsageError(f"unknown format '{asked}'.", hint=known + more)
+
+
+def no_codec() -> UsageError:
+    """The error for the format of codecs where other weights are at work."""
+    return UsageError("irc is written by the weights of a codec.", hint="Name some with --model.")
 
 
 def _loaded(format: str, name: str) -> Any:
@@ -119,6 +125,7 @@ def encode_picture(
     quality: int = 95,
     metadata: Metadata = "keep",
     depth: int | None = None,
+    coded: irc.Coded | None = None,
 ) -> bytes:
     """The bytes of a picture file; parts that its format has no place for are left out, and `losses` names them.
 
@@ -130,9 +137,10 @@ def encode_picture(
         metadata: `keep`, or `strip` EXIF, XMP, comments and the resolution. A colour profile other than sRGB then
             stays: without it the same pixels would have other colours.
         depth: bits per sample, 8 or 16; `None` is the picture's.
+        coded: what a codec made of the picture, for its format `irc`.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: there is no such format, or it is a codec's, and none is at work.
         InputError: the format cannot keep something of this picture, or its encoder fails.
     """
     chosen = output_format(picture, format, metadata=metadata, depth=depth)
@@ -147,6 +155,10 @@ def encode_picture(
         **blocks,
     )
     try:
+        if chosen == "irc":
+            if coded is None:
+                raise no_codec()
+            return irc.written(coded, stripped.icc, stripped.exif, stripped.xmp)
         if chosen == "png":
             return _png(stripped)
         if chosen == "tiff":
@@ -158,7 +170,7 @@ def encode_picture(
         if chosen == "heic":
             return _heic(stripped, quality)
         return _by_pillow(stripped, chosen, quality)
-    except InputError:
+    except (InputError, UsageError):
         raise
     except MemoryError:
         raise InputError(f"'{picture.name}' cannot be encoded: not enough memory.") from None

@@ -181,6 +181,14 @@ NETWORKS = Registry(
                 "upscale": 2,
             },
         ),
+        "codec": Entry(
+            "irsde_cli.networks.codec:RestoringCodec",
+            paper="https://github.com/ZeldaM1/All-in-one",
+            checked="properties",
+            evidence="tests/networks/test_codec.py::test_sizes_are_the_published_ones",
+            marks=("enc.patch_embed.proj.weight", "y_spatial_prior.0.block.0.conv1.0.weight"),
+            example={"width": 8, "channels": 16, "hyper": 8, "blocks": (1, 0, 1, 0)},
+        ),
         "rrdbnet": Entry(
             "irsde_cli.networks.rrdbnet:RRDBNet",
             paper="2107.10833",

@@ -102,6 +102,14 @@ SYSTEMS = Registry(
             evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
             example={"network": POCKET},
         ),
+        "codec": Entry(
+            "irsde_cli.systems.codec:Codec",
+            paper="https://github.com/ZeldaM1/All-in-one",
+            checked="properties",
+            evidence="tests/systems/test_codec.py::test_what_is_read_is_what_was_written",
+            extra="codec",
+            example={"network": _small("codec")},
+        ),
     },
 )
 

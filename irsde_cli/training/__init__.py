@@ -77,6 +77,12 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_objectives.py::test_reconstruction_is_the_published_sum",
         ),
+        "rate-distortion": Entry(
+            "irsde_cli.training.rate_distortion:rate_distortion",
+            paper="https://github.com/ZeldaM1/All-in-one",
+            checked="properties",
+            evidence="tests/training/test_objectives.py::test_a_codec_learns_to_be_short_and_near",
+        ),
         "reinforce": Entry(
             "irsde_cli.training.reinforce:Reinforce",
             paper="2410.04811",

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from irsde_cli.images import tiff, xmp
 from irsde_cli.images.container import MAX_METADATA_BYTES, Container, TruncatedError
-from irsde_cli.images.formats import bmp, exr, heif, jp2, jpeg, jxl, png, raw, tiff_file, webp
+from irsde_cli.images.formats import bmp, exr, heif, irc, jp2, jpeg, jxl, png, raw, tiff_file, webp
 from irsde_cli.images.parts import Part
 
 
@@ -97,4 +97,5 @@ READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Container]], ...] = (
     (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), jp2.read),
     (re.compile(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a"), jxl.read),
     (re.compile(rb"\x76\x2f\x31\x01"), exr.read),
+    (re.compile(re.escape(irc.MAGIC)), irc.read),
 )

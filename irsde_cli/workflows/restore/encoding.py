@@ -11,6 +11,7 @@ from torch import Tensor
 
 from irsde_cli.engine.restoration import Output
 from irsde_cli.images import (
+    INSTEAD,
     encode_picture,
     output_format,
     with_restored,
@@ -22,7 +23,7 @@ from irsde_cli.workflows.restore.loading import Loaded, format_of
 from irsde_cli.workflows.restore.made import record, source_type
 from irsde_cli.workflows.restore.options import QUALITY, Options, beside, film
 
-WITHOUT_XMP = ("bmp",)
+WITHOUT_XMP = ("bmp", "irc")  # the second is to be short, and names its weights itself
 
 
 def encode(
@@ -56,6 +57,7 @@ def encode(
             quality=options.quality,
             metadata=options.metadata,
             depth=options.depth,
+            coded=output.coded,
         )
         if item.output is not None:
             files.append((Path(beside(item.output, suffix)), data))
@@ -72,7 +74,12 @@ def unchanged(loaded: Loaded, output: Output, options: Options) -> bytes | None:
     A JPEG that is written once more loses a little, and any file may hold more than a result of it would.
     """
     format = format_of(loaded.item, options)
-    wanted = format in (None, "keep", loaded.picture.format) and options.metadata == "keep" and options.depth is None
+    own = loaded.picture.format
+    wanted = (
+        (format == own or (format in (None, "keep") and own not in INSTEAD))
+        and options.metadata == "keep"
+        and options.depth is None
+    )
     if output.need is None or output.need.weight or not wanted or options.quality != QUALITY or options.allow_truncated:
         return None
     source = loaded.item.data if loaded.item.source is None else loaded.item.source

@@ -28,6 +28,7 @@ class Ready:
         nodes: their time indices, where they were chosen.
         realism: see `Sampling`, with `map` for maps; 1 or `None` is what they end with.
         seed: of the noise.
+        opens: whether files of a codec become pictures, and nothing is restored.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Ready:
     nodes: tuple[int, ...] | None
     realism: float | Literal["map"] | None
     seed: int
+    opens: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.loading import load
 from irsde_cli.engine.restoration import Restoration, stood, unwatched
 from irsde_cli.engine.settings import Tile
+from irsde_cli.images import no_codec
 from irsde_cli.runtime import choose_device, choose_precision
 from irsde_cli.storage.journal import settings_id
 from irsde_cli.weights import Weights
@@ -38,6 +39,8 @@ class Job:
         self._devices = places(self._jobs, options.device, self._device, plan.count) if here else [self._device]
         self._single = options.ray is None and len(self._devices) == 1
         loaded = load(weights, options.task, options.sampling)
+        if options.coding is not None and not loaded.restorer.codes:
+            raise no_codec()
         dtype = stood(loaded.restorer, choose_precision(options.precision, self._device))
         if options.sampling.is_chosen:
             plan = calibrated(plan, loaded.restorer, self._device, dtype)
@@ -74,6 +77,7 @@ class Job:
             nodes=sampling.nodes,
             realism="map" if "realism" in sampling.maps else cast(float | None, sampling.realism),
             seed=options.seed,
+            opens=options.opening,
         )
 
     def run(self, stopped: Callable[[], bool], watch: Callable[[Tile], None] = unwatched) -> Iterator[Event]:

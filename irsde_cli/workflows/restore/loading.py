@@ -26,6 +26,7 @@ from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.journal import Identity, Source
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.losing import accepted_losses
+from irsde_cli.workflows.restore.opening import opener
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.plan import Plan
 
@@ -92,9 +93,10 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
             allow_truncated=options.allow_truncated,
             depth=options.depth,
             linear=options.raw == "linear",
+            opener=opener(options),
         )
         if options.in_place and picture.format in INSTEAD:
-            kind = {"raw": "a raw photograph", "exr": "an OpenEXR picture"}[picture.format]
+            kind = {"raw": "a raw photograph", "exr": "an OpenEXR picture", "irc": "a codec's file"}[picture.format]
             raise InputError(f"'{item.name}' is {kind}, which is not written.", hint="Restore it to a folder.")
         lost = accepted_losses(picture, item, format_of(item, options), options)
         content = content_of(source)
@@ -111,7 +113,9 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     if options.mask is not None:
         known, notes = known_of(picture, options.mask, options)
         picture = replace(picture, warnings=(*picture.warnings, *notes))
-    needed = need(options.task, in_unit(_centre(samples_of(picture)))) if options.sampling.is_judged else None
+    needed = Need(options.task, 0.0, "opened") if options.opening else None
+    if options.sampling.is_judged:
+        needed = need(options.task, in_unit(_centre(samples_of(picture))))
     return Loaded(
         item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps, needed
     )

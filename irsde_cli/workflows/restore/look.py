@@ -93,9 +93,12 @@ def look(options: Options, crop: Crop | None) -> Path:
     from irsde_cli.runtime import choose_device
     from irsde_cli.weights import find_weights
     from irsde_cli.workflows.restore.loading import known_of
+    from irsde_cli.workflows.restore.opening import opener
 
     name, path = _first(options)
-    picture = read_picture(path, name, limits=options.limits, allow_truncated=options.allow_truncated)
+    picture = read_picture(
+        path, name, limits=options.limits, allow_truncated=options.allow_truncated, opener=opener(options)
+    )
     known = None if options.mask is None else known_of(picture, options.mask, options)[0]
     interesting = picture.pixels if known is None else 255 * (~known).numpy().astype(np.uint8)[..., None]
     top, left, height, width = _part(interesting, crop)

@@ -32,7 +32,8 @@ class Options(Settings):
     """What `irsde restore` was asked for; the attributes are its options.
 
     `inputs` are files and folders, or "-"; `outputs` a folder, a file, "-" or `None` with `in_place`. `listed` holds
-    the paths of the file `files_from`. `jobs` `None` is one process, or with `ray` as many as `auto`.
+    the paths of the file `files_from`. With `opening` a codec's files become pictures, and no more is done.
+    `jobs` `None` is one process, or with `ray` as many as `auto`.
     """
 
     inputs: tuple[str, ...] = option("names", "Pictures, folders, or - for a pipe.", default=(), flag="INPUT")
@@ -60,6 +61,7 @@ class Options(Settings):
     recursive: bool = option("names", "Read subfolders too and mirror them.", default=False, panel="Input", short="-r")
     files_from: str | None = option("names", "A list of files in INPUT, by line or NUL; - is a pipe.", panel="Input")
     listed: tuple[str, ...] | None = option("names", shown=False)
+    opening: bool = option("pixels", default=False, shown=False)
     mask: Path | None = option(
         "pixels",
         "What is known (white), a file or a folder; paired by name.",
@@ -89,13 +91,13 @@ class Options(Settings):
     )
     format: str | None = option(
         "pixels",
-        "keep, png, jpeg, webp, tiff, bmp, avif, jp2, and with their extras heic and jxl.",
+        "keep, png, jpeg, webp, tiff, bmp, avif, jp2, and with their extras heic, jxl and irc.",
         panel="Output",
         short="-f",
     )
     quality: int = option(
         "pixels",
-        "Of formats with loss: JPEG, WebP, AVIF, HEIC, JPEG 2000, JPEG XL.",
+        "Of formats with loss: JPEG, WebP, AVIF, HEIC, JPEG 2000, JPEG XL, irc.",
         default=QUALITY,
         panel="Output",
         minimum=1,
@@ -151,6 +153,11 @@ class Options(Settings):
     def given(self) -> str:
         """The inputs in words."""
         return self.inputs[0] if len(self.inputs) == 1 else f"{len(self.inputs)} inputs"
+
+    @property
+    def coding(self) -> int | None:
+        """See `Settings.coding`."""
+        return round((self.quality - 1) / 99 * 63) if self.format == "irc" else None
 
     @property
     def limits(self) -> "Limits":

@@ -14,6 +14,7 @@ from irsde_cli.needs.interval import Evidence, Interval, enlarged
 from irsde_cli.report.page import Report
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Reported, Skipped
 from irsde_cli.workflows.restore.loading import known_of
+from irsde_cli.workflows.restore.opening import opener
 from irsde_cli.workflows.restore.options import Options, beside
 
 GUESSED = "measured / guessed"
@@ -57,14 +58,18 @@ def paged(
 
 def _shown(options: Options, name: str, source: Path, output: Path, interval: Interval | None) -> dict[str, Tensor]:
     """The input, what became of it, and what of that is a guess."""
-    given = read_picture(source, name, limits=options.limits, allow_truncated=options.allow_truncated)
+    given = read_picture(
+        source, name, limits=options.limits, allow_truncated=options.allow_truncated, opener=opener(options)
+    )
     places = {"restored": output}
     draws = options.samples if options.estimate == "sample" else 1
     places |= {f"restored, draw {draw + 1}": Path(beside(output, f".{draw}")) for draw in range(1, draws)}
     if options.spread:
         places["spread"] = Path(beside(output, ".spread"))
     ours = Limits(max_pixels=sys.maxsize)
-    pictures = {"input": given} | {label: read_picture(path, path.name, limits=ours) for label, path in places.items()}
+    pictures = {"input": given} | {
+        label: read_picture(path, path.name, limits=ours, opener=opener(options)) for label, path in places.items()
+    }
     shown = {label: to_tensor(picture) for label, picture in pictures.items()}
     known = None if options.mask is None else known_of(given, options.mask, options)[0]
     if interval is not None or known is not None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from irsde_cli.content import missing
 from irsde_cli.datasets.discovery import PICTURES, LeftOut, check_for_other_data, suffix_of
 from irsde_cli.errors import InputError, NothingError, UsageError
-from irsde_cli.images import INSTEAD, SUFFIXES, unknown_format
+from irsde_cli.images import SUFFIXES, WRITTEN, unknown_format
 from irsde_cli.storage.digests import content_of
 from irsde_cli.storage.files import refusal
 from irsde_cli.storage.journal import ALONE
@@ -196,7 +196,7 @@ def _places(
 
 def _is_result(name: str) -> bool:
     """Whether a file of that name, or of such an ending, can be a result."""
-    return SUFFIXES.get(suffix_of(f"x{name}"), "raw") not in INSTEAD
+    return SUFFIXES.get(suffix_of(f"x{name}")) in WRITTEN
 
 
 def _check_kind(target: str, *, one: bool) -> None:

@@ -41,6 +41,8 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
         del known["raw"]  # records of earlier versions do not name it
     if plan.options.gate == "auto":
         del known["gate"]  # likewise
+    if not plan.options.opening:
+        del known["opening"]
     if not sampling.choices:
         del known["choices"]  # of weights that have none
     return known | {

@@ -12,6 +12,7 @@ from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT, Weights, find_weights
+from irsde_cli.workflows.restore.opening import first_named, only_opens
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def resolved(options: Options) -> Options:
         WeightsError: there are no such weights.
     """
     options = options.arranged
+    if options.format is None and Path(options.outputs or "").suffix.lower() == ".irc":
+        options = replace(options, format="irc")
+    if not options.task and only_opens(options):
+        options = replace(options, opening=True, model=options.model or first_named(options))
     if not options.task and options.model in (None, BEST, ZERO_SHOT):
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
     return options if options.task else replace(options, task=_task_of(options))
@@ -104,6 +109,7 @@ def judged(options: Options, weights: Weights) -> Options:
     """
     sampling = options.sampling
     said = sampling.strength is not None or sampling.noise_level is not None or options.shared_noise
+    said = said or options.opening or options.coding is not None
     if said or weights.name not in SHIPPED or options.task not in SIGNS:
         return options
     return replace(options, sampling=replace(sampling, strength=AUTO))
@@ -122,6 +128,15 @@ def _check(options: Options) -> None:
         )
     if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")
+    if options.coding is not None:
+        extras.require("codec", "the format irc")
+        sampling = options.sampling
+        drawn = options.samples > 1 or options.estimate != "sample" or options.spread or options.trajectory
+        if drawn or sampling.strength is not None or options.mask is not None or options.tile != "auto" or options.gate not in ("auto", "off"):
+            raise UsageError(
+                "a file of the format irc holds what a codec makes of a whole picture.",
+                hint="It goes with none of --samples, --estimate, --spread, --trajectory, --strength, --mask, --tile, --gate.",
+            )
     if options.ray is not None:
         extras.require("ray", "--ray")
         if options.device not in ("auto", "cpu", "cuda"):
