@@ -107,7 +107,6 @@ SYSTEMS = Registry(
             paper="https://github.com/ZeldaM1/All-in-one",
             checked="properties",
             evidence="tests/systems/test_codec.py::test_what_is_read_is_what_was_written",
-            extra="codec",
             example={"network": _small("codec")},
         ),
     },

@@ -72,7 +72,9 @@ def test_other_numbers_are_found_out(codec: Codec) -> None:
 def test_a_codec_is_a_codec() -> None:
     """The system takes no other network, and other systems make no files."""
     with pytest.raises(UsageError, match="no codec"):
-        build_restorer("codec", {"network": {"name": "pocket-unet", "options": {"widths": (8, 8), "blocks": (1, 1)}}}, "'model'")
+        build_restorer(
+            "codec", {"network": {"name": "pocket-unet", "options": {"widths": (8, 8), "blocks": (1, 1)}}}, "'model'"
+        )
     other = build_restorer("one-pass", {"network": {"name": "codec", "options": OPTIONS}}, "'model'")
     with pytest.raises(UsageError, match="no codec"):
         other.coded(torch.rand(3, 16, 16), 1)

@@ -14,6 +14,7 @@ from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer
 from irsde_cli.systems.autoencoder import Autoencoder, AutoencoderConfig
+from irsde_cli.systems.codec import Codec
 from irsde_cli.systems.denoising import Denoising, DenoisingConfig
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.flux import FluxConfig, FluxRestorer
@@ -26,6 +27,7 @@ from irsde_cli.training.direct_decibels import direct_decibels
 from irsde_cli.training.direct_regression import direct_regression
 from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised_maximum_likelihood
 from irsde_cli.training.noise_matching import noise_matching
+from irsde_cli.training.rate_distortion import rate_distortion
 from irsde_cli.training.reconstruction import reconstruction
 from irsde_cli.training.told_noise import told_noise
 from tests.extras import needs_diffusers
@@ -105,11 +107,13 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
         )
     ),
     "autoencoder": lambda p: Autoencoder(AutoencoderConfig(AUTOENCODER)),
+    "codec": lambda p: build("codec").train().requires_grad_(),
 }
 OWN = {
     "two-heads": ("two-heads", ""),
     "mean-and-flow": ("pmrf", ""),
     "two-outputs": ("two-outputs", "residual-and-noise"),
+    "rate-distortion": ("codec", ""),
 }
 LESSONS = [
     pytest.param(objective, system, prediction, marks=[needs_diffusers] if system == "flux-ir" else [])
@@ -234,3 +238,16 @@ def test_reconstruction_is_the_published_sum() -> None:
     expected = expected + 1e-3 * ((z.mean() - degraded.mean()).abs() + (z.std() - degraded.std() / 2).abs())
     t = torch.ones(1, dtype=torch.long)
     torch.testing.assert_close(reconstruction(system, clean, degraded, t, clean)[0], expected)
+
+
+def test_a_codec_learns_to_be_short_and_near() -> None:
+    """Lambda times the squared error, added up over channels, plus bits a pixel, at the quality that chance chose."""
+    system = build("codec")
+    assert isinstance(system, Codec)
+    clean, noise = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    noise[:, 0, 0, 0] = torch.tensor([-9.0, 9.0])  # the worst and the best quality
+    losses = rate_distortion(system, clean, clean, torch.ones(2), noise)
+    uniform = torch.special.ndtr(noise.flatten(1))[:, 1:] - 0.5
+    shown, bits = system.network.taught(clean, torch.tensor([0.0, 63.0]), uniform)
+    error = (shown - clean).square().sum((1, 2, 3)) / 32**2
+    torch.testing.assert_close(losses, torch.tensor([128.0, 2048.0]) * error + bits / 32**2)

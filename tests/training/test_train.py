@@ -349,6 +349,7 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         "two-heads": (dict(SYSTEMS["two-heads"].example), "two-heads"),
         "pmrf": (dict(SYSTEMS["pmrf"].example), "mean-and-flow"),
         "flux-ir": (to_mapping(FluxConfig(FLUX_NET, KL_AUTOENCODER)), "clean-matching"),
+        "codec": (dict(SYSTEMS["codec"].example), "rate-distortion"),
     }
     assert set(models) == set(SYSTEMS)
     if find_spec("diffusers") is None:
