@@ -132,10 +132,16 @@ def _check(options: Options) -> None:
         extras.require("codec", "the format irc")
         sampling = options.sampling
         drawn = options.samples > 1 or options.estimate != "sample" or options.spread or options.trajectory
-        if drawn or sampling.strength is not None or options.mask is not None or options.tile != "auto" or options.gate not in ("auto", "off"):
+        if (
+            drawn
+            or sampling.strength is not None
+            or options.mask is not None
+            or options.tile != "auto"
+            or options.gate not in ("auto", "off")
+        ):
             raise UsageError(
                 "a file of the format irc holds what a codec makes of a whole picture.",
-                hint="It goes with none of --samples, --estimate, --spread, --trajectory, --strength, --mask, --tile, --gate.",
+                hint="--samples, --estimate, --spread, --trajectory, --strength, --mask, --tile and --gate are for pictures.",
             )
     if options.ray is not None:
         extras.require("ray", "--ray")
