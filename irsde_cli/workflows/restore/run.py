@@ -141,7 +141,7 @@ def _check(options: Options) -> None:
         ):
             raise UsageError(
                 "a file of the format irc holds what a codec makes of a whole picture.",
-                hint="--samples, --estimate, --spread, --trajectory, --strength, --mask, --tile and --gate are for pictures.",
+                hint="Leave out --samples, --estimate, --spread, --trajectory, --strength, --mask, --tile, --gate.",
             )
     if options.ray is not None:
         extras.require("ray", "--ray")
