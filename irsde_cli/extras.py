@@ -34,6 +34,7 @@ EXTRAS = {
     "heif": Extra(("pillow_heif",), "pillow-heif", "HEIC"),
     "raw": Extra(("rawpy",), "rawpy", "raw photographs"),
     "watch": Extra(("watchfiles",), "watchfiles", "restore --watch"),
+    "c2pa": Extra(("c2pa", "cryptography"), "c2pa-python", "signed results: restore --c2pa"),
     "onnx": Extra(("onnx", "onnxscript"), "onnx and onnxscript", "export"),
     "fid": Extra(("torch_fidelity",), "torch-fidelity", "FID and KID"),
     "piq": Extra(("piq",), "piq", "DISTS and BRISQUE"),

@@ -130,7 +130,7 @@ TASKS = {
         "damage of any kind",
         also=("enhance", "colours", "colors"),
     ),
-    "auto": Task("undo what a network that looks first finds", "damage you cannot name", "a kind named above"),
+    "auto": Task("undo what is seen of each picture", "damage you cannot name, or many kinds", "a kind named above"),
     "deshadow": Task(
         "remove shadows", "hard shadows on plain ground", "dark pictures", also=("shadow",), dataset="istd"
     ),

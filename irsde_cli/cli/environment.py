@@ -91,7 +91,7 @@ def _told(path: Path, made: Asked, printed: Printed) -> None:
     """What a result says of itself; and with its input, whether the same comes out once more."""
     from irsde_cli.content import missing
     from irsde_cli.storage.files import write_whole
-    from irsde_cli.workflows.restore.again import again
+    from irsde_cli.workflows.restore.again import again, is_alike
     from irsde_cli.workflows.restore.made import named, read
 
     if made.original is None and (made.model is not None or made.again is not None):
@@ -111,6 +111,10 @@ def _told(path: Path, made: Asked, printed: Printed) -> None:
     if made.again is not None:
         write_whole(made.again, bytes_again, "again", lambda status: None)
     if bytes_again != path.read_bytes():
+        if is_alike(bytes_again, path):
+            said = "made again: the same pixels, in a file of other bytes (a signature or its metadata differ)"
+            data(json.dumps({"again": "pixels"}) if printed.json else said)
+            return
         raise InputError(
             f"made again, '{path}' is another file.",
             hint="Another machine, torch or number of threads may round otherwise, or the file was changed.",

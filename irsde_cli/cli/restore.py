@@ -24,6 +24,7 @@ from irsde_cli.workflows.restore.watch import Watch
 
 if TYPE_CHECKING:
     from irsde_cli.cli.display import Display
+    from irsde_cli.workflows.restore.choosing import Choosing
     from irsde_cli.workflows.restore.events import Event, Failed, Ready
     from irsde_cli.workflows.restore.job import Job
 
@@ -97,7 +98,7 @@ def _name(failures: "list[Failed]") -> None:
         tell(f"failed: {': '.join(words)} {printable(failed.hint)}".rstrip())
 
 
-def _pass(job: "Job", options: Options, show: Show, interrupted: Interruption) -> "list[Failed]":
+def _pass(job: "Job | Choosing", options: Options, show: Show, interrupted: Interruption) -> "list[Failed]":
     """One run over all there is; what failed of it."""
     from irsde_cli.cli.display import Display, mode
     from irsde_cli.cli.progress import Counter
@@ -151,6 +152,7 @@ def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None
     """An event for people, and results for who reads them."""
     from irsde_cli.engine.settings import duration
     from irsde_cli.workflows.restore.events import (
+        Chosen,
         Done,
         Expected,
         Intended,
@@ -185,6 +187,8 @@ def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None
         case Seen() if not show.quiet:
             likely = [f"{word} {share:.0%}" for word, share in event.damage.items() if share >= 0.05]
             shown.note(f"{printable(event.name)}: {', '.join(likely)}")
+        case Chosen() if not show.quiet:
+            shown.note(f"{printable(event.name)}: {event.task or 'nothing to undo'}; {event.seen}")
         case Judged() if show.verbose:
             shown.note(f"{printable(event.name)}: takes {event.weight:.0%} of what was restored; {event.seen}")
         case Skipped() if show.verbose:

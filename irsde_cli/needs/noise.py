@@ -1,5 +1,7 @@
 """Noise: how much of what a denoiser took out was noise, and how much was the picture's own detail."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ BLOCK = 8
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
 NEAR, SMOOTH = 11, 5
 CLIPPED = 0.015
+DARK, LEVEL = 0.05, 0.1
 # The mask of Immerkaer (1996), of unit gain for white noise.
 MASK = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
 
@@ -38,3 +41,15 @@ def _evenest(degraded: Tensor, variance: Tensor) -> float:
     blocks = F.avg_pool2d(torch.stack((variance, luma(degraded)))[None], side)[0]
     shown = (blocks[1] > CLIPPED) & (blocks[1] < 1 - CLIPPED)
     return quantile(blocks[0][shown] if int(shown.sum()) >= BLOCK else blocks[0], EVEN)
+
+
+def level(picture: Tensor) -> float:
+    """The standard deviation of luma's noise in (3, H, W), of 255, where the picture is evenest."""
+    plane = luma(picture)
+    if min(plane.shape) < 3 * BLOCK:
+        return 0.0
+    noise = F.conv2d(plane[None, None], plane.new_tensor(MASK)[None, None] / 6).square()
+    blocks = F.avg_pool2d(torch.cat((noise, plane[None, None, 1:-1, 1:-1])), 2 * BLOCK)[:, 0]
+    shown = (blocks[1] > DARK) & (blocks[1] < 1 - DARK)
+    found = blocks[0][shown] if int(shown.sum()) >= BLOCK else blocks[0]
+    return 255 * math.sqrt(quantile(found, LEVEL))

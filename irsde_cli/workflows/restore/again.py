@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from irsde_cli.errors import InputError, UsageError
+from irsde_cli.images import read_picture
 from irsde_cli.option import asked
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.digests import content_of, sha256
@@ -72,6 +73,13 @@ def again(path: Path, original: Path, model: str | None = None) -> bytes:
             if stdin is not None:
                 stdin.close()
     raise InputError(f"'{path}' was not made again.")
+
+
+def is_alike(made: bytes, path: Path) -> bool:
+    """Whether two files show the same pixels."""
+    one, other = (read_picture(source, path.name) for source in (made, path))
+    both = one.pixels.shape == other.pixels.shape and one.pixels.dtype == other.pixels.dtype
+    return both and bool((one.pixels == other.pixels).all())
 
 
 def _options(settings: Mapping[str, Any], model: str | None) -> Options:

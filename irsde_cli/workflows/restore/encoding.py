@@ -10,12 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from irsde_cli.engine.restoration import Output
+from irsde_cli.errors import InputError
 from irsde_cli.images import (
     INSTEAD,
     encode_picture,
     output_format,
     with_restored,
 )
+from irsde_cli.images.credentials import MIME, Parent, signed
 from irsde_cli.images.xmp import with_made
 from irsde_cli.needs.drift import drifts
 from irsde_cli.storage.digests import content_of
@@ -59,6 +61,10 @@ def encode(
             depth=options.depth,
             coded=output.coded,
         )
+        if options.c2pa is not None and suffix != ".spread":
+            kind = output_format(restored, format, metadata=options.metadata)
+            made = record(loaded.source, settings, suffix)
+            data = signed(data, kind, options.c2pa, _parent(loaded), made, source_type(options))
         if item.output is not None:
             files.append((Path(beside(item.output, suffix)), data))
         elif not suffix:
@@ -66,6 +72,23 @@ def encode(
     if item.output is not None and output.states:
         files.append((Path(film(options, item.output)), _film(output.states, options.trajectory_format)))
     return files, None
+
+
+def _parent(loaded: Loaded) -> Parent:
+    """What a result was made from.
+
+    Raises:
+        InputError: it has changed since it was read.
+    """
+    source = loaded.item.data if loaded.item.source is None else loaded.item.source
+    assert source is not None, "an item is a file or data"
+    try:
+        data = source.read_bytes() if isinstance(source, Path) else source
+    except OSError as error:
+        raise InputError(f"'{loaded.name}' cannot be read: {error.strerror or error}.") from None
+    if content_of(data) != loaded.source.content:
+        raise InputError(f"'{loaded.name}' changed while it was restored.", hint="Run again when it is complete.")
+    return Parent(loaded.name, data, MIME.get(loaded.picture.format))
 
 
 def unchanged(loaded: Loaded, output: Output, options: Options) -> bytes | None:

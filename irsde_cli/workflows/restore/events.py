@@ -95,6 +95,15 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What a picture was taken to need, a task or "" for nothing, where nobody said it; and what was seen."""
+
+    name: str
+    task: str
+    seen: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A picture is up to date."""
 
@@ -155,6 +164,7 @@ Event = (
     | Tile
     | Seen
     | Judged
+    | Chosen
     | Done
     | Skipped
     | Failed

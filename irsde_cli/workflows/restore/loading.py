@@ -115,13 +115,13 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
         picture = replace(picture, warnings=(*picture.warnings, *notes))
     needed = Need(options.task, 0.0, "opened") if options.opening else None
     if options.sampling.is_judged:
-        needed = need(options.task, in_unit(_centre(samples_of(picture))))
+        needed = need(options.task, in_unit(central(samples_of(picture))))
     return Loaded(
         item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps, needed
     )
 
 
-def _centre(samples: Tensor) -> Tensor:
+def central(samples: Tensor) -> Tensor:
     """The middle of a large picture (3, H, W): enough to see what it needs."""
     top, left = (
         max(0, (size - MEASURED) // 16 * 8) for size in samples.shape[-2:]

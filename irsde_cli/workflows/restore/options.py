@@ -112,6 +112,11 @@ class Options(Settings):
     on_collision: Literal["refuse", "rename"] = option(
         "names", "When two results would have one name.", default="refuse", panel="Output"
     )
+    c2pa: Path | None = option(
+        "machine",
+        "Sign results with what made them (C2PA): a PEM file with the chain of certificates and the private key.",
+        panel="Output",
+    )
     trajectory_format: Literal["strip", "gif"] = option(
         "pixels", "Side by side, or animated.", default="strip", panel="Output"
     )

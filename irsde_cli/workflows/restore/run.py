@@ -16,10 +16,13 @@ from irsde_cli.workflows.restore.opening import first_named, only_opens
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
+    from irsde_cli.workflows.restore.choosing import Choosing
     from irsde_cli.workflows.restore.events import Event
     from irsde_cli.workflows.restore.job import Job
+    from irsde_cli.workflows.restore.plan import Plan
 
 Pipe = Callable[[], BinaryIO]
+EACH = "auto"  # the task of pictures that each have their own
 
 
 def closed() -> BinaryIO:
@@ -62,7 +65,7 @@ def resolved(options: Options) -> Options:
     return options if options.task else replace(options, task=_task_of(options))
 
 
-def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "Job":
+def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "Job | Choosing":
     """A run that is ready to begin: all is checked and the weights are loaded.
 
     Args:
@@ -91,6 +94,16 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
 
     limit = options.limits.max_file_bytes
     planned = plan(options, lambda: _piped(stdin(), limit), touch=touch and not options.dry_run)
+    if options.task == EACH and options.model is None:
+        from irsde_cli.workflows.restore.choosing import Choosing
+
+        return Choosing(planned, _job)
+    return _job(planned)
+
+
+def _job(planned: "Plan") -> "Job":
+    """The run of a plan whose task is known."""
+    options = planned.options
     short = options.sampling.is_short and options.estimate == "sample"
     sampled = options.sampling.is_sampled or options.samples > 1 or options.estimate != "sample"
     weights = find_weights(options.model, options.task, short=short, sampled=sampled, prior=options.sampling.prior)
@@ -121,7 +134,8 @@ def _check(options: Options) -> None:
         raise UsageError(f"--depth is 8 or 16, not {options.depth}.")
     if options.sampling.sampler is not None:
         check_sampler(options.sampling.sampler)
-    if options.sampling.is_judged and options.task not in SIGNS:
+    each = options.task == EACH and options.model is None
+    if options.sampling.is_judged and options.task not in SIGNS and not each:
         raise UsageError(
             f"--strength auto does not know what the task '{options.task}' is for.",
             hint=f"It does: {', '.join(SIGNS)}.",
@@ -143,6 +157,11 @@ def _check(options: Options) -> None:
                 "a file of the format irc holds what a codec makes of a whole picture.",
                 hint="Leave out --samples, --estimate, --spread, --trajectory, --strength, --mask, --tile, --gate.",
             )
+    if options.c2pa is not None:
+        extras.require("c2pa", "--c2pa")
+        from irsde_cli.images import credentials
+
+        credentials.check(options.c2pa)
     if options.ray is not None:
         extras.require("ray", "--ray")
         if options.device not in ("auto", "cpu", "cuda"):

@@ -1,0 +1,55 @@
+"""Each picture's own damage is seen; what has none is left alone."""
+
+import torch
+from torch import Tensor
+
+from irsde_cli.needs.choosing import RULES, choose
+from irsde_cli.needs.noise import level
+from irsde_cli.tasks import TASKS
+from tests.needs.test_needs import clean, moved, saved
+
+__all__ = ["clean"]
+
+
+def rainy(picture: Tensor) -> Tensor:
+    """With slanted bright lines."""
+    rows, columns = torch.meshgrid(torch.arange(picture.shape[1]), torch.arange(picture.shape[2]), indexing="ij")
+    return (picture + 0.35 * ((columns * 3 + rows) % 21 < 3)).clamp(0, 1)
+
+
+def noisy(picture: Tensor, sigma: float) -> Tensor:
+    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    return (picture + noise * sigma / 255).clamp(0, 1)
+
+
+def test_every_damage_that_has_a_measure_is_chosen(clean: Tensor) -> None:
+    damaged = {
+        "jpeg": saved(clean, 20),
+        "lowlight": clean / 8,
+        "deblur": moved(moved(clean)),
+        "derain": rainy(clean),
+        "denoise": noisy(clean, 20),
+    }
+    assert set(damaged) == set(RULES)
+    for task, picture in damaged.items():
+        choice = choose(picture)
+        assert choice.task == task, f"{task}: {choice}"
+        assert any(character.isdigit() for character in choice.words)
+        assert TASKS[task].weights is not None
+
+
+def test_a_clean_picture_gets_nothing_and_all_figures_are_said(clean: Tensor) -> None:
+    choice = choose(clean)
+    assert choice.task == "", choice
+    assert choice.words.count(";") == len(RULES) - 1
+
+
+def test_a_picture_of_one_pixel_needs_nothing() -> None:
+    assert choose(torch.full((3, 1, 1), 0.5)).task == ""
+
+
+def test_noise_is_measured_where_a_picture_is_even(clean: Tensor) -> None:
+    """Luma has less noise than a channel: 0.67 times as much."""
+    for sigma in (5.0, 20.0):
+        found = level(noisy(clean * 0.6 + 0.2, sigma))
+        assert 0.5 * sigma < found < 0.75 * sigma
