@@ -37,6 +37,8 @@ class Task:
     needs_mask: bool = False
 
 
+EACH = "auto"  # of pictures that each have their own
+
 TASKS = {
     "denoise": Task(
         "remove noise",
@@ -130,7 +132,7 @@ TASKS = {
         "damage of any kind",
         also=("enhance", "colours", "colors"),
     ),
-    "auto": Task("undo what is seen of each picture", "damage you cannot name, or many kinds", "a kind named above"),
+    EACH: Task("undo what is seen of each picture", "damage that you cannot name", "a kind named above"),
     "deshadow": Task(
         "remove shadows", "hard shadows on plain ground", "dark pictures", also=("shadow",), dataset="istd"
     ),

@@ -16,7 +16,7 @@ from irsde_cli.needs.planes import around, luma
 Fallback = Literal["off", "mean", "input"]
 # To what a gate falls back where nobody says it; other tasks have none. docs/trust.md has what it does.
 USUAL: dict[str, Fallback] = {"sr4": "mean", "jpeg": "mean"}
-WIDE = 24 / 255  # half the width of an interval from which on a result is in doubt; twice that is all of it
+WIDE = 32 / 255  # half the width of an interval from which on a result is in doubt; twice that is all of it
 OTHER = 4 / 255  # likewise, what it differs by when it is made small again
 SMOOTH = 9
 TINT = (1.0, 0.55, 0.1)

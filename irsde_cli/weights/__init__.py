@@ -9,7 +9,7 @@ from typing import Literal
 from irsde_cli.content import hub_id, is_address, kind_of_path
 from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.registry import unknown_name
-from irsde_cli.tasks import TASKS, get_task
+from irsde_cli.tasks import EACH, TASKS, get_task
 from irsde_cli.weights import hub
 from irsde_cli.weights.catalogue import CATALOGUE
 
@@ -71,7 +71,7 @@ def recommended(task: str) -> list[str]:
 def readiness(task: str) -> Literal["yes", "fetch", "file", "no"]:
     """Whether a task can be done here and now: it ships or was downloaded; can be fetched; can be taken from files."""
     rows = [name for name, row in CATALOGUE.items() if row.task == task and not row.refused]
-    if TASKS[task].weights is not None or any(stored_path(name).is_file() for name in rows):
+    if task == EACH or TASKS[task].weights is not None or any(stored_path(name).is_file() for name in rows):
         return "yes"
     if any(CATALOGUE[name].reachable for name in rows):
         return "fetch"

@@ -10,7 +10,7 @@ from irsde_cli.config import read_paths
 from irsde_cli.errors import UsageError
 from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.samplers.settings import check_sampler
-from irsde_cli.tasks import TASKS
+from irsde_cli.tasks import EACH, TASKS
 from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT, Weights, find_weights
 from irsde_cli.workflows.restore.opening import first_named, only_opens
 from irsde_cli.workflows.restore.options import Options
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from irsde_cli.workflows.restore.plan import Plan
 
 Pipe = Callable[[], BinaryIO]
-EACH = "auto"  # the task of pictures that each have their own
 
 
 def closed() -> BinaryIO:
