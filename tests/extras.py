@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.systems import SYSTEMS
 
 PACKAGES = {"flux": "diffusers"}
 EXTRAS = {name: row.extra for table in (NETWORKS, SYSTEMS) for name, row in table.items()}
+# Degradations that take nothing but their settings.
+ALONE = [name for name, row in DEGRADATIONS.items() if not row.extra]
 needs_diffusers = pytest.mark.skipif(find_spec("diffusers") is None, reason="the extra 'flux' is not installed")
 
 

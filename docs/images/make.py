@@ -25,7 +25,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "low-light-highlights": ("low-light", {"light_min": 0.02, "light_max": 0.05, "highlights_max": 100.0}),
     "second-order-small": ("second-order", {"factor": 4}),
 }
-STRIPS = {name: (name, {}) for name in DEGRADATIONS} | VARIANTS
+STRIPS = {name: (name, {}) for name, row in DEGRADATIONS.items() if not row.extra} | VARIANTS
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from irsde_cli.config import from_mapping
-from irsde_cli.registry import Registry
+from irsde_cli.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from irsde_cli.degradations.degradation import Degradation
@@ -29,6 +29,13 @@ DEGRADATIONS = Registry(
         "second-order": "irsde_cli.degradations.second_order:SecondOrder",
         "random-mask": "irsde_cli.degradations.random_mask:RandomMask",
         "mixture": "irsde_cli.degradations.mixture:Mixture",
+        "generated": Entry(
+            "irsde_cli.degradations.generated:Generated",
+            paper="https://github.com/sudraj2002/GenDeg",
+            checked="properties",
+            evidence="tests/degradations/test_generated.py::test_a_sampler_of_diffusers_agrees",
+            extra="flux",
+        ),
         "matched": "irsde_cli.degradations.matched:Matched",
         "sequence": "irsde_cli.degradations.sequence:Sequence",
     },

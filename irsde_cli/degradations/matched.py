@@ -6,6 +6,7 @@ is kept.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from irsde_cli.observation import Observation
 
 BINS = 128
 LARGEST = (0.7, 0.4)  # mean and spread that the last bins end with
+AMOUNTS = ((0.06, 0.04), (0.18, 0.11))
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,16 @@ class Matched(Degradation):
     """
 
     part: DegradationConfig = field(default=DegradationConfig("haze"))
-    amounts: tuple[tuple[float, ...], ...] = ((0.06, 0.04), (0.18, 0.11))
+    amounts: tuple[tuple[float, ...], ...] = AMOUNTS
     tries: int = 8
     even_share: float = 0.05
 
     def __post_init__(self) -> None:
         if self._built.scale != 1:
             raise ValueError("a damage that changes the size of pictures cannot be matched")
-        if not self.amounts or any(len(pair) != 2 or not all(0 <= x <= 1 for x in pair) for pair in self.amounts):
-            raise ValueError("'amounts' must be pairs of a mean and a spread in [0, 1], one or more")
-        if self.tries < 1 or not 0 <= self.even_share <= 1:
-            raise ValueError("'tries' must be at least 1, and 'even_share' lie in [0, 1]")
+        check_amounts(self.amounts, self.even_share)
+        if self.tries < 1:
+            raise ValueError(f"'tries' must be at least 1, not {self.tries}")
 
     @cached_property
     def _built(self) -> Degradation:
@@ -91,12 +92,32 @@ class Matched(Degradation):
 
     def wanted(self, count: int, generator: torch.Generator) -> Tensor:
         """What so many images are to be changed by, (count, 2), on the generator's device."""
-        pairs = torch.tensor(self.amounts, device=generator.device)
-        drawn = pairs[torch.randint(len(pairs), (count,), generator=generator, device=generator.device)]
-        even = torch.rand((count, 2), generator=generator, device=generator.device)
-        even = torch.lerp(pairs.amin(0).expand_as(even), pairs.amax(0).expand_as(even), even)
-        evenly = uniform(0, 1, count, generator) < self.even_share
-        return torch.where(evenly[:, None], even, drawn)
+        return drawn_amounts(self.amounts, self.even_share, count, generator)
+
+
+Amounts = Iterable[Iterable[float]]
+
+
+def check_amounts(pairs: Amounts, even_share: float) -> None:
+    """Raise a ValueError unless there are pairs of a mean and a spread, and a share."""
+    rows = [tuple(pair) for pair in pairs]
+    if not rows or any(len(row) != 2 or not all(0 <= x <= 1 for x in row) for row in rows):
+        raise ValueError("'amounts' must be pairs of a mean and a spread in [0, 1], one or more")
+    if not 0 <= even_share <= 1:
+        raise ValueError(f"'even_share' must lie in [0, 1], not {even_share}")
+
+
+def drawn_amounts(pairs: Amounts, even_share: float, count: int, generator: torch.Generator) -> Tensor:
+    """What so many images are to be changed by, (count, 2), on the generator's device: those of pairs, and some even.
+
+    GenDeg draws so from the histograms of its data sets; every twentieth evenly.
+    """
+    rows = torch.tensor([tuple(pair) for pair in pairs], device=generator.device)
+    drawn = rows[torch.randint(len(rows), (count,), generator=generator, device=generator.device)]
+    even = torch.rand((count, 2), generator=generator, device=generator.device)
+    even = torch.lerp(rows.amin(0).expand_as(even), rows.amax(0).expand_as(even), even)
+    evenly = uniform(0, 1, count, generator) < even_share
+    return torch.where(evenly[:, None], even, drawn)
 
 
 def amounts(clean: Tensor, degraded: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.datasets.pairing import Pair
-from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.engine.restoration import Draws
 from irsde_cli.images import read_picture
 from irsde_cli.metrics.luma import luma
@@ -37,6 +36,7 @@ from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.workflows.evaluate.pairs import Loaded
 from irsde_cli.workflows.evaluate.run import _drawn
 from tests.cli.stub import Program
+from tests.extras import ALONE
 
 
 def photo(path: Path, height: int = 24, width: int = 32, seed: int = 0, change: int = 0) -> np.ndarray:
@@ -257,7 +257,7 @@ def test_damage_is_made_on_the_fly(place: Path, stub: Path) -> None:
     assert 19.5 < one["means"]["input"]["psnr"]["mean"] < 21.5
 
 
-@pytest.mark.parametrize("degradation", DEGRADATIONS)
+@pytest.mark.parametrize("degradation", ALONE)
 def test_a_neighbour_changes_no_damage(place: Path, degradation: str) -> None:
     """Pictures that come before, between or after, in folders or not, and --limit: each keeps its figures."""
     for index in range(3):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from irsde_cli.degradations import DEGRADATIONS, DegradationConfig, build_degradation
+from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
 from irsde_cli.training.config import TrainConfig
@@ -25,6 +25,7 @@ from irsde_cli.training.data import (
 )
 from irsde_cli.workflows.train.beginning import matched
 from irsde_cli.workflows.train.options import RunConfig
+from tests.extras import ALONE
 
 CPU = torch.device("cpu")
 
@@ -45,7 +46,7 @@ def images(batch: Batch) -> tuple[Tensor, Tensor]:
     return batch.clean, batch.observation.image
 
 
-@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("name", ALONE)
 def test_a_sample_depends_on_its_generator_alone(tmp_path: Path, name: str) -> None:
     """Crops come with their surroundings where the degradation reads beyond them, and have their scale."""
     degradation = build_degradation(DegradationConfig(name))

@@ -88,6 +88,9 @@ def matched(config: TrainConfig, folder: Path, run: RunConfig) -> TrainConfig:
         )
     ]
     rounded = [[round(x, 4) for x in pair] for pair in torch.cat(found).tolist()]
+    if config.degradation.name == "generated":  # it takes the amounts itself
+        own = DegradationConfig("generated", {**config.degradation.options, "amounts": rounded})
+        return replace(config, degradation=own)
     options = {"part": to_mapping(config.degradation), "amounts": rounded}
     return replace(config, degradation=DegradationConfig("matched", options))
 
