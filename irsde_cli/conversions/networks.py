@@ -1,6 +1,8 @@
 """Which network a file of somebody's holds, read from names and shapes; nothing else in it says so."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -9,6 +11,8 @@ from irsde_cli.errors import WeightsError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.systems.parts import NetworkConfig, build_network
 
+NUMBER = re.compile(r"\d+")
+ALIKE = 0.25  # shared names, numbers left out, of all names of both; below it none is near
 STRANGERS = {
     "cam_mlp": "Refusion's network for bokeh, which needs lens data",
     ".fusion.": "Refusion's network for two views",
@@ -29,21 +33,52 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
         if any(mark in name for name in tensors) and "mpmf-net" not in marked:  # which shares a name with one of them
             raise WeightsError(f"{where} holds {what}; it is not supported.")
     if not marked:
-        first = ", ".join(f"'{name}'" for name in list(tensors)[:3])
-        raise WeightsError(f"{where} holds no network that is known; its first tensors are {first}.")
+        raise WeightsError(f"{where} holds no network that is known; {_nearest(tensors)}.")
     found: list[NetworkConfig] = []
     reasons = []
     for name in sorted(marked, key=lambda name: -len(NETWORKS[name].marks)):
         try:
             found.append(NetworkConfig(name, NETWORKS.load(name).options_from(tensors)))
         except KeyError as error:
-            reasons.append(f"{where} holds a part of a network only: {error} is missing.")
+            reasons.append(f"{where} holds a part of a network only, by its names of a {name}: {error} is missing.")
         except (ValueError, ZeroDivisionError, IndexError):
-            reasons.append(f"{where} holds tensors whose shapes are those of no network that is known.")
+            reasons.append(f"{where} has the names of a {name}, and tensors whose shapes are those of no {name}.")
     if not found:
         raise WeightsError(reasons[0])
     # Small networks share names: all shapes tell which of several it is.
     return found[0] if len(found) == 1 else next((one for one in found if _fits(one, tensors)), found[0])
+
+
+def _nearest(tensors: Mapping[str, Tensor]) -> str:
+    """The network whose names are the nearest, and the first name that differs; of far ones, what there is."""
+    held = _unnumbered(tensors)
+    shares = {
+        name: len(held.keys() & known.keys()) / len(held.keys() | known.keys())
+        for name, known in ((name, _known(name)) for name, row in NETWORKS.items() if row.marks)
+    }
+    name = max(shares, key=lambda one: shares[one])
+    if shares[name] < ALIKE:
+        return f"its first tensors are {', '.join(repr(str(one)) for one in list(tensors)[:3])}"
+    known = _known(name)
+    extra = next((first for key, first in held.items() if key not in known), None)
+    if extra is not None:
+        return f"the nearest is {name}, which has no '{extra}'"
+    return f"the nearest is {name}, of which '{next(known[key] for key in known if key not in held)}' is missing"
+
+
+def _unnumbered(names: Iterable[str]) -> dict[str, str]:
+    """Names with their numbers left out, in their order, and the first that each stands for."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(NUMBER.sub("#", name), name)
+    return found
+
+
+@cache
+def _known(name: str) -> dict[str, str]:
+    """The names of the tensors of a network."""
+    with torch.device("meta"):
+        return _unnumbered(NETWORKS.load(name)(**NETWORKS[name].example).state_dict())
 
 
 def _fits(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> bool:

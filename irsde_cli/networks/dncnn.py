@@ -20,18 +20,18 @@ class DnCNN(Mapper):
     Args:
         depth: convolutions.
         width: channels between them.
+        channels: of the image: 3, or 1 for grey.
     """
 
-    def __init__(self, *, depth: int = 20, width: int = 64) -> None:
+    def __init__(self, *, depth: int = 20, width: int = 64, channels: int = 3) -> None:
         super().__init__()
-        self.facts = Facts(reach=depth, working_bytes=4 * (3 * width + 16))
-        channels = [3, *[width] * (depth - 1), 3]
-        self.model = chain(channels)
+        self.facts = Facts(channels=(channels, channels), reach=depth, working_bytes=4 * (3 * width + 16))
+        self.model = chain([channels, *[width] * (depth - 1), channels])
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """See `Network.options_from`."""
-        return chain_options(tensors, 3, 3)
+        return chain_options(tensors, {(3, 3): 3, (1, 1): 1})
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""
@@ -47,8 +47,10 @@ def chain(channels: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def chain_options(tensors: Mapping[str, Tensor], incoming: int, outgoing: int) -> dict[str, Any]:
-    """Depth and width of a chain called `model`.
+def chain_options(tensors: Mapping[str, Tensor], known: Mapping[tuple[int, int], int]) -> dict[str, Any]:
+    """Depth and width of a chain called `model`, and the channels of the image.
+
+    `known` says these by what goes into a chain and what comes out.
 
     Raises:
         KeyError: a tensor is missing.
@@ -56,6 +58,8 @@ def chain_options(tensors: Mapping[str, Tensor], incoming: int, outgoing: int) -
     """
     places = numbered(tensors, "model.")
     first, last = (tensors[f"model.{place}.weight"] for place in (places[0], places[-1]))
-    if (first.shape[1], last.shape[0]) != (incoming, outgoing) or places != list(range(0, 2 * len(places), 2)):
+    ends = (first.shape[1], last.shape[0])
+    if ends not in known or places != list(range(0, 2 * len(places), 2)):
         raise ValueError("another chain")
-    return {"depth": len(places), "width": first.shape[0]}
+    grey = {"channels": 1} if known[ends] == 1 else {}
+    return {"depth": len(places), "width": first.shape[0], **grey}

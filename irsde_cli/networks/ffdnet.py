@@ -23,20 +23,27 @@ class FFDNet(Mapper):
         depth: convolutions.
         width: channels between them.
         sigma: standard deviation of the noise, in 8-bit units.
+        channels: of the image: 3, or 1 for grey.
     """
 
     untold = ("sigma",)
 
-    def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0) -> None:
+    def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0, channels: int = 3) -> None:
         super().__init__()
-        self.facts = Facts(multiple=2, padding="replicate", reach=2 * depth + 1, working_bytes=4 * (width + 16))
+        self.facts = Facts(
+            channels=(channels, channels),
+            multiple=2,
+            padding="replicate",
+            reach=2 * depth + 1,
+            working_bytes=4 * (width + 16),
+        )
         self.sigma = sigma
-        self.model = chain([13, *[width] * (depth - 1), 12])
+        self.model = chain([4 * channels + 1, *[width] * (depth - 1), 4 * channels])
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """See `Network.options_from`; the level leaves no trace."""
-        return chain_options(tensors, 13, 12)
+        return chain_options(tensors, {(13, 12): 3, (5, 4): 1})
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""

@@ -77,6 +77,22 @@ class Mapper(Network, ABC):
         """
 
 
+class Looker(Mapper):
+    """Looks at the whole image first, so that all tiles of it are told the same."""
+
+    @abstractmethod
+    def seen(self, image: Tensor) -> Tensor:
+        """What (B, C, H, W) shows, (B, N)."""
+
+    @abstractmethod
+    def restored(self, image: Tensor, seen: Tensor) -> Tensor:
+        """The image, or a part of it, told what the whole shows."""
+
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        """See `Mapper.forward`."""
+        return self.restored(image, self.seen(image))
+
+
 def count_modules(tensors: Mapping[str, Tensor], prefix: str) -> int:
     """How many numbered modules stand under a prefix.
 

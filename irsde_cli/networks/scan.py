@@ -1,5 +1,11 @@
-"""The selective scan of Mamba (Gu and Dao, 2023) in plain PyTorch, in float32 whatever the precision around it."""
+"""The selective scan of Mamba (Gu and Dao, 2023) in plain PyTorch, in float32 whatever the precision around it.
 
+On a GPU the operator of its authors' package `mamba_ssm` is used where that can be imported.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -7,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SEGMENT = 1024  # tokens at once: what is held at a time are so many states
+OPERATOR = "mamba_ssm.ops.selective_scan_interface"
+Operator = Callable[..., Tensor]
 
 
 def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
@@ -27,9 +35,29 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d:
         (B, L, D), float32.
     """
     with torch.autocast(u.device.type, enabled=False):
+        operator = fused() if u.is_cuda else None
+        if operator is not None:
+            return operated(operator, u, delta, a, b, c, d)
         u, delta, b, c = (x.float().transpose(0, 1).contiguous() for x in (u, delta, b, c))
         y: Tensor = _Scan.apply(u, delta, a.float(), b, c)  # type: ignore[no-untyped-call]
         return (y + u * d.float()).transpose(0, 1)
+
+
+@cache
+def fused() -> Operator | None:
+    """The operator for GPUs; `None` where it is not installed, or its binary does not fit torch."""
+    try:
+        operator: Operator = import_module(OPERATOR).selective_scan_fn
+    except Exception:  # an extension that was built for another torch may raise anything
+        return None
+    return operator
+
+
+def operated(operator: Operator, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """`selective_scan` by the operator, which wants time last: (B, D, L) and (B, G, N, L)."""
+    u, delta = (x.float().transpose(1, 2).contiguous() for x in (u, delta))
+    b, c = (x.float().permute(0, 2, 3, 1).contiguous() for x in (b, c))
+    return operator(u, delta, a.float(), b, c, d.float()).transpose(1, 2)
 
 
 class _Scan(torch.autograd.Function):

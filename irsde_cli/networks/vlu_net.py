@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.daclip import CLIP_HEAD, Transformer, VisionTower, looked_at
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import count_modules
+from irsde_cli.networks.network import Looker, count_modules
 from irsde_cli.networks.promptir import freeze_convolutions
 from irsde_cli.networks.restormer import (
     Attention,
@@ -26,14 +26,13 @@ from irsde_cli.networks.restormer import (
     across_channels,
     working_bytes,
 )
-from irsde_cli.randomness import RandnLike
 
 HEADS = 2  # of the attention that stands for the damage and for its adjoint
 SIDE = 96  # of the prompts of the first level, in pixels
 
 
-class VLUNet(Skeleton):
-    """Every pixel depends on all of the image.
+class VLUNet(Skeleton, Looker):
+    """Every pixel depends on all of the image; CLIP looks at the whole before tiles are cut.
 
     Args:
         width: channels of the first level, at least 10; each level below doubles it.
@@ -111,10 +110,6 @@ class VLUNet(Skeleton):
         """See `Network.freeze`; the prompts have an axis more than pictures."""
         freeze_convolutions(self)
 
-    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
-        """See `Mapper.forward`."""
-        return self.restored(image, self.seen(image))
-
     def seen(self, image: Tensor) -> Tensor:
         """What CLIP sees of the damage, (B, embedding)."""
         tower = cast(VisionTower, self.clip_model["visual"])
@@ -123,25 +118,25 @@ class VLUNet(Skeleton):
             embedding: Tensor = self.adapter(tower.pooled(tower.transformer(tokens)))
         return embedding
 
-    def restored(self, image: Tensor, damage: Tensor) -> Tensor:
-        """The image (B, 3, H, W), told what its damage is, (B, embedding)."""
+    def restored(self, image: Tensor, seen: Tensor) -> Tensor:
+        """See `Looker.restored`; `seen` is (B, embedding)."""
         height, width = image.shape[-2:]
         padded = self.padded(image)
         i1 = self.patch_embed_i(padded)
-        first = self.encoder_level1(self.patch_embed(padded), i1, damage)
+        first = self.encoder_level1(self.patch_embed(padded), i1, seen)
         i2 = self.down1_2(i1)  # as published, and not a layer of its own
-        second = self.encoder_level2(self.down1_2(first), i2, damage)
+        second = self.encoder_level2(self.down1_2(first), i2, seen)
         i3 = self.down2_3_i(i2)
-        third = self.encoder_level3(self.down2_3(second), i3, damage)
+        third = self.encoder_level3(self.down2_3(second), i3, seen)
         i = self.down3_4_i(i3)
-        x = self.latent(self.down3_4(third), i, damage)
+        x = self.latent(self.down3_4(third), i, seen)
         i = self.reduce_chan_level3_img(torch.cat((self.up4_3_i(i), i3), 1))
-        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((self.up4_3(x), third), 1)), i, damage)
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((self.up4_3(x), third), 1)), i, seen)
         i = self.reduce_chan_level2_img(torch.cat((self.up3_2_i(i), i2), 1))
-        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((self.up3_2(x), second), 1)), i, damage)
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((self.up3_2(x), second), 1)), i, seen)
         i = torch.cat((self.up2_1_i(i), i1), 1)
-        x = self.decoder_level1(torch.cat((self.up2_1(x), first), 1), i, damage)
-        restored: Tensor = self.output(self.refinement(x, i, damage)) + padded
+        x = self.decoder_level1(torch.cat((self.up2_1(x), first), 1), i, seen)
+        restored: Tensor = self.output(self.refinement(x, i, seen)) + padded
         return restored[..., :height, :width]
 
 

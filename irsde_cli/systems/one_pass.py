@@ -3,7 +3,7 @@
 With a network of a process it is the CNN baseline of Luo et al., ICML 2023: the SDE's own, trained on the clean image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,7 @@ from irsde_cli.centres.centre import Centre, Upsampling, centre
 from irsde_cli.errors import UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper, Predictor
+from irsde_cli.networks.network import Looker, Mapper, Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
@@ -23,6 +23,7 @@ from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
 
 UNTOLD = -1.0
+GREY = (1, 1)
 MOST_NOISE = 25500  # a hundred times the range of pictures
 
 
@@ -63,11 +64,12 @@ class OnePass(Restorer):
         self.config = config
         self.network: Mapper | Predictor = build_network(config.network) if network is None else network
         check_scale(config.scale * self.network.facts.scale)
-        if (channels := self.network.facts.channels) != (3, 3):
+        if (channels := self.network.facts.channels) not in (GREY, (3, 3)):
             raise ValueError(f"the network '{config.network.name}' makes {channels[1]} channels of {channels[0]}")
         if config.noise_level_max and not isinstance(self.network, Predictor):
             raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
-        self.ragged = self.scale == 1 and config.centre == "degraded"
+        # Who looks at a whole image must not see the canvas that it shares with others.
+        self.ragged = self.scale == 1 and config.centre == "degraded" and not isinstance(self.network, Looker)
         self.largest_noise = config.noise_level_max / 255
 
     @property
@@ -136,13 +138,26 @@ class OnePass(Restorer):
         if levels is None:
             levels = torch.full((len(image),), UNTOLD if self.config.noise_level_max else 1.0, device=image.device)
 
-        def mapped(image: Tensor, levels: Tensor) -> Tensor:
+        def mapped(image: Tensor, levels: Tensor, *seen: Tensor) -> Tensor:
             image = image if image.is_floating_point() else in_unit(image)
             if isinstance(network, Predictor):
                 residual: Tensor = network(image, image, levels)
                 return image + residual.to(image.dtype)
+            if isinstance(network, Looker):
+                return network.restored(image, *seen)
+            if network.facts.channels == GREY:
+                return by_channel(lambda grey: network(grey, randn_like), image)
             restored: Tensor = network(image, randn_like) if network.facts.draws else network(image)
             return restored
 
         dtype = image.dtype if image.is_floating_point() else torch.float32
-        return evaluate(Evaluated(network.facts, mapped), image, levels).to(dtype)
+        told = (network.seen(in_unit(image)),) if isinstance(network, Looker) else ()
+        return evaluate(Evaluated(network.facts, mapped), image, levels, *told).to(dtype)
+
+
+def by_channel(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """What a network of grey images makes of each channel of (B, 3, H, W); of grey ones, whose channels agree, once."""
+    channels = torch.split(image, 1, dim=1)
+    if all(torch.equal(channels[0], other) for other in channels[1:]):
+        return network(channels[0]).repeat(1, len(channels), 1, 1)
+    return torch.cat([network(channel) for channel in channels], dim=1)

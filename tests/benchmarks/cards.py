@@ -4,8 +4,8 @@
 
 A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
 table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA. Where many ways
-are compared, differences and intervals are left out. Between `<!-- overview -->` and `<!-- end overview -->` comes one
-table of all of the page.
+are compared, differences and intervals are left out; with `--busy` seconds are too. Between `<!-- overview -->` and
+`<!-- end overview -->` comes one table of all of the page.
 """
 
 import argparse
@@ -17,12 +17,22 @@ import sys
 from pathlib import Path
 
 SEVERAL = 6
+SECONDS = "s/MP"
 BEGIN, END = "<!-- overview -->", "<!-- end overview -->"
 BLOCK = re.compile(r"<!-- (evaluate .*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def filled(command: str) -> str:
-    """The command as people would type it, and its table."""
+def without_seconds(table: str) -> str:
+    """Without the column of seconds, and what is said of it; other programs that run meanwhile would be in it."""
+    lines = table.splitlines()
+    head = next((line for line in lines if SECONDS in line), "")
+    place = head.split("|").index(f" {SECONDS} ") if head else -1
+    kept = ["|".join(cell for number, cell in enumerate(line.split("|")) if number != place) for line in lines]
+    return re.sub(r"\n\nSeconds for a megapixel[^\n]*", "", "\n".join(kept if head else lines))
+
+
+def filled(command: str, *, busy: bool) -> str:
+    """The command as people would type it, and its table; of a busy machine without seconds."""
     words = shlex.split(command)
     for name, variable in (("PHOTOS", "PHOTOS"), ("PEERS", "PEERS"), ("SETS", "IRSDE_DATA")):
         words = [word.replace(name, os.environ.get(variable, name)) for word in words]
@@ -34,6 +44,7 @@ def filled(command: str) -> str:
     if words.count("--way") > SEVERAL:  # differences, intervals, and what the labels say
         table = re.sub(r" \[.*?\]", "", re.sub(r"^\| .* - .*\n?", "", table, flags=re.MULTILINE))
         table = re.sub(r"^[^|\n]*?: (\S+ \(SHA-256 \w+\)).*; (\w+)\.$", r"\1; \2.", table, flags=re.MULTILINE)
+    table = without_seconds(table) if busy else table
     return f"<!-- {command} -->\n\n```sh\nirsde {command}\n```\n\n{table}\n\n<!-- end -->"
 
 
@@ -56,12 +67,13 @@ def main() -> None:
     """Rewrite the pages that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", type=Path, nargs="+")
+    parser.add_argument("--busy", action="store_true", help="leave the seconds out")
     parser.add_argument("--only", default="", help="commands that hold this text")
     arguments = parser.parse_args()
     for page in arguments.pages:
         for command in BLOCK.findall(page.read_text(encoding="utf-8")):
             if arguments.only in command:
-                block = filled(command)
+                block = filled(command, busy=arguments.busy)
                 text = page.read_text(encoding="utf-8")
                 start = text.index(f"<!-- {command} -->")
                 end = text.index("<!-- end -->", start) + len("<!-- end -->")

@@ -230,7 +230,7 @@ def test_the_published_network_in_matlabs_format_is_the_published_one(tmp_path: 
 
 
 def test_other_files_of_matlab_are_refused(tmp_path: Path) -> None:
-    """Other layers, other variables, cut, too new, or of far more memory than bytes; grey is no colour."""
+    """Other layers, other variables, cut, too new, or of far more memory than bytes; grey to colour."""
     io = pytest.importorskip("scipy.io", reason="the extra 'mat' is not installed")
     network, path = NETWORKS.load("dncnn")(depth=3, width=4), tmp_path / "x.mat"
     whole = in_matlab(network, path).read_bytes()
@@ -250,9 +250,14 @@ def test_other_files_of_matlab_are_refused(tmp_path: Path) -> None:
     io.savemat(path, {"net": np.zeros(1 << 20)}, do_compression=True)
     refused("far more memory")
     network.model[0] = nn.Conv2d(1, 4, 3)
-    network.model[4] = nn.Conv2d(4, 1, 3)
     in_matlab(network, path)
     refused("")
+
+
+def test_a_grey_network_of_matlab_is_one_of_one_channel(tmp_path: Path) -> None:
+    pytest.importorskip("scipy.io", reason="the extra 'mat' is not installed")
+    path = in_matlab(NETWORKS.load("dncnn")(depth=3, width=4, channels=1), tmp_path / "x.mat")
+    assert load(path).restorer.facts.channels == (1, 1)
 
 
 def test_without_scipy_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

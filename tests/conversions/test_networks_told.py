@@ -1,9 +1,12 @@
 """Networks told by their tensors, where others' names are near."""
 
+import pytest
 import torch
 
 from irsde_cli.conversions.networks import recognise
+from irsde_cli.errors import WeightsError
 from irsde_cli.networks.mpmf_net import MPMFNet
+from irsde_cli.networks.prenet import PReNet
 
 
 def test_an_mpmf_net_is_no_transformer_that_no_release_uses() -> None:
@@ -11,3 +14,16 @@ def test_an_mpmf_net_is_no_transformer_that_no_release_uses() -> None:
     with torch.device("meta"):
         state = MPMFNet(depths=(4, 2, 4, 1, 1, 1)).state_dict()
     assert recognise(state, "a file").name == "mpmf-net"
+
+
+def test_of_a_network_that_is_not_known_the_nearest_is_named() -> None:
+    """With the first name that is in the one and not in the other; where none is near, with what the file holds."""
+    state = PReNet().state_dict()
+    more = {**{key: value for key, value in state.items() if key != "conv.0.weight"}, "extra.7.bias": torch.zeros(1)}
+    with pytest.raises(WeightsError, match=r"the nearest is prenet, which has no 'extra\.7\.bias'"):
+        recognise(more, "a file")
+    del more["extra.7.bias"]
+    with pytest.raises(WeightsError, match=r"the nearest is prenet, of which 'conv\.0\.weight' is missing"):
+        recognise(more, "a file")
+    with pytest.raises(WeightsError, match=r"its first tensors are 'a', 'b'"):
+        recognise({"a": torch.zeros(1), "b": torch.zeros(1)}, "a file")

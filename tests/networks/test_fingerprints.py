@@ -110,13 +110,14 @@ def test_promptir(shared: Path) -> None:
         check(network(image(64, 80)), recorded["outputs"]["restored"])
 
 
+NOISE = "mambairv2_denoise"
 MAMBAS = ["mambairv2_light_x3", "mambairv2_light_x4", "mambairv2_small_x2"]
 
 
 def mamba(recorded: dict[str, Any], *, gated: bool) -> MambaIRv2:
     config = dict(recorded["config"])
     for name in ("in_chans", "img_size", "img_range", "resi_connection"):
-        config.pop(name)
+        config.pop(name, None)
     return MambaIRv2(gated=gated, **config).eval()
 
 
@@ -150,6 +151,17 @@ def test_mambair_v2(shared: Path, name: str, monkeypatch: pytest.MonkeyPatch) ->
             calls = 0
             with torch.inference_mode():
                 check(network(image(24, 40)), recorded[outputs]["restored_assigned"], tolerance)
+
+
+@pytest.mark.parametrize("name", [*MAMBAS, "mambairv2_light_x2", *(f"mambairv2_base_x{n}" for n in (2, 3, 4)), NOISE])
+def test_every_size_of_mambair_v2_has_its_parameters(shared: Path, name: str) -> None:
+    """As many as published, in as many tensors."""
+    recorded = fingerprint(shared, SYSTEMS, name)
+    recorded["config"].setdefault("upsampler", "none")
+    with torch.device("meta"):
+        network = mamba(recorded, gated="light" in name)
+    assert sum(parameter.numel() for parameter in network.parameters()) == recorded["params"]
+    assert len(network.state_dict()) + 1 == recorded["tensors"]  # one is made anew of the size of the window
 
 
 def test_mambair_v2_draws_the_class_of_a_pixel_by_its_probability() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.networks import scan
-from irsde_cli.networks.scan import selective_scan
+from irsde_cli.networks.scan import fused, operated, selective_scan
 
 
 def inputs(batch: int, length: int, channels: int, states: int, groups: int) -> list[Tensor]:
@@ -63,6 +63,33 @@ def test_a_long_scan_stays_finite() -> None:
     found = selective_scan(u, delta + 5, a * 3, b, c, d)
     exact = by_definition(*(x.double() for x in (u, delta + 5, a * 3, b, c, d)))
     torch.testing.assert_close(found.double(), exact, atol=1e-3, rtol=1e-4)
+
+
+def test_the_operator_for_gpus_is_given_what_it_asks_for() -> None:
+    """Time last, and the arguments in its order; its own arithmetic is that of the definition."""
+
+    def operator(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        assert all(x.is_contiguous() and x.dtype == torch.float32 for x in (u, delta, b, c))
+        return by_definition(u.mT, delta.mT, a, b.permute(0, 3, 1, 2), c.permute(0, 3, 1, 2), d).mT
+
+    values = [x.float() for x in inputs(2, 9, 6, 3, 2)]
+    torch.testing.assert_close(operated(operator, *values), selective_scan(*values), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.gpu
+def test_the_operator_for_gpus_agrees() -> None:
+    """With the plain scan on the CPU, in values and gradients, where it is installed and there is a GPU."""
+    if fused() is None:
+        pytest.skip("needs mamba_ssm")
+    plain = [x.float().requires_grad_() for x in inputs(2, 700, 6, 3, 2)]
+    quick = [x.detach().cuda().requires_grad_() for x in plain]
+    found, wanted = selective_scan(*quick), selective_scan(*plain)
+    torch.testing.assert_close(found.cpu(), wanted, atol=1e-3, rtol=1e-3)
+    for y in (found, wanted):
+        y.square().mean().backward()  # type: ignore[no-untyped-call]
+    for one, other in zip(quick, plain, strict=True):
+        assert one.grad is not None and other.grad is not None
+        torch.testing.assert_close(one.grad.cpu(), other.grad, atol=1e-3, rtol=1e-2)
 
 
 def test_half_precision_around_it_changes_nothing() -> None:

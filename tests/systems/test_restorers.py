@@ -17,7 +17,7 @@ from irsde_cli.errors import UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper
+from irsde_cli.networks.network import Looker, Mapper
 from irsde_cli.networks.tiling import Evaluated, Ragged, Tiles
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, RandnLike, generator_for
@@ -441,3 +441,47 @@ def test_samples_of_files_are_the_pictures_they_show(dtype: torch.dtype, tile: T
         results = [run(build(name), Observation(one), noise(), tile) for one in (samples, in_unit(samples))]
         assert results[0].dtype == torch.float32
         assert torch.equal(*results)
+
+
+class Grey(Mapper):
+    """Takes one channel."""
+
+    facts = Facts(channels=(1, 1))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
+        assert image.shape[1] == 1
+        self.calls += 1
+        return image.square()
+
+
+def test_a_network_of_one_channel_sees_each_by_itself() -> None:
+    """And a grey picture, whose channels agree, once."""
+    network = Grey()
+    restorer = OnePass(OnePassConfig(NetworkConfig("dncnn", {})), network)
+    colour = torch.rand(3, 5, 7)
+    assert torch.equal(restorer(colour), colour.square()) and network.calls == 3
+    grey = torch.rand(1, 5, 7).expand(3, 5, 7)
+    assert torch.equal(restorer(grey), grey.square()) and network.calls == 4
+
+
+class Mean(Looker):
+    """Makes every pixel the mean of what it was shown."""
+
+    def seen(self, image: Tensor) -> Tensor:
+        return image.mean((2, 3))
+
+    def restored(self, image: Tensor, seen: Tensor) -> Tensor:
+        return seen[..., None, None].expand_as(image)
+
+
+def test_who_looks_first_sees_the_whole_picture_and_not_its_tiles() -> None:
+    """So that all tiles are told the same; and never a canvas that others share."""
+    restorer = OnePass(OnePassConfig(NetworkConfig("dncnn", {})), Mean())
+    image = torch.rand(1, 3, 40, 64)
+    tiled = restorer.predict(image, Tiles(16, 4))
+    torch.testing.assert_close(tiled, image.mean((2, 3), keepdim=True).expand_as(image))
+    assert not restorer.ragged

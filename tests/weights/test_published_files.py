@@ -29,9 +29,15 @@ from irsde_cli.systems.one_pass import OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
 from irsde_cli.weights.catalogue import CATALOGUE
 from tests.cli.stub import picture
-from tests.fingerprints import fill, image
+from tests.fingerprints import check, fill, fingerprint, image
 
 GOLDEN = {"prenet-rain100l": "prenet_real_Rain100L", "prenet-r-rain100l": "prenet_r_real_Rain100L"}
+# Of each released file the mean, the spread and four pixels of what its program makes.
+PRENETS = {
+    f"{name}-{data.lower()}": f"{name.replace('-', '_')}_real_{data}"
+    for name in ("prenet", "prenet-r", "prn", "prn-r")
+    for data in ("Rain100L", "Rain100H", "Rain1400")
+} | {f"prenet-real-{number}": f"prenet_real_PReNet{number}" for number in (1, 2)}
 
 
 def converted(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -56,6 +62,18 @@ def test_prenet_restores_as_its_authors_weights_do(
         with torch.inference_mode():
             restored = network(shown)
         torch.testing.assert_close(restored, golden[f"{GOLDEN[name]}/restored_{size}"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", PRENETS)
+def test_every_file_of_prenet_is_what_was_recorded(
+    name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All fourteen of the authors' repository."""
+    recorded = fingerprint(shared, "systems1_fingerprints", PRENETS[name])
+    assert CATALOGUE[name].files[0].sha256 == recorded["sha256"]
+    network = checkpoint.load(converted(name, tmp_path, monkeypatch)).restorer.get_submodule("network")
+    with torch.inference_mode():
+        check(network(image(48, 56)), recorded["outputs"]["restored"])
 
 
 @pytest.mark.slow
