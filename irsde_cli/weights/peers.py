@@ -392,6 +392,7 @@ PEERS = {
             "moce-ir",
             dialect="moce-ir",
             options={"dim": 32} if small else {},
+            untold={"draws": False},
             remark=f"fetch the file of the folder MoCE_IR{'_S' if small else ''}_{folder} by hand, and give it with "
             "--from",
         )

@@ -73,8 +73,10 @@ def test_the_list_of_a_name_that_nobody_knows_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("task", "ready"), [("denoise", "yes"), ("retouch", "fetch"), ("deshadow", "file"), ("desnow", "no")]
 )
-def test_what_is_ready(task: str, ready: str) -> None:
+def test_what_is_ready(task: str, ready: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ships, what can be fetched, what is taken from files, and what nobody has; what was fetched is ready."""
+    if ready == "no":  # every task has rows today
+        monkeypatch.setattr("irsde_cli.weights.CATALOGUE", {})
     assert readiness(task) == ready
     if ready == "fetch":
         stored_path("maxim-retouch").touch()
