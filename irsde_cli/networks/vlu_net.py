@@ -31,7 +31,7 @@ HEADS = 2  # of the attention that stands for the damage and for its adjoint
 SIDE = 96  # of the prompts of the first level, in pixels
 
 
-class VLUNet(Skeleton, Looker):
+class VLUNet(Looker, Skeleton):
     """Every pixel depends on all of the image; CLIP looks at the whole before tiles are cut.
 
     Args:
