@@ -6,6 +6,7 @@ Nothing here sets anything; a command chooses and hands it down.
 import ctypes
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -49,12 +50,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: Precision, device: torch.device) -> torch.dtype | None:
-    """The dtype in which networks run, `None` for float32; `auto` is bf16 where a GPU has its own."""
+def choose_precision(name: Precision, device: torch.device, *, measured: bool = False) -> torch.dtype | None:
+    """The dtype in which networks run, `None` for float32.
+
+    Args:
+        name: as it was asked for; `auto` is bf16 where a GPU has its own, or a CPU has units for matrices of it.
+        device: where they run.
+        measured: whether what bf16 changes has been measured for these weights; on a CPU it is taken for such alone.
+    """
     if name == "auto":
         own = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if own else None
+        return torch.bfloat16 if own or (device.type == "cpu" and measured and has_matrix_units()) else None
     return HALVES.get(name)
+
+
+def has_matrix_units() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 in units of their own (AMX): elsewhere float32 is faster."""
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return supported is not None and bool(supported())
 
 
 NO_MEMORY = (
@@ -111,16 +124,29 @@ def _free_on_machine() -> int:
 
 def _free_in_groups() -> list[int]:
     """What this process's control group and those around it leave, where there is a limit."""
+    free = []
+    for place, limit, used, cache in _groups():
+        try:
+            taken = int((place / used).read_text()) - _statistic(place / "memory.stat", cache)
+            free.append(max(int((place / limit).read_text()) - taken, 0))
+        except (OSError, ValueError):  # gone, or its limit is
+            continue
+    return free
+
+
+@lru_cache(maxsize=1)
+def _groups() -> list[tuple[Path, str, str, str]]:
+    """The groups that have a limit now, and what their files are called: to look for them takes longer than to ask."""
     try:
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
         return []
-    free = []
+    found = []
     for _, controllers, inner in lines:
         if controllers not in ("", "memory"):
             continue
         root = Path("/sys/fs/cgroup") / controllers
-        limit, used, cache = (
+        names = (
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
             if controllers
             else ("memory.max", "memory.current", "inactive_file")
@@ -129,11 +155,11 @@ def _free_in_groups() -> list[int]:
         group = root / inner.strip("/")
         for place in (group, *(parent for parent in group.parents if parent.is_relative_to(root))):
             try:
-                taken = int((place / used).read_text()) - _statistic(place / "memory.stat", cache)
-                free.append(max(int((place / limit).read_text()) - taken, 0))
+                int((place / names[0]).read_text())
             except (OSError, ValueError):  # absent, or "max"
                 continue
-    return free
+            found.append((place, *names))
+    return found
 
 
 def _statistic(path: Path, name: str) -> int:

@@ -137,7 +137,7 @@ def _seconds() -> Iterator[tuple[str, float]]:
         if row.weights is None:
             continue
         loaded = checkpoint.load(find_weights(None, task).path)
-        forecast = Forecast(Restoration(loaded, Settings(), device, choose_precision("auto", device)))
+        forecast = Forecast(Restoration(loaded, Settings(), device, choose_precision("auto", device, measured=True)))
         side = 1024 // forecast.scale
         yield task, forecast.seconds((side, side)) * 1e6 / (side * forecast.scale) ** 2
 

@@ -12,7 +12,7 @@ import math
 import torch
 
 from irsde_cli.errors import InputError
-from irsde_cli.networks.facts import round_up
+from irsde_cli.networks.facts import Facts, round_up
 from irsde_cli.restorer import Restorer
 from irsde_cli.runtime import free_memory
 
@@ -53,27 +53,27 @@ def choose_tile(
     Raises:
         TooLargeError: not even the smallest tiles fit.
     """
+    facts = restorer.facts
     free = free_memory(device) * share / MEMORY_SHARE
     held = held_bytes(restorer, size, extra_images)
-    canvas = _canvas(restorer, size)
-    sides = [round_up(side, restorer.facts.multiple) for side in SIDES if side >= 2 * restorer.facts.multiple]
-    smallest = _working(restorer, canvas, sides[-1])
+    canvas = _canvas(facts, restorer.scale, size)
+    sides = [round_up(side, facts.multiple) for side in SIDES if side >= 2 * facts.multiple]
+    smallest = _working(facts, canvas, sides[-1])
     if free < held + smallest:
         raise TooLargeError(
             f"it takes {(held + smallest) / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
             hint="Free some, or make the picture smaller." if device.type == "cpu" else "Try --device cpu.",
         )
     affordable = MEMORY_SHARE * (free - held)
-    facts = restorer.facts
     own = TILE_BYTES if device.type == "cpu" else math.inf
     whole = own if facts.reach is not None else math.inf
     if facts.tile:
         own, whole = facts.working_bytes * facts.tile**2, facts.working_bytes * WHOLE_PIXELS
-    if _working(restorer, canvas, max(canvas)) <= min(affordable, whole):
+    if _working(facts, canvas, max(canvas)) <= min(affordable, whole):
         return 0
 
     def largest(budget: float) -> int:
-        return next((side for side in sides if _working(restorer, canvas, side) <= budget), sides[-1])
+        return next((side for side in sides if _working(facts, canvas, side) <= budget), sides[-1])
 
     tile = largest(min(affordable, own))
     if tile < largest(own):
@@ -99,17 +99,17 @@ def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0)
 
 def largest_batch(restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE) -> int:
     """How many pictures of that height and width fit at once, at least one."""
-    canvas = _canvas(restorer, size)
-    each = held_bytes(restorer, size) + _working(restorer, canvas, max(canvas))
+    canvas = _canvas(restorer.facts, restorer.scale, size)
+    each = held_bytes(restorer, size) + _working(restorer.facts, canvas, max(canvas))
     return max(int(share * free_memory(device) / each), 1)
 
 
-def _canvas(restorer: Restorer, size: tuple[int, int]) -> tuple[int, int]:
+def _canvas(facts: Facts, scale: int, size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of what tiles are cut from: the restored picture, padded."""
-    return restorer.facts.padded_size(size[0] * restorer.scale, size[1] * restorer.scale)
+    return facts.padded_size(size[0] * scale, size[1] * scale)
 
 
-def _working(restorer: Restorer, canvas: tuple[int, int], side: int) -> int:
+def _working(facts: Facts, canvas: tuple[int, int], side: int) -> int:
     """Peak memory of one evaluation on a tile."""
     height, width = (min(length, side) for length in canvas)
-    return height * width * restorer.facts.working_bytes
+    return height * width * facts.working_bytes

@@ -139,7 +139,7 @@ class Report:
         template = (resources.files("irsde_cli.report") / "report.html").read_text(encoding="utf-8")
         path = self._folder / PAGE
         try:
-            write_whole(path, template.replace("__DATA__", text, 1).encode("utf-8"), "page", lambda status: None)
+            write_whole(path, template.replace("__DATA__", text, 1).encode("utf-8"), "page")
         except InputError as error:
             raise MachineError(error.message, hint=error.hint) from None
         self._sweep()

@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -27,71 +27,92 @@ def temporary_owner(path: Path) -> str:
     return path.name.removeprefix(".irsde-").rpartition("-")[0]
 
 
-def write_whole(
-    path: Path,
-    data: bytes,
-    owner: str,
-    before_rename: Callable[[os.stat_result], None],
-    *,
-    modified_ns: int | None = None,
-    backup: bool = False,
-) -> os.stat_result:
-    """Write `data` aside, force it to the disk, call `before_rename` with its status, and give it its name.
+class Aside:
+    """A file that is whole and forced to the disk, under a name for the time being; `close` removes it.
 
-    A file that is replaced hands on its rights, owner and attributes, and until then nobody else can read the new one.
+    A file that it will replace hands on its rights, owner and attributes, and until then nobody else can read this one.
 
     Args:
-        path: the name.
-        data: what it will hold.
+        path: the name that it will get.
+        data: what it holds.
         owner: whose temporary files may be swept.
-        before_rename: called with the status that the file will have.
         modified_ns: its date; `None` is now.
         backup: whether the file that is replaced stays as `outside.backup_of`.
+
+    Attributes:
+        status: that it will have under its name.
 
     Raises:
         InputError: this one name cannot be written.
         MachineError: the disk is full or the folder cannot be written: the next file would fail alike.
     """
-    # Short and not made from the name: the name may already be as long as names can be.
-    aside = path.parent / f"{temporary_prefix(owner)}{secrets.token_hex(6)}.part"
-    try:
-        with _refused(path):
-            make_folder(path.parent)
-            replaces = path.is_file() and not path.is_symlink()
-            rights = partial(os.open, mode=0o600 if replaces else 0o666)
-            stream = open(aside, "xb", opener=rights)  # noqa: SIM115 - open while it may look old
-        with _closed_at_last(stream):
+
+    def __init__(
+        self, path: Path, data: bytes, owner: str, *, modified_ns: int | None = None, backup: bool = False
+    ) -> None:
+        self.path = path
+        # Short and not made from the name: the name may already be as long as names can be.
+        self._aside = path.parent / f"{temporary_prefix(owner)}{secrets.token_hex(6)}.part"
+        self._stream: BinaryIO | None = None
+        try:
             with _refused(path):
-                _hold(stream.fileno())
-                stream.write(data)
-                stream.flush()
+                make_folder(path.parent)
+                replaces = path.is_file() and not path.is_symlink()
+                rights = partial(os.open, mode=0o600 if replaces else 0o666)
+                self._stream = open(self._aside, "xb", opener=rights)  # noqa: SIM115 - open while it may look old
+                _hold(self._stream.fileno())
+                self._stream.write(data)
+                self._stream.flush()
                 if replaces:
-                    outside.put_on(aside, path, modified_ns)
+                    outside.put_on(self._aside, path, modified_ns)
                 elif modified_ns is not None:
-                    os.utime(aside, ns=(time.time_ns(), modified_ns))
-                os.fsync(stream.fileno())
-                status = aside.stat()
+                    os.utime(self._aside, ns=(time.time_ns(), modified_ns))
+                os.fsync(self._stream.fileno())
+                self.status = self._aside.stat()
+            self._keeps = backup and replaces
             if os.name != "posix":
-                stream.close()
-            before_rename(status)
-            with _refused(path):
-                if backup and replaces:
-                    outside.keep_original(path, aside.with_suffix(".orig.part"))
-                rename(aside, path)
-                return path.stat()
-    finally:
+                self._stream.close()
+        except BaseException:
+            self.close()
+            raise
+
+    def named(self) -> os.stat_result:
+        """Give it its name, and its status; the folder is still to be forced to the disk.
+
+        Raises:
+            InputError, MachineError: as when it was made.
+        """
+        with _refused(self.path):
+            if self._keeps:
+                outside.keep_original(self.path, self._aside.with_suffix(".orig.part"))
+            self._aside.replace(self.path)
+            return self.path.stat()
+
+    def close(self) -> None:
+        """Remove what has no name yet."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError):  # it tries once more to write what a full disk did not take
+                self._stream.close()
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            self._aside.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _closed_at_last(stream: BinaryIO) -> Iterator[None]:
-    """Closing tries once more to write what a full disk did not take: the error that was raised first is kept."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            stream.close()
+def write_whole(path: Path, data: bytes, owner: str) -> None:
+    """Write a file aside and give it its name; see `Aside`."""
+    with contextlib.closing(Aside(path, data, owner)) as aside:
+        aside.named()
+        force_names([path])
+
+
+def force_names(paths: Iterable[Path]) -> None:
+    """Force the names of files to the disk, once for each folder.
+
+    Raises:
+        InputError, MachineError: as for a file that cannot be written.
+    """
+    for folder, path in {path.parent: path for path in paths}.items():
+        with _refused(path):
+            sync_folder(folder)
 
 
 def _hold(handle: int) -> None:

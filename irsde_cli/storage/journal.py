@@ -9,7 +9,8 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,43 @@ class Entry:
         return self.settings == _digest(settings, 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A file that was made.
+
+    Attributes:
+        source: from what.
+        output: its path relative to the folder.
+        made: its size and time.
+        settings: the short name of those that it was made with.
+        seconds: that it took.
+        tile: the side of the tiles that it was made in, if any.
+    """
+
+    source: Source
+    output: str
+    made: Identity
+    settings: str
+    seconds: float = 0.0
+    tile: int = 0
+
+    def line(self, event: str) -> dict[str, Any]:
+        """What the manifest says of it."""
+        source = self.source
+        return {
+            "event": event,
+            "input": source.name,
+            "input_path": source.place,
+            "input_size": source.identity.size,
+            "input_mtime_ns": source.identity.mtime_ns,
+            "input_blake2b": source.content,
+            "output": self.output,
+            "output_size": self.made.size,
+            "output_mtime_ns": self.made.mtime_ns,
+            "settings": self.settings,
+        }
+
+
 def settings_id(settings: Mapping[str, Any]) -> str:
     """A short name for all that decides the pixels of an output."""
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
@@ -156,8 +194,12 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._handle)
-        self._lock.release()
+        try:
+            if error is None:
+                self.force()
+        finally:
+            os.close(self._handle)
+            self._lock.release()
 
     def _taken(self) -> MachineError:
         return MachineError(
@@ -196,6 +238,7 @@ class Journal:
                     with path.open("rb") as stream:
                         while lines := stream.readlines(1 << 20):
                             self._append(b"".join(lines).removesuffix(b"\n") + b"\n")
+                    self.force()
                     path.unlink()
                 Path(lock.lock_file).unlink(missing_ok=True)
         except Timeout:
@@ -209,9 +252,7 @@ class Journal:
         Other parts of the same division are passed over: they hold none of this one's pictures.
         """
         mine = _PART.match(self._label)
-        places = {self._place / FOLDER, remembered(self._place)}
-        found = [path for place in places for path in place.glob("manifest*.jsonl")]
-        for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
+        for path in _manifests(self._place):
             theirs = _PART.match(path.name.removeprefix("manifest."))
             if mine and theirs and mine["count"] == theirs["count"] and mine["index"] != theirs["index"]:
                 continue
@@ -242,47 +283,47 @@ class Journal:
 
     def run(self, settings: Mapping[str, Any]) -> None:
         """A line with the settings of a run."""
-        self._write({"event": "run", "schema": SCHEMA, "id": settings_id(settings), "settings": settings})
+        self._append(_line({"event": "run", "schema": SCHEMA, "id": settings_id(settings), "settings": settings}))
+        self.force()
 
-    def pending(self, source: Source, output: str, made: Identity, settings: str) -> None:
-        """The output is about to get its name; it will have the size and time of `made`."""
-        self._made("pending", source, output, made, settings)
+    def pending(self, *results: Result) -> None:
+        """Outputs are about to get their names, each with the size and time of its `made`; the lines are forced."""
+        self._append(b"".join(_line(result.line("pending")) for result in results))
+        self.force()
 
-    def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
-        """The output is whole, under its name; `tile` is the side of the tiles that it was made in, if any."""
-        self._made("done", source, output, made, settings, seconds=round(seconds, 3), tile=tile)
+    def done(self, *results: Result) -> None:
+        """Outputs are whole, under their names.
 
-    def _made(self, event: str, source: Source, output: str, made: Identity, settings: str, **more: float) -> None:
-        self._write(
-            {
-                "event": event,
-                "input": source.name,
-                "input_path": source.place,
-                "input_size": source.identity.size,
-                "input_mtime_ns": source.identity.mtime_ns,
-                "input_blake2b": source.content,
-                "output": output,
-                "output_size": made.size,
-                "output_mtime_ns": made.mtime_ns,
-                "settings": settings,
-                **more,
-            }
+        These lines go to the disk with the next that are forced: what they say is done once more where they are lost.
+        """
+        self._append(
+            b"".join(
+                _line(result.line("done") | {"seconds": round(result.seconds, 3), "tile": result.tile})
+                for result in results
+            )
         )
 
     def failed(self, source: str, reason: str) -> None:
         """The input gave nothing."""
-        self._write({"event": "failed", "input": source, "reason": reason})
+        self._append(_line({"event": "failed", "input": source, "reason": reason}))
 
-    def _write(self, values: Mapping[str, Any]) -> None:
-        self._append(json.dumps(values).encode("ascii") + b"\n")
+    def force(self) -> None:
+        """Have all lines on the disk.
 
-    def _append(self, line: bytes) -> None:
+        Raises:
+            MachineError: the disk is full, or fails.
+        """
         try:
-            written = os.write(self._handle, line)
             os.fsync(self._handle)
         except OSError as error:
             raise refusal(error, self._path) from None
-        if written < len(line):
+
+    def _append(self, lines: bytes) -> None:
+        try:
+            written = os.write(self._handle, lines)
+        except OSError as error:
+            raise refusal(error, self._path) from None
+        if written < len(lines):
             raise MachineError(f"cannot write to '{self._folder}': No space left on device.")
 
     def _torn(self) -> bool:
@@ -314,15 +355,15 @@ class WorkerJournal(Journal):
     def entry(self, output: str) -> Entry | None:
         return self._told.get(output)
 
-    def done(self, source: Source, output: str, made: Identity, settings: str, seconds: float, tile: int = 0) -> None:
-        super().done(source, output, made, settings, seconds, tile)
-        self._told.pop(output, None)
+    def done(self, *results: Result) -> None:
+        super().done(*results)
+        for result in results:
+            self._told.pop(result.output, None)
 
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """What all manifests of a folder say, in order, without lines that are torn or damaged."""
-    found = [path for place in (folder / FOLDER, remembered(folder)) for path in place.glob("manifest*.jsonl")]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
+    for path in _manifests(folder):
         with path.open("rb") as stream:
             for line in stream:
                 try:
@@ -347,12 +388,35 @@ def worker(label: str, name: object) -> str:
     return f"{label}{label and '.'}job-{name}"
 
 
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values).encode("ascii") + b"\n"
+
+
 def _manifest(folder: Path, label: str) -> Path:
     return folder / f"manifest{label and '.'}{label}.jsonl"
 
 
 def _lock(folder: Path, label: str) -> FileLock:
     return FileLock(folder / f"lock{label and '.'}{label}")
+
+
+def last_run(folder: Path, ids: Collection[str]) -> str | None:
+    """With which of these settings results were last written to a folder, by `settings_id`; `None` is with none."""
+    found = None
+    for path in _manifests(folder):
+        with suppress(OSError), path.open("rb") as stream:
+            for line in stream:
+                if line.startswith(b'{"event": "run"'):
+                    with suppress(ValueError):
+                        told = json.loads(line).get("id")
+                        found = told if told in ids else found
+    return found
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """All records about a folder, the one that was last written to at the end."""
+    found = [path for place in {folder / FOLDER, remembered(folder)} for path in place.glob("manifest*.jsonl")]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 class _Table:

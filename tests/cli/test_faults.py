@@ -205,13 +205,13 @@ def test_failures_are_named_when_the_disk_is_full(
     (photos / "a.png").write_bytes(b"text")
     import errno
 
-    import irsde_cli.workflows.restore.pipeline as workflow
+    import irsde_cli.workflows.restore.keeping as workflow
     from irsde_cli.storage.files import refusal
 
     def full(path: Path, *_: Any, **__: Any) -> None:
         raise refusal(OSError(errno.ENOSPC, "No space left on device"), path)
 
-    monkeypatch.setattr(workflow, "write_whole", full)
+    monkeypatch.setattr(workflow, "Aside", full)
     assert "failed: a.png" in restore(photos, tmp_path / "out", code=5).stderr
 
 

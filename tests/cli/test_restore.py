@@ -1,6 +1,7 @@
 """`irsde restore` as people use it: places, names, resuming, failures, usage."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -16,10 +17,13 @@ from PIL import Image
 
 from irsde_cli.cli.program import app
 from irsde_cli.engine.settings import SPREAD_GAIN
+from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture
 from irsde_cli.observation import Observation
+from irsde_cli.storage.files import Aside
 from irsde_cli.storage.journal import Journal
 from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.workflows.restore import pipeline
 from tests.cli.stub import Program, picture, pixels, save_stub, tree
 from tests.images.test_read_picture import saved, tiff
 
@@ -265,14 +269,15 @@ def test_a_full_disk_stops_the_run_at_once(
     restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One sentence, exit 5, nothing torn, and what is finished stays."""
-    real, calls = os.fsync, iter(range(100))
+    real = os.fsync
 
     def fsync(handle: int) -> None:
-        if next(calls) >= 8:
+        if any((tmp_path / "out").glob("*.png")):
             raise OSError(28, "No space left on device")
         real(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(pipeline, "TOGETHER", 1)
     result = restore(photos, tmp_path / "out", code=5)
     assert "No space left on device" in result.stderr
     monkeypatch.undo()
@@ -650,3 +655,51 @@ def test_nodes_chosen_on_the_pictures(restore: Program, photos: Path, tmp_path: 
     assert "shards would choose" in restore(
         photos, tmp_path / "shard", "--nodes", "auto", "--shard", "1/2", code=2
     ).stderr  # fmt: skip
+
+
+def test_many_small_pictures_wait_for_the_disk_once(
+    restore: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve results: each file is forced by itself, their names and the lines about them together."""
+    for index in range(12):
+        picture(tmp_path / "in" / f"{index:02}.png", 8, 8)
+    forced: list[str] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{handle}"))  # noqa: PTH115 - a number
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(pipeline, "SECONDS_TOGETHER", math.inf)
+    restore(tmp_path / "in", tmp_path / "out")
+    out = str(tmp_path / "out")
+    files = [path for path in forced if path.startswith(out) and path.endswith(".part")]
+    assert len(files) == len(set(files)) == 12
+    assert forced.count(out) <= 3, "made, and once for all names"
+    manifest = f"{out}/.irsde/manifest.jsonl"
+    assert forced.count(manifest) == 3, "the run, all that is pending, and the end"
+    lines = (tmp_path / "out" / ".irsde" / "manifest.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["run", *["pending"] * 12, *["done"] * 12]
+
+
+def test_one_of_several_that_wait_cannot_be_named(
+    restore: Program, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails alone; the others have their names and are up to date the next time."""
+    real = Aside.named
+
+    def named(self: Aside) -> os.stat_result:
+        if self.path.name == "p1.png":
+            raise InputError(f"cannot write '{self.path}': no.")
+        return real(self)
+
+    monkeypatch.setattr(Aside, "named", named)
+    monkeypatch.setattr(pipeline, "SECONDS_TOGETHER", math.inf)
+    events = restore.events(photos, tmp_path / "out", code=3)
+    assert [event["name"] for event in events if event["event"] == "failed"] == ["p1.png"]
+    assert "p1.png" not in tree(tmp_path / "out") and not list((tmp_path / "out").rglob("*.part"))
+    monkeypatch.undo()
+    again = restore.events(photos, tmp_path / "out")
+    assert [event["name"] for event in again if event["event"] == "done"] == ["p1.png"]
+    assert [event for event in again if event["event"] == "skipped"]

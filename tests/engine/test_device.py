@@ -50,3 +50,14 @@ def test_a_gpu_that_imitates_bfloat16_runs_in_float32(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     assert choose_precision("auto", GPU) == torch.bfloat16
     assert choose_precision("bf16", torch.device("cpu")) == torch.bfloat16
+
+
+def test_bfloat16_on_a_cpu_wants_units_for_it_and_weights_that_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert choose_precision("auto", cpu, measured=True) == torch.bfloat16
+    assert choose_precision("auto", cpu) is None
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert choose_precision("auto", cpu, measured=True) is None
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert choose_precision("auto", cpu, measured=True) is None

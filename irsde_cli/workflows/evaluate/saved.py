@@ -43,4 +43,4 @@ class Saved:
         pixels = image[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
-        write_whole(self._folders[label] / f"{key}.png", stream.getvalue(), "evaluate", lambda _: None)
+        write_whole(self._folders[label] / f"{key}.png", stream.getvalue(), "evaluate")

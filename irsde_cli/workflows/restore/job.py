@@ -1,8 +1,11 @@
 """A run that is ready to begin: in this process, in several, or on a cluster."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, cast
+
+import torch
 
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.loading import load
@@ -10,8 +13,8 @@ from irsde_cli.engine.restoration import Restoration, stood, unwatched
 from irsde_cli.engine.settings import Tile
 from irsde_cli.images import no_codec
 from irsde_cli.runtime import choose_device, choose_precision
-from irsde_cli.storage.journal import settings_id
-from irsde_cli.weights import Weights
+from irsde_cli.storage.journal import last_run, settings_id
+from irsde_cli.weights import SHIPPED, Weights
 from irsde_cli.workflows.restore.calibrate import calibrated
 from irsde_cli.workflows.restore.cluster import Cluster
 from irsde_cli.workflows.restore.events import Event, Ready
@@ -20,6 +23,8 @@ from irsde_cli.workflows.restore.pipeline import run
 from irsde_cli.workflows.restore.plan import Plan
 from irsde_cli.workflows.restore.pool import Pool, Setup, places
 from irsde_cli.workflows.restore.resume import describe, preview
+
+logger = logging.getLogger(__name__)
 
 
 class Job:
@@ -41,13 +46,32 @@ class Job:
         loaded = load(weights, options.task, options.sampling)
         if options.coding is not None and not loaded.restorer.codes:
             raise no_codec()
-        dtype = stood(loaded.restorer, choose_precision(options.precision, self._device))
+        # Where several machines share a run each would choose for itself, and one of them would be slow.
+        alone = options.shard is None and options.ray is None and not options.sampling.is_chosen
+        measured = alone and weights.name in SHIPPED
+        dtype = stood(loaded.restorer, choose_precision(options.precision, self._device, measured=measured))
         if options.sampling.is_chosen:
             plan = calibrated(plan, loaded.restorer, self._device, dtype)
         self.plan = plan
         device = self._device if self._single or options.dry_run else choose_device("cpu")
         self._restoration = Restoration(loaded, plan.options, device, dtype)
-        self.settings = describe(plan, loaded, self._restoration.sampling, self._restoration.dtype)
+        if measured and options.precision == "auto" and self._device.type == "cpu":
+            self._restoration.dtype = self._kept(dtype)
+        self.settings = self._described(self._restoration.dtype)
+
+    def _described(self, dtype: torch.dtype | None) -> dict[str, Any]:
+        return describe(self.plan, self._restoration.checkpoint, self._restoration.sampling, dtype)
+
+    def _kept(self, dtype: torch.dtype | None) -> torch.dtype | None:
+        """The precision with which the same run began, on this machine or another; else the one that was chosen."""
+        if self.plan.folder is None:
+            return dtype
+        known = {settings_id(self._described(one)): one for one in (None, torch.bfloat16)}
+        told = last_run(self.plan.folder, known)
+        kept = dtype if told is None else known[told]
+        if kept != dtype:
+            logger.info("going on in %s, as this run began", "float32" if kept is None else "bfloat16")
+        return kept
 
     @property
     def resolved(self) -> dict[str, Any]:

@@ -123,7 +123,11 @@ class Options(Settings):
     report: Path | None = option("machine", "Also write a page with all pictures into this folder.", panel="Output")
     device: str = option("machine", "auto, cpu, cuda, cuda:1, xpu, mps.", default="auto", panel=MEMORY, short="-d")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "pixels", "Of the network; auto is bf16 on GPUs.", default="auto", panel=MEMORY, recorded="precision"
+        "pixels",
+        "Of the network; auto is bf16 on GPUs, and on CPUs with AMX for networks that ship.",
+        default="auto",
+        panel=MEMORY,
+        recorded="precision",
     )
     shard: Shard | None = option(
         "names", "Part i of n (i/n), for several machines or GPUs.", panel="Batch", parse=Shard.parse

@@ -1,33 +1,33 @@
 """Reading and writing beside the sampler; one bad picture never stops the rest."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.memory import TooLargeError
 from irsde_cli.engine.restoration import Output, Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
-from irsde_cli.images import Part
 from irsde_cli.runtime import give_back
-from irsde_cli.storage.files import is_there, write_whole
-from irsde_cli.storage.journal import Identity, Journal, settings_id
-from irsde_cli.workflows.restore.encoding import encode
+from irsde_cli.storage.journal import Journal, settings_id
 from irsde_cli.workflows.restore.events import Done, Event, Failed, Judged, Lost, Seen, Skipped, Warned
 from irsde_cli.workflows.restore.items import Item
+from irsde_cli.workflows.restore.keeping import Made, Outcome, keep, make
 from irsde_cli.workflows.restore.loading import Loaded, load
-from irsde_cli.workflows.restore.losing import ties
-from irsde_cli.workflows.restore.plan import Plan, begun, same_file
-from irsde_cli.workflows.restore.resume import check_free, describe, enlarged, up_to_date
+from irsde_cli.workflows.restore.plan import Plan, begun
+from irsde_cli.workflows.restore.resume import describe, enlarged, up_to_date
 
-READ_AHEAD = 3
 PIXELS_AHEAD = 64_000_000
+MOST_THREADS = 8  # that read, and that write
+TOGETHER = 16  # results that get their names at a time, at most
+SECONDS_TOGETHER = 0.5  # that a finished result waits for others
 HOPELESS = 3
 LARGE = 8_000_000  # pixels, from which on what decoding and tiles leave behind is worth returning
 
@@ -43,6 +43,7 @@ class Pipeline:
         settings: str,
         readers: ThreadPoolExecutor,
         writers: ThreadPoolExecutor,
+        read_ahead: int,
     ) -> None:
         self.restoration = restoration
         self.options = plan.options
@@ -52,10 +53,12 @@ class Pipeline:
         self.described = describe(plan, restoration.checkpoint, restoration.sampling, restoration.dtype)
         self.readers = readers
         self.writers = writers
+        self.read_ahead = read_ahead
         self.items = plan.items()
         self.reading: deque[tuple[Item, Future[Loaded]]] = deque()
         self.ready: list[Loaded] = []
-        self.writing: deque[tuple[Loaded, Output, Future[tuple[list[tuple[Path, bytes]], bytes | None]]]] = deque()
+        self.writing: deque[tuple[Loaded, Future[Made]]] = deque()
+        self.named_at = time.monotonic()
         self.forecast = Forecast(restoration)
         self.usual_pixels = 0
         self.succeeded = 0
@@ -64,18 +67,24 @@ class Pipeline:
 
     def run(self) -> Iterator[Event]:
         try:
+            yield from self._run()
+        finally:
+            self._drop()
+
+    def _run(self) -> Iterator[Event]:
+        try:
             while not self.restoration.stopped():
                 yield from self._read()
                 if not self.ready:
                     break
                 yield from self._restore(self._next_batch())
-                yield from self._written(at_most=2)
+                yield from self._written()
         except StoppedError:
             pass
         finally:
             for _, future in self.reading:
                 future.cancel()
-        yield from self._written(at_most=0)
+        yield from self._written(everything=True)
         if self.without_memory and not self.succeeded:
             raise self._too_small()
 
@@ -86,7 +95,7 @@ class Pipeline:
         """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
         window = self.restoration.look_ahead
         while True:
-            while len(self.reading) < READ_AHEAD + window and self._light():
+            while len(self.reading) < self.read_ahead + window and self._light():
                 item = next(self.items, None)
                 if item is None:
                     break
@@ -162,77 +171,80 @@ class Pipeline:
                 raise self._too_small() from None
 
     def _encode(self, loaded: Loaded, output: Output) -> Iterator[Event]:
-        """Say what was seen of a picture, and have its result encoded."""
+        """Say what was seen of a picture, and have its result encoded and written aside."""
         if output.seen:
             yield Seen(loaded.name, output.seen)
         if output.need is not None:
             yield Judged(loaded.name, output.need.weight, output.need.words)
         if _pixels(loaded) > LARGE:
             give_back()
-        encoding = self.writers.submit(encode, loaded, output, self.options, self.described)
-        self.writing.append((loaded, output, encoding))
+        journal, target = self.journal, loaded.item.output
+        if journal is not None and target is not None and target.parent not in self.swept:
+            journal.sweep(target.parent)
+            self.swept.add(target.parent)
+        owner = None if journal is None else journal.owner
+        self.writing.append((loaded, self.writers.submit(make, loaded, output, self.plan, self.described, owner)))
 
-    def _written(self, at_most: int) -> Iterator[Event]:
-        """Wait until no more than so many pictures are being encoded, and give the others their names."""
-        scale = self.restoration.restorer.scale
-        while len(self.writing) > at_most or sum(_pixels(it[0]) for it in self.writing) * scale**2 > PIXELS_AHEAD:
-            loaded, output, future = self.writing.popleft()
-            try:
-                with explained():
-                    files, data = future.result()
-                if output.notes and self.options.strict:
-                    raise InputError(f"{output.notes[0]}.", hint="Without --strict this is a warning.")
-                further = self._keep(loaded, files, output.tile)
-            except InputError as error:
-                yield self._failure(loaded.item, error)
+    def _written(self, *, everything: bool = False) -> Iterator[Event]:
+        """Give names to what is finished, where that is due; with `everything` wait for all."""
+        while self.writing and (everything or self._is_due()):
+            group: list[Made] = []
+            failure: MachineError | None = None
+            waited = 0
+            while self.writing and waited < TOGETHER and (everything or not waited or self.writing[0][1].done()):
+                loaded, future = self.writing.popleft()
+                waited += 1
+                try:
+                    with explained():
+                        made = future.result()
+                    if made.output.notes and self.options.strict:
+                        made.close()
+                        raise InputError(f"{made.output.notes[0]}.", hint="Without --strict this is a warning.")
+                    group.append(made)
+                except InputError as error:
+                    yield self._failure(loaded.item, error)
+                except MachineError as error:  # what is finished stays
+                    failure = error
+                    break
+            yield from self._kept(group)
+            if failure is not None:
+                raise failure
+            self.named_at = time.monotonic()
+
+    def _is_due(self) -> bool:
+        """Whether many results wait, or large ones, or the first has waited long enough for others."""
+        waiting = len(self.writing)
+        pixels = sum(_pixels(loaded) for loaded, _ in self.writing) * self.restoration.restorer.scale**2
+        if waiting >= TOGETHER or (waiting > 2 and pixels > LARGE) or pixels > PIXELS_AHEAD:
+            return True
+        return self.writing[0][1].done() and time.monotonic() - self.named_at > SECONDS_TOGETHER
+
+    def _kept(self, group: list[Made]) -> Iterator[Event]:
+        """Name the files of several pictures, and say what became of each."""
+        outcomes: list[Outcome] = [()] * len(group)
+        if self.journal is not None and group:
+            outcomes = keep(group, self.plan, self.journal)
+        for made, outcome in zip(group, outcomes, strict=True):
+            loaded, item = made.loaded, made.loaded.item
+            if isinstance(outcome, InputError):
+                yield self._failure(item, outcome)
                 continue
             self.succeeded += 1
-            for note in output.notes:
+            for note in made.output.notes:
                 yield Warned(loaded.name, f"{note}: look at the result, or try --strength 0.5")
-            if lost := (*(() if output.same else loaded.lost), *further):
+            if lost := (*(() if made.output.same else loaded.lost), *outcome):
                 titles = tuple(dict.fromkeys(part.title for part in lost))
                 yield Lost(loaded.name, titles, tuple(map(str, lost)))
-            extra = tuple(path for path, _ in files[1:])
-            yield Done(
-                loaded.item.name, loaded.item.output, time.monotonic() - loaded.since, data, extra, loaded.item.source
-            )
+            extra = tuple(aside.path for aside in reversed(made.asides[:-1]))
+            yield Done(item.name, item.output, time.monotonic() - loaded.since, made.data, extra, item.source)
 
-    def _keep(self, loaded: Loaded, files: list[tuple[Path, bytes]], tile: int) -> tuple[Part, ...]:
-        """Write the files of one picture, the restored one last: it says that all are there.
-
-        Returns:
-            what of older results cannot be handed on.
-        """
-        item, journal, folder = loaded.item, self.journal, self.plan.folder
-        lost: tuple[Part, ...] = ()
-        if journal is None or folder is None:
-            return lost
-        for path, data in reversed(files):
-            if path.parent not in self.swept:
-                journal.sweep(path.parent)
-                self.swept.add(path.parent)
-            relative = path.relative_to(folder).as_posix()
-            if not self.options.in_place and item.source is not None and same_file(item.source, path):
-                raise InputError(f"'{path}' is the input itself, under another name.")
-            check_free(path, relative, item, journal, self.options)
-
-            def pending(status: os.stat_result, relative: str = relative) -> None:
-                journal.pending(loaded.source, relative, Identity.of(status), loaded.settings)
-
-            if not self.options.in_place and is_there(path) and path.is_file() and not path.is_symlink():
-                lost += ties(path)
-            dated = self.options.in_place or (self.options.keep_times and item.source is not None)
-            status = write_whole(
-                path,
-                data,
-                journal.owner,
-                pending,
-                modified_ns=loaded.source.identity.mtime_ns if dated else None,
-                backup=self.options.backup,
-            )
-            seconds = time.monotonic() - loaded.since
-            journal.done(loaded.source, relative, Identity.of(status), loaded.settings, seconds, tile)
-        return lost
+    def _drop(self) -> None:
+        """Remove what was written aside and will get no name."""
+        for _, future in self.writing:
+            if not future.cancel():
+                with suppress(Exception):
+                    future.result().close()
+        self.writing.clear()
 
     def _failure(self, item: Item, error: IrsdeError) -> Failed:
         if self.journal is not None:
@@ -266,8 +278,9 @@ def run(restoration: Restoration, plan: Plan) -> Iterator[Event]:
 
 def restored(restoration: Restoration, plan: Plan, journal: Journal | None, settings: str) -> Iterator[Event]:
     """The same with a journal that is open already, and the short name of the settings."""
-    with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
-        yield from Pipeline(restoration, plan, journal, settings, readers, writers).run()
+    count = max(2, min(MOST_THREADS, torch.get_num_threads() // 2))
+    with ThreadPoolExecutor(count, "read") as readers, ThreadPoolExecutor(count, "write") as writers:
+        yield from Pipeline(restoration, plan, journal, settings, readers, writers, count + 1).run()
 
 
 def _journal(plan: Plan) -> Any:

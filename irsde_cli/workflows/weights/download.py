@@ -308,7 +308,7 @@ def _note(path: Path) -> Path:
 
 def _note_down(path: Path, digest: str) -> None:
     text = f"{digest}  {path.name}\n" if digest else ""
-    write_whole(_note(path), text.encode(), OWNER, lambda _: None)
+    write_whole(_note(path), text.encode(), OWNER)
 
 
 def _noted(path: Path) -> str | None:
