@@ -109,7 +109,7 @@ def _told(path: Path, made: Asked, printed: Printed) -> None:
         return
     bytes_again = again(path, made.original, made.model)
     if made.again is not None:
-        write_whole(made.again, bytes_again, "again", lambda status: None)
+        write_whole(made.again, bytes_again, "again")
     if bytes_again != path.read_bytes():
         if is_alike(bytes_again, path):
             said = "made again: the same pixels, in a file of other bytes (a signature or its metadata differ)"

@@ -142,7 +142,7 @@ def write(path: Path, intervals: dict[str, Interval]) -> None:
     header["intervals"] = {around: asdict(interval) for around, interval in intervals.items()}
     temporary = path.with_suffix(".new")
     save_file(tensors, temporary, metadata={checkpoint.KEY: json.dumps(header, sort_keys=True)})
-    write_whole(path, temporary.read_bytes(), "calibrate", lambda status: None)
+    write_whole(path, temporary.read_bytes(), "calibrate")
     temporary.unlink()
 
 

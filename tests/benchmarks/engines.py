@@ -12,7 +12,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class At(nn.Module):
 
 def network(name: str) -> Any:
     if name in SHIPPED:
-        return checkpoint.load(shipped_path(name)).restorer.network.eval().requires_grad_(False)
+        return cast(nn.Module, checkpoint.load(shipped_path(name)).restorer.network).eval().requires_grad_(False)
     torch.manual_seed(0)
     made = NETWORKS.load(name)().eval().requires_grad_(False)
     for parameter in made.parameters():
