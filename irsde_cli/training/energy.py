@@ -34,14 +34,16 @@ def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     shift = torch.zeros(2, dtype=torch.long, device="cpu")
     if not noise.is_meta:  # as where a step is only counted
         shift = (1e3 * noise.flatten()[:2].abs()).long().cpu() % PATCH
-    return score(first, second, x0, difficulty(first[0], x0), shift)
+    unit = difficulty(first[0], x0)
+    return unit.flatten() * score(first, second, x0, unit, shift)
 
 
 def difficulty(mean: Tensor, clean: Tensor) -> Tensor:
     """The unit of each image's loss, (B, 1, 1, 1): how far its mean is from the truth now, a constant to gradients.
 
-    So a hard image weighs as much as an easy one, as with `direct-decibels`. A crop has so many pixels that the unit
-    says nothing of how this truth lies among those that were possible.
+    Regression is squared in this unit, so that its gradient is as long for a hard image as for an easy one. By the
+    logarithm of errors, as in `direct-decibels`, what is nearly clean would decide, and by their square the worst. A
+    crop has so many pixels that the unit says nothing of how this truth lies among those that were possible.
     """
     return (mean.detach() - clean).square().mean((1, 2, 3), keepdim=True).add(FLOOR).sqrt()
 
