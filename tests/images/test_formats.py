@@ -1,5 +1,6 @@
 """AVIF, JPEG 2000, HEIC, JPEG XL, OpenEXR and raw: files by other encoders, and what their readers get wrong."""
 
+import base64
 import io
 import struct
 from dataclasses import replace
@@ -205,6 +206,39 @@ def test_deep_jpeg_2000_is_read_exactly(bits: int, channels: int, tmp_path: Path
     read = found.pixels if found.alpha is None else np.dstack((found.pixels, found.alpha))
     assert read.dtype == np.uint16 and read.max() == 65535
     assert np.abs(read.astype(int) - samples).max() <= (1 << (16 - bits)) - (bits == 16)
+
+
+# Colours of 8 x 8 pixels, at each value from black to white, by imagecodecs 2026.3.6 without loss but that of colour.
+DEEP_AVIF = {
+    10: (
+        "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
+        "AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAngAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
+        "AGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAACAAAAAgAAAAQcGl4aQAAAAADCgoKAAAADGF2MUOBIEAA"
+        "AAAAE2NvbHJuY2x4AAIAAgAAgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAApm1kYXQSAAoIOAi/5wICAJAyjwEQAAD1+ZbnnZVD"
+        "g/+k8xhAXtGm6viZAdRG6MH3/cAA/KbFrmqNpBfFYSsBGcbIHEGbRBHb5lwQzr5N2NN5F7VkUKLd/yuZXY2O4cHqPKlEmEaKpSum"
+        "ytE8cgJjRZtGf6DV8Z1EMCGLL4BNlAbbqECRcweD1Pg4K+eRq6EpCnPzRbNrg/p0UGfU04eVoZISQA=="
+    ),
+    12: (
+        "AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOttZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+        "AA5waXRtAAAAAAABAAAAHmlsb2MAAAAARAAAAQABAAAAAQAAAQ8AAACfAAAAKGlpbmYAAAAAAAEAAAAaaW5mZQIAAAAAAQAAYXYw"
+        "MUNvbG9yAAAAAGppcHJwAAAAS2lwY28AAAAUaXNwZQAAAAAAAAAIAAAACAAAABBwaXhpAAAAAAMMDAwAAAAMYXYxQ4FAYAAAAAAT"
+        "Y29scm5jbHgAAgACAACAAAAAF2lwbWEAAAAAAAAAAQABBAECgwQAAACnbWRhdBIACghYCL/jQICAIjKQARAAAPX55PwLSyrv/ACV"
+        "T/lAiO5pL+hvXE4b59gErzHAfSRRcTRq3OUqgWE0LAAe+f+qA7iizCai/sN4iRvCB6NpGd5eFi+C6/KQmzb7C8blQA7MmTfm0c9q"
+        "rSIQZHmMzdWFpeq4K+sVN68dE1hKyqMhkL0J4HxnlLm2oC7nMR6yLrK9nFzQ5sEboDrYzieApQ=="
+    ),
+}
+
+
+@pytest.mark.parametrize("bits", DEEP_AVIF)
+def test_what_a_deep_avif_loses_is_named(bits: int) -> None:
+    """Pillow reads 8 bits of it, white as white; no format keeps what it does not read."""
+    found = read_picture(base64.b64decode(DEEP_AVIF[bits]), "x.avif")
+    across = np.arange(64).reshape(8, 8) * 255 / 63
+    expected = np.stack([across, across.T, across[::-1]], -1)
+    assert (found.format, found.depth) == ("avif", 8) and found.pixels.min() == 0 and found.pixels.max() == 255
+    assert np.abs(found.pixels - expected).max() <= 2
+    for format in ("avif", "png", "tiff"):
+        assert [str(part) for part in losses(found, format)] == [f"more than 8 bits a sample ({bits} bits)"]
 
 
 @pytest.mark.parametrize("quality", [90, 100])
