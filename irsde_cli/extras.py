@@ -46,6 +46,7 @@ EXTRAS = {
     "spandrel": Extra(("spandrel",), "spandrel", "weights of forty more families"),
     "lion": Extra(("lion_pytorch",), "lion-pytorch", "train --optimiser lion"),
     "tensorboard": Extra(("tensorboard",), "tensorboard", "curves of training"),
+    "wandb": Extra(("wandb",), "wandb", "train --tracker wandb"),
     "accelerate": Extra(("accelerate",), "accelerate", "training on several devices"),
     "ray": Extra(("ray", "pyarrow"), "Ray Data", "restore --ray"),
 }

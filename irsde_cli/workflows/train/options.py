@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from irsde_cli.option import option
 
@@ -26,6 +26,7 @@ class RunConfig:
         validation_crop: side of the central crop that is measured, in pixels.
         save_every: steps between two checkpoints.
         keep: how many of the newest are kept, beside the best.
+        tracker: where figures go beside the log and TensorBoard.
         data_name: what the checkpoint says it was trained on.
         licence: the terms of the data, for the checkpoint.
     """
@@ -46,6 +47,9 @@ class RunConfig:
     validation_crop: int = option("machine", default=256, shown=False)
     save_every: int = option("machine", "Steps between checkpoints.", default=1000, panel=OFTEN, minimum=1)
     keep: int = option("machine", "Newest checkpoints to keep, beside the best.", default=2, panel=OFTEN, minimum=1)
+    tracker: Literal["none", "wandb"] = option(
+        "machine", "Also send figures there; WANDB_MODE=offline keeps them in --out.", default="none", panel=OFTEN
+    )
     data_name: str = option("names", "What the checkpoint says it was trained on.", default="", panel=PLACES)
     licence: str = option("names", "The terms of the data, for the checkpoint.", default="", panel=PLACES)
 

@@ -93,30 +93,32 @@ def _train(
         begin(trainer, run)
         write_settings(folder, config, run, ranks)
         states.save(trainer)
-    yield Started(
-        trainer.step,
-        config.steps,
-        len(source),
-        sum(parameter.numel() for parameter in trainer.system.learnt.parameters()),
-        ranks.world,
-    )
-    while True:
-        lost = yield from _until_lost(trainer, source, measured, run, states, stopped)
-        if lost is None:
-            break
-        at = trainer.step
-        if trainer.returns == RETURNS:
-            raise DivergedError(
-                f"{lost} at step {at}, after {RETURNS} returns to earlier states; '{folder / BEST}' is as it was.",
-                hint="Start a new run with a lower --learning-rate, or look at the data.",
-            )
-        back, returns = states.good(), trainer.returns + 1
-        trainer.load_state(states.read(back))
-        trainer.returns = returns
-        states.forget_after(trainer.step, returns)
-        yield Returned(at, trainer.step, lost, config.learning_rate * trainer.rate_factor(trainer.step))
-    if trainer.step == config.steps:
-        yield Finished(folder / NEWEST, folder / (BEST if trainer.best_step >= 0 else NEWEST), trainer.step)
+    with contextlib.closing(states):
+        states.track()
+        yield Started(
+            trainer.step,
+            config.steps,
+            len(source),
+            sum(parameter.numel() for parameter in trainer.system.learnt.parameters()),
+            ranks.world,
+        )
+        while True:
+            lost = yield from _until_lost(trainer, source, measured, run, states, stopped)
+            if lost is None:
+                break
+            at = trainer.step
+            if trainer.returns == RETURNS:
+                raise DivergedError(
+                    f"{lost} at step {at}, after {RETURNS} returns to earlier states; '{folder / BEST}' is as it was.",
+                    hint="Start a new run with a lower --learning-rate, or look at the data.",
+                )
+            back, returns = states.good(), trainer.returns + 1
+            trainer.load_state(states.read(back))
+            trainer.returns = returns
+            states.forget_after(trainer.step, returns)
+            yield Returned(at, trainer.step, lost, config.learning_rate * trainer.rate_factor(trainer.step))
+        if trainer.step == config.steps:
+            yield Finished(folder / NEWEST, folder / (BEST if trainer.best_step >= 0 else NEWEST), trainer.step)
 
 
 def _until_lost(

@@ -28,6 +28,7 @@ from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Measured, Trainer
 from irsde_cli.workflows.train.events import Progress
 from irsde_cli.workflows.train.options import RunConfig
+from irsde_cli.workflows.train.trackers import TensorBoard, Tracker, WeightsAndBiases
 
 logger = logging.getLogger(__name__)
 SETTINGS = "settings.json"
@@ -46,7 +47,24 @@ class States:
         self._run = run
         self._config = config
         self._ranks = ranks
-        self._board: Any = None
+        self._trackers: list[Tracker] = []
+
+    def track(self) -> None:
+        """Begin with the programs that draw curves: TensorBoard where it is installed, and what was asked for.
+
+        Raises:
+            MachineError: that is missing, or cannot begin.
+        """
+        if self._ranks.rank == 0:
+            with contextlib.suppress(ImportError):
+                self._trackers.append(TensorBoard(self._folder / "tensorboard"))
+            if self._run.tracker == "wandb":
+                self._trackers.append(WeightsAndBiases(self._folder, to_mapping(self._config)))
+
+    def close(self) -> None:
+        """End with them."""
+        while self._trackers:
+            self._trackers.pop().close()
 
     def newest(self) -> Path | None:
         """The last whole step folder."""
@@ -122,7 +140,7 @@ class States:
         self._ranks.wait()
 
     def log(self, event: Progress) -> None:
-        """A line of JSON, and TensorBoard's own where it is installed."""
+        """A line of JSON, and what draws curves."""
         if self._ranks.rank != 0:
             return
         try:
@@ -132,14 +150,10 @@ class States:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise self._refusal(error) from None
-        if self._board is None:
-            self._board = _board(self._folder / "tensorboard")
-        if self._board:
-            names = ("loss", "rate", "norm", "images_per_second", "waiting", "psnr")
-            for name, value in ({name: getattr(event, name) for name in names} | event.facts).items():
-                if value is not None:
-                    self._board.add_scalar(name, value, event.step)
-            self._board.flush()
+        names = ("loss", "rate", "norm", "images_per_second", "waiting", "psnr")
+        figures = {name: getattr(event, name) for name in names} | event.facts
+        for tracker in self._trackers:
+            tracker.log({name: value for name, value in figures.items() if value is not None}, event.step)
 
     def show(self, step: int, pictures: list[Measured]) -> None:
         """Validation pictures as files: degraded, restored and clean side by side."""
@@ -213,15 +227,6 @@ def _remove(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rename(aside)
         shutil.rmtree(aside)
-
-
-def _board(folder: Path) -> Any:
-    """TensorBoard's writer, or `False` where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return False
-    return SummaryWriter(str(folder))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from irsde_cli.systems.parts import NOWHERE
 from irsde_cli.version import __version__
 from irsde_cli.weights import Weights
 
-OPSET = 20
+OPSET = 20  # from 21 on group normalisation is one node, in which ONNX Runtime 1.32 loses its digits at large means
 MODES = {"reflect": "reflect", "replicate": "replicate", "zeros": "constant"}
 
 
