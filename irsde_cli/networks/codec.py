@@ -421,7 +421,7 @@ def scales_of(levels: Tensor) -> Tensor:
 
 def _memory(width: int, blocks: Sequence[int]) -> int:
     """`Facts.working_bytes`: of the level whose features are the most, for each pixel of the picture."""
-    levels = [int(working_bytes(width * 2**level) / 4**level) for level, count in enumerate(blocks) if count]
+    levels = [int(1.5 * working_bytes(width * 2**level) / 4**level) for level, count in enumerate(blocks) if count]
     return max([4 * (4 * width + 16), *levels])
 
 

@@ -85,7 +85,7 @@ class OSDFace(Mapper):
         self.latent_scale = float(autoencoder["scaling_factor"])
         levels = len(autoencoder["block_out_channels"]) + len(asked["block_out_channels"]) - 2
         widest = max(autoencoder["block_out_channels"][:2])
-        self.facts = Facts(multiple=2**levels, working_bytes=4 * (6 * widest + 4), half=(), draws=True)
+        self.facts = Facts(multiple=2**levels, working_bytes=4 * (8 * widest + 8), half=(), draws=True)
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`; without a source of noise, of the mean of the autoencoder."""

@@ -113,7 +113,7 @@ def test_released_files_become_one(tmp_path: Path) -> None:
     small = NetworkConfig("osdface", dict(NETWORKS["osdface"].example))
     torch.manual_seed(0)
     whole = NETWORKS.load("osdface")(**small.options).state_dict()
-    files = {}
+    files: dict[str, Any] = {}
     for part in ("unet", "vae", "embedder", "projection"):
         held = {name.removeprefix(f"{part}."): x for name, x in whole.items() if name.startswith(f"{part}.")}
         if part == "embedder":
