@@ -314,6 +314,7 @@ class Restoration:
             current = draw * (self.sampling.steps or 1) + 1
             beneath = None if sampling.blend is None else observation
             deviation: list[Tensor] = []
+            own: dict[int, Tensor] = {}
             with Prefetched(ImageNoise(generators, drawn, self.pulse)) as noise:
                 if self.options.coding is not None:
                     states = self._coded(observation, self.options.coding, sizes, outputs, grey)
@@ -350,6 +351,8 @@ class Restoration:
                 if loaded.need is not None:
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
+                        if self.interval is not None and loaded.need.open:
+                            own[index] = result.clone()
                         needed, output.need = tempered(in_unit(loaded.degraded()), result, loaded.need)
                         image[index, :, :height, :width] = needed
                 if self.options.estimate == "sample":
@@ -376,7 +379,7 @@ class Restoration:
                 told = deviation[0][index, :, :height, :width] if deviation else None
                 with torch.inference_mode():
                     seen = told if output.draws is None else output.draws.variance
-                    output.half = self._half_width(loaded, output.images[""], seen)
+                    output.half = self._half_width(loaded, output.images[""], seen, own.get(index))
                     output.images[".spread"] = _doubt(output.half)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
             for suffix, image in output.images.items():
@@ -392,12 +395,15 @@ class Restoration:
         found[:] = [squared.float().cpu()]
         yield image
 
-    def _half_width(self, subject: Subject, centre: Tensor, variance: Tensor | None) -> Tensor:
-        """(H, W): of the interval around what is written."""
+    def _half_width(
+        self, subject: Subject, centre: Tensor, variance: Tensor | None, own: Tensor | None = None
+    ) -> Tensor:
+        """(H, W): of the interval around what is written, which may be drawn back from the network's `own` result."""
         assert self.interval is not None, "asked where there is one"
         size = (centre.shape[-2], centre.shape[-1])
         known = subject.known if subject.size == size else None
-        return half_width(self.interval, Evidence(enlarged(in_unit(subject.degraded()), size), centre, known, variance))
+        degraded = enlarged(in_unit(subject.degraded()), size)
+        return half_width(self.interval, Evidence(degraded, centre, known, variance, own))
 
     def _coded(
         self,

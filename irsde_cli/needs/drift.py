@@ -34,7 +34,7 @@ class Bound:
 BRIGHTNESS = Bound("its brightness changed by {:.1f} of 255", 3.5)
 COLOUR = Bound("its colours changed by {:.1f} of 255", 1.5)
 PLACE = Bound("the brightness of a place in it changed by {:.0f} of 255", 8.0)
-TEXTURE = Bound("{:.0%} of its texture is lost", 0.5)
+TEXTURE = Bound("{:.0%} of its texture is lost", 0.6)
 REDUCED = Bound("made small again it differs from the input by {:.1f} of 255", 3.0)
 
 

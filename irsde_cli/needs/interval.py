@@ -57,12 +57,15 @@ class Evidence:
         restored: (3, H, W), the centre of the intervals.
         known: (H, W), false in holes; `None` where there are none.
         variance: (3, H, W) of draws; `None` where there was one.
+        network: (3, H, W), what the network gave, where the restored picture was drawn back from that: what it would
+            have taken out may still be damage.
     """
 
     degraded: Tensor
     restored: Tensor
     known: Tensor | None = None
     variance: Tensor | None = None
+    network: Tensor | None = None
 
 
 def enlarged(degraded: Tensor, size: tuple[int, int]) -> Tensor:
@@ -74,7 +77,9 @@ def enlarged(degraded: Tensor, size: tuple[int, int]) -> Tensor:
 
 def features(seen: Evidence) -> Iterator[tuple[str, Tensor]]:
     """Names, and what each adds to the square of a scale: (H, W), or a number for the whole picture."""
-    change = (seen.restored - seen.degraded).square().mean(0)
+    made = seen.restored if seen.network is None else seen.network
+    change = (made - seen.degraded).square().mean(0)
+    del made
     if seen.known is not None:
         change = change * seen.known
     yield "constant", change.new_tensor(UNIT**2)

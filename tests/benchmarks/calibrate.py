@@ -1,10 +1,11 @@
 """Calibrate the intervals of networks that ship, and write them into their headers.
 
-    python -m tests.benchmarks.calibrate DATA [--keep] [TASK...]
+    python -m tests.benchmarks.calibrate DATA [TASK...] [--damages N] [--keep]
 
 DATA is the folder with `testsets`, `photos` and `photos_free`. Calibrated are central crops of 128 pixels of the 56
-photographs that no network here has learnt from, each damaged once as the network was taught, restored with the
-settings that it ships with (and with what each picture needs); and for systems that draw the mean of four draws. What
+photographs that no network here has learnt from, each damaged N times (once) as the network was taught, restored with
+the settings that it ships with (and with what each picture needs); and for systems whose usual result is no mean, the
+mean of four draws. What
 is printed is the coverage on pictures of other sources, 53 of Kodak24, LIVE1, Set14 and Set5. With --keep the files
 stay as they are: for what they hold, the coverage alone.
 """
@@ -95,9 +96,9 @@ def restored(restorer: Restorer, seen: Observation, key: str, draw: int, samplin
         return last(restorer.steps(seen, noise, resolved, evaluate))[0].float().clamp(0, 1), torch.empty(0)
 
 
-def case(restorer: Restorer, task: str, name: str, clean: Tensor) -> Case:
+def case(restorer: Restorer, task: str, name: str, clean: Tensor, seed: int) -> Case:
     """One picture, damaged once."""
-    seen = build_degradation(DegradationConfig(*DAMAGE[task])).observe(clean[None], damage_for(0, name))
+    seen = build_degradation(DegradationConfig(*DAMAGE[task])).observe(clean[None], damage_for(seed, name))
     degraded = (seen.image[0].clamp(0, 1) * 255).round() / 255
     seen = replace(seen, samples=degraded[None], operator=None)
     known = None if seen.known is None else seen.known[0, 0]
@@ -110,12 +111,15 @@ def case(restorer: Restorer, task: str, name: str, clean: Tensor) -> Case:
 
     image, squared = restored(restorer, seen, name, 0, Sampling())
     base = enlarged(degraded, (clean.shape[-2], clean.shape[-1]))
-    result = Evidence(base, kept(image), known, squared if squared.numel() else None)
-    if not restorer.takes_realism:
+    own = image if needed is not None and needed.open else None
+    result = Evidence(base, kept(image), known, squared if squared.numel() else None, own)
+    if not restorer.takes_realism or restorer.resolve(Sampling()).realism == 0:
         return Case(clean, result, None)
     sampling = Sampling(realism=1.0)
-    draws = torch.stack([kept(restored(restorer, seen, name, draw, sampling)[0]) for draw in range(DRAWS)])
-    return Case(clean, result, Evidence(base, draws.mean(0), known, draws.var(0)))
+    images = [restored(restorer, seen, name, draw, sampling)[0] for draw in range(DRAWS)]
+    draws = torch.stack([kept(one) for one in images])
+    last_own = images[-1] if needed is not None and needed.open else None
+    return Case(clean, result, Evidence(base, draws.mean(0), known, draws.var(0), last_own))
 
 
 def coverage(interval: Interval, cases: list[tuple[Evidence, Tensor]]) -> tuple[float, float, float]:
@@ -152,15 +156,19 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--damages", type=int, default=1)
     arguments = parser.parse_args()
     for task in arguments.tasks or DAMAGE:
         path = shipped_path(str(TASKS[task].weights))
         loaded = checkpoint.load(path)
         loaded.restorer.freeze()
-        others = [case(loaded.restorer, task, *one) for one in pictures(arguments.data, OTHERS)]
-        held = (
-            [] if arguments.keep else [case(loaded.restorer, task, *one) for one in pictures(arguments.data, HELD_OUT)]
-        )
+
+        def cases(places: tuple[str, ...], restorer: Restorer = loaded.restorer, task: str = task) -> list[Case]:
+            seeds = range(arguments.damages)
+            return [case(restorer, task, *one, seed) for one in pictures(arguments.data, places) for seed in seeds]
+
+        others = cases(OTHERS)
+        held = [] if arguments.keep else cases(HELD_OUT)
         found: dict[str, Interval] = {}
         for around, draws in (("result", 1), ("mean", DRAWS)):
             if not pairs(others, around):

@@ -56,3 +56,11 @@ def test_every_feature_is_finite_and_at_least_zero() -> None:
         seen = Evidence(ones, ones * 0.5, torch.zeros(side, side, dtype=torch.bool), ones)
         for name, values in features(seen):
             assert bool(torch.isfinite(values).all() and (values >= 0).all()), name
+
+
+def test_what_was_drawn_back_may_still_be_damage() -> None:
+    """A result that is its input again is as much in doubt as what the network would have taken out."""
+    seen, _ = picture(0)
+    interval = Interval({"change near": 1.0}, 1.0, 1, 1, "", "")
+    back = Evidence(seen.degraded, seen.degraded, network=seen.restored)
+    torch.testing.assert_close(half_width(interval, back), half_width(interval, seen))
