@@ -149,6 +149,7 @@ def log(*, verbose: bool, quiet: bool) -> None:
     handler.setFormatter(_Fitted())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("irsde_cli").setLevel(level)
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
 
 
 class _Fitted(logging.Formatter):

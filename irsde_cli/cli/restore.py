@@ -216,11 +216,15 @@ def _opening(ready: "Ready") -> str:
         where += f" in {len(ready.places)} processes"
     task = "open" if ready.opens else TASKS[ready.task].summary
     pictures = f"{ready.count} picture{'s' * (ready.count != 1)}"
-    place = "in place" if ready.target is None else f"into '{ready.target}'"
+    place = "in place" if ready.target is None else f"into {_named(ready.target)}"
     summary = f"{task[0].upper()}{task[1:]}"
     files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
     made = f" (made from {files})" if files not in ("", ready.weights) else ""
-    return printable(f"{summary}: {pictures} of '{ready.place}' {place}, with {ready.weights}{made} on {where}.")
+    return printable(f"{summary}: {pictures} of {_named(ready.place)} {place}, with {ready.weights}{made} on {where}.")
+
+
+def _named(place: object) -> str:
+    return "a pipe" if place == "-" else f"'{place}'"
 
 
 def _details(ready: "Ready") -> str:

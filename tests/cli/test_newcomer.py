@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from irsde_cli.cli.program import app
-from tests.cli.stub import picture
+from tests.cli.stub import Program, picture
 from tests.reliability.processes import Terminal, start
 
 COLUMNS = 80
@@ -84,3 +84,9 @@ def check_commands(text: str) -> None:
         assert command in commands.commands, command
         options = {name for parameter in commands.commands[command].params for name in parameter.opts} | {"--help"}
         assert not option or option in options, (command, option)
+
+
+def test_a_pipe_is_called_a_pipe(restore: Program, tmp_path: Path) -> None:
+    """In the first line of a run, which is for people."""
+    done = restore("-", "-", input=picture(tmp_path / "a.png").read_bytes())
+    assert "1 picture of a pipe into a pipe, with " in done.stderr.splitlines()[0]
