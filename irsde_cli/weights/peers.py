@@ -671,7 +671,7 @@ PEERS = {
         "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
         "rrdbnet",
         {},
-        better="on 8 of 8 real photographs, noisy or compressed; on clean pictures sr4-small is 3.5 dB better",
+        better="on 8 of 8 real photographs, noisy or compressed; on clean pictures sr4-small is 4.5 dB better",
         ncnn=("realesrgan-x4plus", "8826e1f5389d6999f7ea873d95d97658d848ac805262682505c7d227b3838941"),
     ),
     "realesrgan-x2plus": _real_esrgan(
