@@ -265,3 +265,14 @@ def test_suffixes() -> None:
     assert all(SUFFIXES[suffix_for(format)] == format for format in FORMATS)
     assert looks_like_picture(PurePath("a/B.JPG")) and looks_like_picture(PurePath("b.tiff"))
     assert not looks_like_picture(PurePath("jpg")) and not looks_like_picture(PurePath("a.gif"))
+
+
+def test_a_level_makes_a_png_smaller_and_leaves_its_pixels() -> None:
+    slope = (np.add.outer(np.arange(64), np.arange(64))[..., None] * np.array([1, 2, 3]) % 251).astype(np.uint8)
+    fast, small = (encode_picture(Picture(slope), format="png", png_level=level) for level in (0, 9))
+    assert len(small) < len(fast) / 2
+    assert all(np.array_equal(read_picture(data, "a").pixels, slope) for data in (fast, small))
+    pytest.importorskip("OpenImageIO", reason="16-bit colour in PNG needs the extra irsde[hdr]")
+    deep = slope.astype(np.uint16) * np.uint16(257)
+    fast, small = (encode_picture(Picture(deep), format="png", png_level=level) for level in (0, 9))
+    assert len(small) < len(fast) / 2

@@ -57,6 +57,7 @@ def encode(
             restored,
             format=format,
             quality=options.quality,
+            png_level=options.png_level,
             metadata=options.metadata,
             depth=options.depth,
             coded=output.coded,

@@ -103,6 +103,14 @@ class Options(Settings):
         minimum=1,
         maximum=100,
     )
+    png_level: int = option(
+        "pixels",
+        "Of PNG, whose pixels stay the same: 0 and 1 are fast, 9 is small.",
+        default=1,
+        panel="Output",
+        minimum=0,
+        maximum=9,
+    )
     depth: int | None = option("pixels", "Bits per sample, 8 or 16; the input's if not given.", panel="Output")
     suffix: str = option("names", "Put behind the names of results.", default="", panel="Output")
     metadata: Literal["keep", "strip"] = option(
