@@ -6,6 +6,7 @@ Folder, order, shard, batch and device change nothing: the noise is drawn on the
 import hashlib
 import os
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -92,12 +93,22 @@ class ImageNoise:
     def draw(self, x: Tensor) -> Tensor:
         """Noise of the shape of `x` on the CPU, in float32."""
         noise = torch.empty(x.shape) if self.sizes is None else torch.zeros(x.shape)
-        for index, generator in enumerate(self.generators):
+
+        def fill(index: int) -> None:
+            generator = self.generators[index]
             if self.sizes is None:
                 noise[index].normal_(generator=generator)
             else:
                 height, width = self.sizes[index]
                 noise[index, :, :height, :width] = torch.randn((x.shape[1], height, width), generator=generator)
+
+        count = min(len(self.generators), torch.get_num_threads())
+        if count == 1 or noise[0].numel() < PIECE:
+            for index in range(len(self.generators)):
+                fill(index)
+        else:
+            with ThreadPoolExecutor(count, "draw") as threads:  # each image has a generator of its own
+                deque(threads.map(fill, range(len(self.generators))), 0)
         return noise
 
     def add_to(self, x: Tensor, std: float) -> None:

@@ -22,12 +22,12 @@ from irsde_cli.needs.gate import USUAL, Fallback
 from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
 from irsde_cli.needs.tempering import tempered
 from irsde_cli.networks.facts import round_up
-from irsde_cli.networks.tiling import Evaluate, Ragged, Reduced, Tiles, whole
+from irsde_cli.networks.tiling import Evaluate, Float32, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
-from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory
+from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory, sent
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
 
@@ -281,7 +281,7 @@ class Restoration:
             amount = 1.0 if sampling.realism is None else sampling.realism
             sampling = replace(sampling, realism=Gate(amount, interval, observation, sizes, scale))
         grown = [(height * scale, width * scale) for height, width in sizes]
-        one: Evaluate = Reduced(dtype) if dtype else whole
+        one: Evaluate = Reduced(dtype) if dtype else Float32() if self.device.type == "cuda" else whole
         names = tuple(loaded.name for loaded in batch)
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
@@ -452,12 +452,12 @@ class Restoration:
                 whole_image[:, : image.shape[-2], : image.shape[-1]] = image
         operator, noise_std = (batch[0].operator, batch[0].noise_std) if len(batch) == 1 else (None, None)
         if all(mask is None for mask in masks):
-            return Observation(canvas.to(self.device), None, operator, noise_std)
+            return Observation(sent(canvas, self.device), None, operator, noise_std)
         known = torch.ones(len(batch), 1, *canvas.shape[-2:], dtype=torch.bool)
         for whole_mask, mask in zip(known, masks, strict=True):
             if mask is not None:
                 whole_mask[0, : mask.shape[0], : mask.shape[1]] = mask
-        return Observation(canvas.to(self.device), known.to(self.device), operator, noise_std)
+        return Observation(sent(canvas, self.device), sent(known, self.device), operator, noise_std)
 
     def _mapped(self, batch: Sequence[Subject], canvas: tuple[int, int]) -> Sampling:
         """The sampling with the batch's own maps in place of their paths; beyond a picture's size they are 1."""

@@ -164,8 +164,16 @@ class LinearAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        batch, _, height, width = x.shape
-        q, k, v = self.to_qkv(x).reshape(batch, 3, HEADS, HEAD_DIM, height * width).unbind(1)
+        qkv = self.to_qkv(x)
+        if qkv.dtype != torch.float16:
+            return self._attended(qkv)
+        # Of many pixels both the shares and the values would be too small for it, and zero.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._attended(qkv.float())
+
+    def _attended(self, qkv: Tensor) -> Tensor:
+        batch, _, height, width = qkv.shape
+        q, k, v = qkv.reshape(batch, 3, HEADS, HEAD_DIM, height * width).unbind(1)
         q = q.softmax(dim=-2) * HEAD_DIM**-0.5
         context = k.softmax(dim=-1) @ (v / (height * width)).transpose(-1, -2)
         out = (context.transpose(-1, -2) @ q).reshape(batch, HEADS * HEAD_DIM, height, width)

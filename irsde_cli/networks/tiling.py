@@ -66,6 +66,19 @@ class Reduced:
             return whole(network, *inputs).float()
 
 
+class Float32:
+    """The network in the float32 of its inputs, with all digits: GPUs would take ten bits of them in convolutions."""
+
+    def __call__(self, network: Evaluable, /, *inputs: Tensor) -> Tensor:
+        products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = products.allow_tf32, convolutions.allow_tf32
+        products.allow_tf32 = convolutions.allow_tf32 = False
+        try:
+            return whole(network, *inputs)
+        finally:
+            products.allow_tf32, convolutions.allow_tf32 = before
+
+
 Watch = Callable[[int, int], None]
 
 
