@@ -13,7 +13,7 @@ from torch import Tensor
 from irsde_cli.inverse.method import Denoiser, Method, Problem, log_levels
 from irsde_cli.randomness import RandnLike
 
-POSITIONS = 8
+POSITIONS = ((), (-1,), (-2,), (-1, -2))  # which axes are turned round; to transpose is slow, and gains nothing more
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class DPIR(Method):
     Attributes:
         first: the noise level of the first turn, of 255; the last is that of the picture.
         trust: how much the prior counts against the data; lambda in the paper.
-        turn: whether each turn shows the denoiser the image in another of its eight positions: what it does wrong in
-            one, it does not in the next.
+        turn: whether each turn shows the denoiser the image in another of four positions: what it does wrong in one,
+            it does not in the next.
     """
 
     evaluations: ClassVar[int] = 8
@@ -45,18 +45,11 @@ class DPIR(Method):
         x = problem.operator.guess(problem.y, problem.noise_std)
         for index, sigma in enumerate(log_levels(min(self.first / 255, denoise.largest), last, evaluations)):
             z = towards(x, self.trust * problem.variance / sigma**2)
-            position = index % POSITIONS if self.turn else 0
-            x = turned_back(denoise(turned(z, position), sigma), position)
+            position = POSITIONS[index % len(POSITIONS)] if self.turn else ()
+            x = flipped(denoise(flipped(z, position), sigma), position)
             yield x
 
 
-def turned(images: Tensor, position: int) -> Tensor:
-    """Images (B, C, H, W) in one of the eight positions of a sheet of paper; the first is as it lies."""
-    images = images.mT if position & 1 else images
-    return images.flip([axis for axis, bit in ((-1, 2), (-2, 4)) if position & bit])
-
-
-def turned_back(images: Tensor, position: int) -> Tensor:
-    """The inverse of `turned`."""
-    images = images.flip([axis for axis, bit in ((-1, 2), (-2, 4)) if position & bit])
-    return images.mT if position & 1 else images
+def flipped(images: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Images with those axes turned round; its own inverse."""
+    return images.flip(axes) if axes else images

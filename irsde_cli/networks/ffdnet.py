@@ -4,7 +4,7 @@ Zhang, Zuo and Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN-Based
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from irsde_cli.networks.dncnn import chain, chain_options
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Mapper
+from irsde_cli.networks.network import ToldMapper
 from irsde_cli.randomness import RandnLike
 
 
-class FFDNet(Mapper):
-    """The level belongs to the checkpoint; no tensor says it.
+class FFDNet(ToldMapper):
+    """The level belongs to the checkpoint, unless it is told with the image; no tensor says it.
 
     Args:
         depth: convolutions.
@@ -27,6 +27,7 @@ class FFDNet(Mapper):
     """
 
     untold = ("sigma",)
+    most_noise: ClassVar[float] = 75.0
 
     def __init__(self, *, depth: int = 12, width: int = 96, sigma: float = 25.0, channels: int = 3) -> None:
         super().__init__()
@@ -47,7 +48,11 @@ class FFDNet(Mapper):
 
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""
+        return self.told(image, self.sigma)
+
+    def told(self, image: Tensor, level: float) -> Tensor:
+        """See `ToldMapper.told`."""
         height, width = image.shape[-2:]
         blocks = F.pixel_unshuffle(self.padded(image), 2)
-        level = torch.full_like(blocks[:, :1], self.sigma / 255)
-        return F.pixel_shuffle(self.model(torch.cat((blocks, level), dim=1)), 2)[..., :height, :width]
+        plane = torch.full_like(blocks[:, :1], level / 255)
+        return F.pixel_shuffle(self.model(torch.cat((blocks, plane), dim=1)), 2)[..., :height, :width]

@@ -93,6 +93,20 @@ class Looker(Mapper):
         return self.restored(image, self.seen(image))
 
 
+class ToldMapper(Mapper):
+    """Takes out white noise, and can be told with each image how much.
+
+    Attributes:
+        most_noise: the strongest that it has learnt, a standard deviation in 8-bit units.
+    """
+
+    most_noise: ClassVar[float]
+
+    @abstractmethod
+    def told(self, image: Tensor, level: float) -> Tensor:
+        """See `forward`, where the noise has that standard deviation, in 8-bit units."""
+
+
 def count_modules(tensors: Mapping[str, Tensor], prefix: str) -> int:
     """How many numbered modules stand under a prefix.
 

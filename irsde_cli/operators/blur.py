@@ -17,7 +17,7 @@ from irsde_cli.operators.operator import LOST, SPREAD, Operator, Recipe, Spectru
 
 DIRECT_PIXELS = 1 << 14  # of images that are convolved tap by tap; larger ones by FFT
 BORDER_RIDGE = 1e-3  # at least, where what lies beyond the border is not known; it rings below
-FIRST_RIDGES = (0.1, 0.03)  # of the first guess there, one after the other
+FIRST_RIDGES = (0.1, 0.03)  # of the first estimate there, one after the other
 LEAST_RIDGE = 1e-4  # of the preconditioner
 TOLERANCE = 1e-4  # of the residual, where an inverse has no closed form
 MOST_ROUNDS = 300
@@ -44,6 +44,7 @@ class Blur(Operator):
         self._transfers: dict[tuple[int, int], Tensor] = {}
         self._canvases: dict[tuple[int, int, bool, torch.device], Canvas] = {}
         self._casts: dict[tuple[tuple[int, int], torch.dtype, torch.device], Tensor] = {}
+        self._steps: _Steps | None = None  # the last, as a first guess and what follows share one
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
@@ -106,16 +107,17 @@ class Blur(Operator):
 
     def towards(self, y: Tensor) -> Step:
         """See `Operator.towards`; less near than that along the image's border, where it is not circular."""
-        return _Steps(self, y)
+        if self._steps is None or self._steps.y is not y:
+            self._steps = _Steps(self, y)
+        return self._steps
 
     def guess(self, y: Tensor, noise_std: float) -> Tensor:
-        """See `Operator.guess`; what the blur leaves is where it begins."""
-        step, ridge, x = self.towards(y), (noise_std / SPREAD) ** 2, y
-        if self.border == "circular":
-            return step(y, ridge)
-        for at_least in FIRST_RIDGES:
-            x = step(x, max(ridge, at_least))
-        return x
+        """See `Operator.guess`; where the border is not circular, the estimate that tells what lies beyond."""
+        step, ridge = self.towards(y), (noise_std / SPREAD) ** 2
+        first = self._steps.first if self._steps is not None else None
+        if first is not None and ridge <= FIRST_RIDGES[-1]:
+            return first
+        return step(y if first is None else first, ridge)
 
     def _each(self, images: Tensor) -> Tensor:
         """The kernels in the images' type, one for each image."""
@@ -157,33 +159,62 @@ class Blur(Operator):
 
 
 class _Steps:
-    """Steps to what was seen, y, as `Operator.towards` gives them: two transforms on the torus, and four elsewhere.
+    """Steps to what was seen, y, as `Operator.towards` gives them: two transforms each.
 
-    What would have been seen beyond the border is what the blur makes of z, continued there. Conjugate gradients, which
-    leave it open, would cost twenty times as much.
+    What would have been seen beyond the border is what the blur makes of a first estimate, continued there. Conjugate
+    gradients, which leave it open, would cost twenty times as much; to find it anew in each step costs twice as much,
+    and rings more.
+
+    Attributes:
+        y: what was seen.
+        first: the estimate; `None` on the torus, which has no beyond.
     """
 
     def __init__(self, blur: Blur, y: Tensor) -> None:
-        self._y = y
+        self.y = y
         self._canvas = blur.canvas(y)
         self._transfer = blur.cast(self._canvas.size, y)
         self._back = self._transfer.conj().resolve_conj()
-        self._power = self._transfer.real.square() + self._transfer.imag.square()
-        self._torus = blur.border == "circular"
-        self._seen = torch.fft.rfft2(y).mul_(self._back) if self._torus else None
+        self._power = self._transfer.real.square().add_(self._transfer.imag.square())
+        self.first: Tensor | None = None
+        if blur.border == "circular":
+            self._least = LOST**2
+            self._seen = _spectrum_of(y).mul_(self._back)
+            return
+        self._least = BORDER_RIDGE
+        x, spectrum = y, _spectrum_of(self._canvas.extended(y))
+        for ridge in FIRST_RIDGES:
+            self._seen = self._around(spectrum)
+            x = self._solved(spectrum, ridge)
+            spectrum = _spectrum_of(self._canvas.extended(x))
+        self._seen = self._around(spectrum)
+        self.first = x
 
     def __call__(self, z: Tensor, ridge: float) -> Tensor:
         """The image for one z."""
-        ridge = max(ridge, LOST**2 if self._torus else BORDER_RIDGE)
-        canvas, seen = self._canvas, self._seen
-        spectrum = torch.fft.rfft2(canvas.extended(z))
-        if seen is None:
-            around = torch.fft.irfft2(spectrum * self._transfer, s=canvas.size)
-            canvas.cut(around).copy_(self._y)
-            seen = torch.fft.rfft2(around).mul_(self._back)
-        spectrum.mul_(ridge).add_(seen).mul_(1 / (self._power + ridge))
-        x: Tensor = torch.fft.irfft2(spectrum, s=canvas.size)
-        return canvas.cut(x)
+        return self._solved(_spectrum_of(self._canvas.extended(z)), max(ridge, self._least))
+
+    def _around(self, spectrum: Tensor) -> Tensor:
+        """K* y, with y continued as what is seen of an image of that spectrum."""
+        around = _image_of(spectrum * self._transfer, self._canvas.size)
+        self._canvas.cut(around).copy_(self.y)
+        return _spectrum_of(around).mul_(self._back)
+
+    def _solved(self, spectrum: Tensor, ridge: float) -> Tensor:
+        """The image whose spectrum is (K* y + ridge z) / (K* K + ridge); that of z is used up."""
+        torch.add(self._seen, spectrum, alpha=ridge, out=spectrum)
+        torch.view_as_real(spectrum).mul_((self._power + ridge).reciprocal_()[..., None])
+        return self._canvas.cut(_image_of(spectrum, self._canvas.size))
+
+
+def _spectrum_of(images: Tensor) -> Tensor:
+    spectrum: Tensor = torch.fft.rfft2(images)
+    return spectrum
+
+
+def _image_of(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
+    image: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return image
 
 
 def conjugate_gradients(

@@ -42,9 +42,16 @@ class Canvas:
         """Images (B, C, H, W) on the canvas."""
         if self.border == "circular":
             return x
-        if self.border == "mirror":
-            return x.index_select(-2, self._rows).index_select(-1, self._columns)
-        return self.alone(x)
+        if self.border == "zero":
+            return self.alone(x)
+        (height, width), margin, canvas = self.image, self.margin, x.new_empty(*x.shape[:-2], *self.size)
+        self.cut(canvas).copy_(x)
+        inside = canvas[..., margin : margin + height, :]
+        for beyond in (slice(0, margin), slice(margin + width, None)):
+            inside[..., beyond] = x.index_select(-1, self._columns[beyond])
+        for beyond in (slice(0, margin), slice(margin + height, None)):
+            canvas[..., beyond, :] = inside.index_select(-2, self._rows[beyond])
+        return canvas
 
     def alone(self, x: Tensor) -> Tensor:
         """Images on a canvas that is black elsewhere: the transpose of `cut`."""

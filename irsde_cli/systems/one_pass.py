@@ -13,7 +13,7 @@ from irsde_cli.centres.centre import Centre, Upsampling, centre
 from irsde_cli.errors import UsageError
 from irsde_cli.images import in_unit
 from irsde_cli.networks.facts import Facts
-from irsde_cli.networks.network import Looker, Mapper, Predictor
+from irsde_cli.networks.network import Looker, Mapper, Predictor, ToldMapper
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import RandnLike
@@ -70,7 +70,8 @@ class OnePass(Restorer):
             raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
         # Who looks at a whole image must not see the canvas that it shares with others.
         self.ragged = self.scale == 1 and config.centre == "degraded" and not isinstance(self.network, Looker)
-        self.largest_noise = config.noise_level_max / 255
+        most = self.network.most_noise if isinstance(self.network, ToldMapper) else config.noise_level_max
+        self.largest_noise = most / 255
 
     @property
     def facts(self) -> Facts:
@@ -117,6 +118,15 @@ class OnePass(Restorer):
 
     def denoised(self, x: Tensor, sigma: float, evaluate: Evaluate = whole) -> Tensor:
         """See `Restorer.denoised`."""
+        network = self.network
+        if isinstance(network, ToldMapper):
+
+            def told(image: Tensor) -> Tensor:
+                return network.told(image, 255 * sigma)
+
+            grey = network.facts.channels == GREY
+            each = Evaluated(network.facts, lambda image: by_channel(told, image) if grey else told(image))
+            return evaluate(each, x).to(x.dtype)
         return self.predict(x, evaluate, torch.full((len(x),), 255 * sigma, device=x.device))
 
     def predict(

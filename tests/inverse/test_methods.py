@@ -8,7 +8,7 @@ import torch
 
 from irsde_cli.errors import UsageError
 from irsde_cli.inverse import METHODS, build_method
-from irsde_cli.inverse.dpir import POSITIONS, turned, turned_back
+from irsde_cli.inverse.dpir import POSITIONS, flipped
 from irsde_cli.restorer import last
 from tests.inverse.problems import Gaussian, Noise, operator, posterior_mean, problem, seeded
 
@@ -71,8 +71,8 @@ def test_turning_undoes_what_a_denoiser_does_to_one_side() -> None:
             return super().__call__(x, sigma) + 0.02 * torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype)
 
     x = torch.rand(1, 3, 5, 7, generator=seeded())
-    assert all(torch.equal(turned_back(turned(x, k), k), x) for k in range(POSITIONS))
-    assert len({tuple(turned(x, k).flatten().tolist()) for k in range(POSITIONS)}) == POSITIONS
+    assert all(torch.equal(flipped(flipped(x, axes), axes), x) for axes in POSITIONS)
+    assert len({tuple(flipped(x, axes).flatten().tolist()) for axes in POSITIONS}) == len(POSITIONS)
     given, _ = problem(operator("mask", SIZE, share=0.4), SIZE, 0.02)
     straight, leaning, turning = (
         last(build_method("dpir", {"turn": turn}).steps(given, prior, 8, Noise()))

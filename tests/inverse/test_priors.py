@@ -153,6 +153,21 @@ def test_the_class_of_the_pictures_is_asked_for(tmp_path: Path) -> None:
         converted("cm-imagenet64", tmp_path, {"network.options.label": 3}, classes=3)
 
 
+def test_a_denoiser_that_was_told_once_is_told_anew() -> None:
+    """FFDNet's level belongs to its file; as a prior it is that of each step."""
+    torch.manual_seed(0)
+    options = {"depth": 3, "width": 16}
+    prior = OnePass(OnePassConfig(NetworkConfig("ffdnet", options | {"sigma": 25.0}))).eval()
+    other = OnePass(OnePassConfig(NetworkConfig("ffdnet", options | {"sigma": 10.0}))).eval()
+    other.load_state_dict(prior.state_dict())
+    x = torch.rand(1, 3, 9, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(prior.denoised(x, 10 / 255), other.network(x))
+        assert not torch.equal(prior.denoised(x, 25 / 255), prior.denoised(x, 10 / 255))
+    assert prior.largest_noise == pytest.approx(75 / 255)
+    ZeroShot(ZeroShotConfig(operator={"name": "mean-pool", "factor": 2}), prior)
+
+
 @needs_diffusers
 def test_a_model_of_diffusers_is_a_prior(tmp_path: Path) -> None:
     """Built of its own configuration, with its own weights; and a checkpoint of it is whole."""
