@@ -45,7 +45,8 @@ def main() -> None:
     torch.set_num_threads(1)
     size, prior, method = (asked.side, asked.side), Prior(), build_method("dpir", {})
     seen = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    kernels = arc_kernels(*(torch.tensor([value]) for value in (15.0, 0.5, 0.6)), radius=11)
+    length, angle, bend = (torch.tensor([value]) for value in (15.0, 0.5, 0.6))
+    kernels = arc_kernels(length, angle, bend, 11)
 
     def alone() -> None:
         for sigma in log_levels(49 / 255, NOISE, asked.steps):
