@@ -69,7 +69,7 @@ AFTER = Registry(
     },
 )
 SIGNS = {
-    "denoise": Sign(nothing=0.65, full=0.45, words="detail beside what was taken out {:.2f}"),
+    "denoise": Sign(nothing=0.56, full=0.38, words="detail beside what was taken out {:.2f}"),
     "deblur": Sign(nothing=0.64, full=0.52, words="sharpest edges across the softest direction {:.2f}"),
     "derain": Sign(nothing=0.40, full=0.55, words="streaks of one direction {:.2f}"),
     "jpeg": Sign(nothing=5.0, full=9.0, words="steps of JPEG {:.0f} of 255"),

@@ -100,7 +100,8 @@ def main(data: Path, tasks: list[str]) -> None:
             print(f"{task:9} {name:28} {len(rows):3}", *(f"{mean:6.2f}" for mean in means), end=" ")
             if name.startswith("clean"):
                 kept = [row[2] for row in rows]
-                print(f"45 dB {sum(one >= 45 for one in kept)}, untouched {sum(one >= 90 for one in kept)}")
+                print(f"45 dB {sum(one >= 45 for one in kept)}, untouched {sum(one >= 90 for one in kept)}", end=", ")
+                print("lowest", *(f"{one:.1f}" for one in sorted(kept)[:3]))
             else:
                 print("worse", *(sum(row[index] < row[0] - 0.005 for row in rows) for index in (1, 2)))
 
