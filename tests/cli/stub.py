@@ -94,6 +94,11 @@ class Program:
         return [json.loads(line) for line in self(*arguments, "--json", **more).stdout.splitlines()]
 
 
+def shown(folder: Path) -> dict[str, bytes]:
+    """The pixels of the files of an output folder, without what is written beside them."""
+    return {name: pixels(folder / name).tobytes() for name in tree(folder)}
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """The files of an output folder, without the manifest."""
     return {

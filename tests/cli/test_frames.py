@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.stub import Program, picture, pixels, tree
+from tests.cli.stub import Program, picture, pixels, shown, tree
 
 
 @pytest.fixture
@@ -30,10 +30,13 @@ def frames(tmp_path: Path) -> Path:
     ],
 )
 def test_equal_frames_give_equal_results(restore: Program, frames: Path, tmp_path: Path, words: list[object]) -> None:
-    """Wherever they lie and whatever they are called; without the option each has noise of its own."""
+    """Wherever they lie and whatever they are called; without the option each has noise of its own.
+
+    Their records name the frames that they were made of, so that pixels are compared and not files.
+    """
     restore(frames, tmp_path / "own", "-r", *words)
     restore(frames, tmp_path / "one", "-r", "--shared-noise", *words)
-    own, one = tree(tmp_path / "own"), tree(tmp_path / "one")
+    own, one = shown(tmp_path / "own"), shown(tmp_path / "one")
     equal = ["frame_0000.png", "frame_0001.png", "frame_0002.png", "other.png", "sub/frame_0003.png"]
     assert len({own[name] for name in equal}) == 5
     assert len({one[name] for name in equal}) == 1

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from irsde_cli.storage.journal import remembered
-from tests.cli.stub import Program, picture, tree
+from tests.cli.stub import Program, picture, pixels, shown, tree
 
 
 def files(folder: Path, *names: str) -> list[Path]:
@@ -39,11 +39,11 @@ def test_mixtures_of_files_and_folders(restore: Program, tmp_path: Path, seed: i
     draw.shuffle(given)
     words = ["-r"] if seed % 2 else []
     restore(*given, tmp_path / "out", *words)
-    expected = {name: (tmp_path / "out" / name).read_bytes() for name in ("a.png", "y.png")}
+    expected = {name: pixels(tmp_path / "out" / name).tobytes() for name in ("a.png", "y.png")}
     for name, folder in folders.items():
         restore(folder, tmp_path / "alone" / name, *words)
-        expected |= {f"{name}/{key}": data for key, data in tree(tmp_path / "alone" / name).items()}
-    assert tree(tmp_path / "out") == dict(sorted(expected.items()))
+        expected |= {f"{name}/{key}": data for key, data in shown(tmp_path / "alone" / name).items()}
+    assert shown(tmp_path / "out") == dict(sorted(expected.items()))
     assert f"{len(expected)} up to date" in restore(*given, tmp_path / "out", *words).stderr
 
 
