@@ -18,7 +18,6 @@ from irsde_cli.errors import IrsdeError, NothingError, UsageError
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import BEST, advice
 from irsde_cli.workflows.restore.look import Look
-from irsde_cli.workflows.restore.opening import only_opens
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.run import prepare, resolved
 from irsde_cli.workflows.restore.watch import Watch
@@ -40,7 +39,7 @@ def run(options: Options, look: Look, watch: Watch, show: Show) -> None:
     irsde restore shaken.jpg sharp.jpg --task deblur --steps 20
     """
     log(verbose=show.verbose, quiet=show.quiet)
-    if not options.task and options.model in (None, BEST) and not only_opens(options):
+    if not options.task and options.model in (None, BEST) and not _only_opens(options):
         tell("\n".join(guide.tasks()))
         raise UsageError("--task is missing.", hint="Add the one of the first column that fits: --task denoise")
     if look.preview:
@@ -206,6 +205,12 @@ def _say(event: "Event", options: Options, show: Show, shown: "Display") -> None
             data(printable(f"{event.action}: {event.name} -> {event.output}{reason}"))
         case _:
             pass
+
+
+def _only_opens(options: Options) -> bool:
+    from irsde_cli.workflows.restore.opening import only_opens  # loads what reads pictures, which help does without
+
+    return only_opens(options)
 
 
 def _opening(ready: "Ready") -> str:

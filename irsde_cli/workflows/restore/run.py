@@ -12,7 +12,6 @@ from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import EACH, TASKS
 from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT, Weights, find_weights
-from irsde_cli.workflows.restore.opening import first_named, only_opens
 from irsde_cli.workflows.restore.options import Options
 
 if TYPE_CHECKING:
@@ -57,8 +56,12 @@ def resolved(options: Options) -> Options:
     options = options.arranged
     if options.format is None and Path(options.outputs or "").suffix.lower() == ".irc":
         options = replace(options, format="irc")
-    if not options.task and only_opens(options):
-        options = replace(options, opening=True, model=options.model or first_named(options))
+    if not options.task:
+        # Loads what reads pictures, which help does without.
+        from irsde_cli.workflows.restore.opening import first_named, only_opens
+
+        if only_opens(options):
+            options = replace(options, opening=True, model=options.model or first_named(options))
     if not options.task and options.model in (None, BEST, ZERO_SHOT):
         raise UsageError("--task is missing.", hint=f"What to undo: {', '.join(TASKS)}.")
     return options if options.task else replace(options, task=_task_of(options))
