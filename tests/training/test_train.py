@@ -335,7 +335,7 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
     looking = build("daclip")
     (tmp_path / "clip").mkdir()
     checkpoint.save(tmp_path / "clip" / "model.safetensors", looking)
-    teachers = {"latent": "autoencoder", "daclip": "clip", "flux-ir": "flux"}
+    teachers = {"latent": "autoencoder", "daclip": "clip", "flux-ir": "flux", "flux2": "flux-2"}
     models: dict[str, tuple[dict[str, Any], str]] = {
         "mean-reverting": (TINY.model, "clean-matching"),
         "denoising": (
@@ -349,14 +349,16 @@ def test_every_system_trains_from_start_to_checkpoint(photos: Path, tmp_path: Pa
         "two-heads": (dict(SYSTEMS["two-heads"].example), "two-heads"),
         "pmrf": (dict(SYSTEMS["pmrf"].example), "mean-and-flow"),
         "flux-ir": (to_mapping(FluxConfig(FLUX_NET, KL_AUTOENCODER)), "clean-matching"),
+        "flux2": (dict(SYSTEMS["flux2"].example), "clean-matching"),
         "codec": (dict(SYSTEMS["codec"].example), "rate-distortion"),
     }
     assert set(models) == set(SYSTEMS)
     if find_spec("diffusers") is None:
-        del models["flux-ir"], teachers["flux-ir"]
+        del models["flux-ir"], teachers["flux-ir"], models["flux2"], teachers["flux2"]
     else:
-        (tmp_path / "flux").mkdir()
-        checkpoint.save(tmp_path / "flux" / "model.safetensors", build("flux-ir"))
+        for name in ("flux-ir", "flux2"):
+            (tmp_path / teachers[name]).mkdir()
+            checkpoint.save(tmp_path / teachers[name] / "model.safetensors", build(name))
     for system, (model, objective) in models.items():
         config = replace(TINY, system=system, model=model, objective=objective, steps=4, swap_share=0.5)
         init = str(tmp_path / teachers[system] / "model.safetensors") if system in teachers else None
