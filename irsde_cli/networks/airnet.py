@@ -148,7 +148,7 @@ class Bent(nn.Module):
         """See `Group.forward`."""
         moved, strength = self.conv_offset_mask(torch.cat((x, damage), 1)).split((2 * TAPS, TAPS), 1)
         taps = self.taps(x, torch.unflatten(moved, 1, (TAPS, 2))) * strength.sigmoid().to(x.dtype)[:, None]
-        return torch.einsum("oct,bcthw->bohw", self.weight.flatten(2).to(taps.dtype), taps)
+        return torch.einsum("bcthw,oct->bohw", taps, self.weight.flatten(2).to(taps.dtype))
 
     def taps(self, x: Tensor, moved: Tensor) -> Tensor:
         """What lies under each tap, (B, C, 9, H, W), between pixels by the four around; zero outside.

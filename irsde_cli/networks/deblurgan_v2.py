@@ -84,7 +84,9 @@ def _larger(x: Tensor, factor: int) -> Tensor:
 
 
 def _smoothing(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.InstanceNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.InstanceNorm2d(out_channels), nn.ReLU(inplace=True)
+    )
 
 
 class Head(nn.Module):
@@ -97,7 +99,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H, W)."""
-        return cast(Tensor, self.block1(self.block0(x).relu()).relu())
+        return cast(Tensor, self.block1(self.block0(x).relu_()).relu_())
 
 
 class Pyramid(nn.Module):
@@ -145,7 +147,7 @@ def _mobilenet() -> list[nn.Sequential]:
     def normed(convolution: nn.Conv2d) -> tuple[nn.Module, ...]:
         return convolution, OwnNorm(convolution.out_channels, 1e-5)
 
-    stem = nn.Sequential(*normed(nn.Conv2d(3, 32, 3, 2, 1, bias=False)), nn.ReLU6())
+    stem = nn.Sequential(*normed(nn.Conv2d(3, 32, 3, 2, 1, bias=False)), nn.ReLU6(inplace=True))
     # Channels and strides of the blocks of each stage.
     plan = (((16, 1),), ((24, 2), (24, 1)), ((32, 2), (32, 1), (32, 1)), ((64, 2), (64, 1), (64, 1), (64, 1)))
     deepest = ((96, 1), (96, 1), (96, 1), (160, 2), (160, 1))
@@ -156,8 +158,11 @@ def _mobilenet() -> list[nn.Sequential]:
             inner = channels if out == 16 else 6 * channels
             convolutions: list[nn.Module] = []
             if inner > channels:
-                convolutions += [*normed(nn.Conv2d(channels, inner, 1, bias=False)), nn.ReLU6()]
-            convolutions += [*normed(nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False)), nn.ReLU6()]
+                convolutions += [*normed(nn.Conv2d(channels, inner, 1, bias=False)), nn.ReLU6(inplace=True)]
+            convolutions += [
+                *normed(nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False)),
+                nn.ReLU6(inplace=True),
+            ]
             convolutions += normed(nn.Conv2d(inner, out, 1, bias=False))
             layers.append(Inverted(convolutions, beside=stride == 1 and out == channels))
             channels = out
@@ -193,7 +198,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
-        return cast(Tensor, self.bn(self.conv(x)).relu())
+        return cast(Tensor, self.bn(self.conv(x)).relu_())
 
 
 def _chain(channels: Sequence[int], sides: Sequence[int | tuple[int, int]], stride: int = 1) -> nn.Module:
@@ -224,7 +229,7 @@ class Branches(nn.Module):
         seen = torch.cat([self.get_submodule(f"branch{place}")(x) for place in range(self.count)], 1)
         if not self.share:
             return seen
-        return torch.add(x, self.conv2d(seen), alpha=self.share).relu()
+        return torch.add(x, self.conv2d(seen), alpha=self.share).relu_()
 
 
 def _inception() -> list[nn.Module]:

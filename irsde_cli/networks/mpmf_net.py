@@ -5,7 +5,7 @@ AAAI 2025. Names of parameters are those of the authors' code.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,13 @@ class MPMFNet(Mapper):
         height, width = image.shape[-2:]
         return self.both(self.padded(image))[0][..., :height, :width]
 
+    def freeze(self) -> None:
+        """See `Network.freeze`; what windows add for distances is the same for every picture."""
+        super().freeze()
+        for module in self.modules():
+            if isinstance(module, Distances):
+                module.freeze()
+
     def both(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The restored image, whose sides 4 divides, and the coarse one, of a quarter of its sides."""
         small = image[..., ::COARSE, ::COARSE]
@@ -117,10 +124,19 @@ def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """A convolution with reflection, also where an image is smaller than that takes."""
     side = layer.kernel_size[0] // 2
     height, width = x.shape[-2:]
-    # Below and to the right, then above and to the left.
-    x = pad_to(x, (height + side, width + side), "reflect").flip(-2, -1)
-    x = pad_to(x, (height + 2 * side, width + 2 * side), "reflect").flip(-2, -1)
+    x = _extended(x, side, (height + 2 * side, width + 2 * side))
     return F.conv2d(x, layer.weight, layer.bias, groups=layer.groups)
+
+
+def _extended(x: Tensor, before: int, size: tuple[int, int]) -> Tensor:
+    """`x` (B, C, H, W) reflected to `size`, of which that much lies above and to the left."""
+    height, width = x.shape[-2:]
+    below, right = size[0] - before - height, size[1] - before - width
+    if max(before, below, right) < min(height, width):
+        return F.pad(x, (before, right, before, below), "reflect")
+    if before:
+        x = pad_to(x.flip(-2, -1), (height + before, width + before), "reflect").flip(-2, -1)
+    return pad_to(x, size, "reflect")
 
 
 class Embedded(nn.Module):
@@ -214,7 +230,11 @@ class Block(nn.Module):
         self.attn = Mixed(channels, heads, shifted=shifted)
         hidden = expansion * channels
         self.mlp = nn.ModuleDict(
-            {"mlp": nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1))}
+            {
+                "mlp": nn.Sequential(
+                    nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1)
+                )
+            }
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -253,9 +273,7 @@ class Mixed(nn.Module):
         """(B, 3 C, H, W) to (B, C, H, W); windows are shifted by more padding above and to the left."""
         height, width = qkv.shape[-2:]
         size = (round_up(height + self.shift, WINDOW), round_up(width + self.shift, WINDOW))
-        if self.shift:
-            qkv = pad_to(qkv.flip(-2, -1), (height + self.shift, width + self.shift), "reflect").flip(-2, -1)
-        parts = windows.cut(pad_to(qkv, size, "reflect").permute(0, 2, 3, 1), WINDOW)
+        parts = windows.cut(_extended(qkv, self.shift, size).permute(0, 2, 3, 1), WINDOW)
         plane = windows.joined(windows.attended(parts, self.heads, self.attn.biases()), size).permute(0, 3, 1, 2)
         return plane[..., self.shift : self.shift + height, self.shift : self.shift + width]
 
@@ -264,6 +282,7 @@ class Distances(nn.Module):
     """A bias for each two pixels of a window, of how far they are from each other."""
 
     relative_positions: Tensor
+    kept: Tensor | None
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -272,9 +291,23 @@ class Distances(nn.Module):
         distance = (places[:, None] - places[None]).float()
         self.register_buffer("relative_positions", distance.sign() * distance.abs().log1p(), persistent=False)
         self.meta = nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, heads))
+        self.register_buffer("kept", None, persistent=False)
+
+    def freeze(self) -> None:
+        """See `Network.freeze`."""
+        with torch.no_grad():
+            self.kept = self.biases().contiguous()
+
+    def train(self, mode: bool = True) -> Self:
+        """Weights may change again."""
+        if mode:
+            self.kept = None
+        return super().train(mode)
 
     def biases(self) -> Tensor:
         """(1, heads, pixels, pixels)."""
+        if self.kept is not None:
+            return self.kept
         return cast(Tensor, self.meta(self.relative_positions)).permute(2, 0, 1)[None]
 
 

@@ -13,16 +13,20 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irsde_cli.networks import NETWORKS
+from irsde_cli.networks.airnet import TAPS, Bent
+from irsde_cli.networks.deblurgan_v2 import BLOCK
 from irsde_cli.networks.scan import selective_scan
 from tests.fingerprints import image
 from tests.networks.test_scan import by_definition, inputs
@@ -33,18 +37,48 @@ class Official:
     """The authors' class of a network.
 
     Attributes:
-        module: its module, below the folder that has the row's name.
+        folder: of the authors' repository.
+        module: its module, below the folder.
         name: of the class.
         options: of the class.
         network: a row of ours.
         ours: its options.
+        shown: what their network makes of a picture in [0, 1].
+        drawn: whether it draws something, so that results differ.
+        side: the picture has that many pixels or more.
     """
 
+    folder: str
     module: str
     name: str
     options: dict[str, Any]
     network: str
     ours: dict[str, Any] = field(default_factory=dict)
+    shown: Callable[[Any, Tensor], Any] = lambda network, picture: network(picture)
+    drawn: bool = False
+    side: int = 0
+
+
+def signed(network: Any, picture: Tensor) -> Tensor:
+    """By DeblurGAN-v2, as its authors run it: in [-1, 1], as if it were taught, and always padded."""
+    height, width = picture.shape[-2:]
+    padding = (0, BLOCK - width % BLOCK, 0, BLOCK - height % BLOCK)
+    made: Tensor = network.train()(nn.functional.pad(2 * picture - 1, padding))
+    return (made[..., :height, :width] + 1) / 2
+
+
+def unmoved(network: Any, picture: Tensor) -> Any:
+    """By MoCE-IR, without the noise in its choice of experts."""
+    for router in network.modules():
+        if hasattr(router, "noise_std"):
+            router.noise_std = 0.0
+    return network(picture)
+
+
+def here(network: Any, picture: Tensor) -> Any:
+    """By MPMF-Net, which asks for a GPU."""
+    with patch.object(Tensor, "cuda", lambda tensor: tensor):
+        return network(picture)
 
 
 MAMBA: dict[str, Any] = {
@@ -56,26 +90,105 @@ MAMBA: dict[str, Any] = {
 }
 NAF: dict[str, Any] = {"width": 32, "enc_blk_nums": [1, 1, 1, 28], "middle_blk_num": 1, "dec_blk_nums": [1, 1, 1, 1]}
 CHAIN: dict[str, Any] = {"in_nc": 3, "out_nc": 3, "act_mode": "R"}
+MAIR: dict[str, Any] = {"d_state": 1, "ssm_ratio": 1.1, "scan_len": 8}
+RAIN: dict[str, Any] = {"n_feat": 40, "scale_unetfeats": 20, "scale_orsnetfeats": 16}
+MOCE: dict[str, Any] = {
+    "dim": 48,
+    "num_blocks": [4, 6, 6, 8],
+    "num_dec_blocks": [2, 4, 4],
+    "heads": [1, 2, 4, 8],
+    "num_refinement_blocks": 4,
+    "depth_type": "constant",
+    "stage_depth": [1, 1, 1],
+    "rank_type": "spread",
+}
+EDSR = SimpleNamespace(n_resblocks=16, n_feats=64, scale=[4], rgb_range=255, n_colors=3, res_scale=1)
+INSTANCE = partial(nn.InstanceNorm2d, affine=False, track_running_stats=True)
+UFORMER: dict[str, Any] = {
+    "img_size": 128,
+    "depths": [1, 2, 8, 8, 2, 8, 8, 2, 1],
+    "modulator": True,
+    "if_uncertainty": False,
+}
 ROWS = {
-    "kair": Official("models.network_dncnn", "DnCNN", {**CHAIN, "nb": 20}, "dncnn"),
-    "basicsr": Official("basicsr.archs.rrdbnet_arch", "RRDBNet", {"num_in_ch": 3, "num_out_ch": 3}, "rrdbnet"),
-    "restormer": Official("basicsr.models.archs.restormer_arch", "Restormer", {}, "restormer", {"biased": True}),
-    "promptir": Official("net.model", "PromptIR", {"decoder": True}, "promptir"),
-    "nafnet": Official("basicsr.models.archs.NAFNet_arch", "NAFNet", NAF, "plain-nafnet", NAF),
-    "mprnet": Official(
-        "Deraining.MPRNet", "MPRNet", {}, "mprnet", {"n_feat": 40, "scale_unetfeats": 20, "scale_orsnetfeats": 16}
+    "dncnn": Official("kair", "models.network_dncnn", "DnCNN", {**CHAIN, "nb": 20}, "dncnn"),
+    "ffdnet": Official(
+        "kair",
+        "models.network_ffdnet",
+        "FFDNet",
+        {**CHAIN, "nc": 96, "nb": 12},
+        "ffdnet",
+        shown=lambda network, picture: network(picture, torch.full((1, 1, 1, 1), 25 / 255)),
     ),
-    "mambair": Official("basicsr.archs.mambairv2light_arch", "MambaIRv2Light", MAMBA, "mambair-v2"),
+    "rrdbnet": Official(
+        "basicsr", "basicsr.archs.rrdbnet_arch", "RRDBNet", {"num_in_ch": 3, "num_out_ch": 3}, "rrdbnet"
+    ),
+    "edsr": Official(
+        "edsr",
+        "model.edsr",
+        "EDSR",
+        {"args": EDSR},
+        "edsr",
+        shown=lambda network, picture: network(255 * picture) / 255,
+    ),
+    "prenet": Official("prenet", "networks", "PReNet", {"use_GPU": False}, "prenet"),
+    "restormer": Official(
+        "restormer", "basicsr.models.archs.restormer_arch", "Restormer", {}, "restormer", {"biased": True}
+    ),
+    "promptir": Official("promptir", "net.model", "PromptIR", {"decoder": True}, "promptir"),
+    "nafnet": Official("nafnet", "basicsr.models.archs.NAFNet_arch", "NAFNet", NAF, "plain-nafnet", NAF),
+    "dcpt-swinir": Official("dcpt", "basicsr.archs.swinir_arch", "SwinIR", {}, "dcpt-swinir"),
+    "mprnet": Official("mprnet", "Deraining.MPRNet", "MPRNet", {}, "mprnet", RAIN),
+    "uformer": Official(
+        "tur", "basicsr.archs.uformer_uncertainty_arch", "Uformer_uncertainty", UFORMER, "uformer", side=128
+    ),
+    "airnet": Official(
+        "tur", "basicsr.archs.airnet_arch", "AirNet_uncertainty", {"if_uncertainty": False, "batch_size": 12}, "airnet"
+    ),
+    "moce-ir": Official("moce", "src.net.moce_ir", "MoCEIR", MOCE, "moce-ir", shown=unmoved),
+    "mpmf-net": Official("mpmf", "model", "MPMFNet", {}, "mpmf-net", shown=here),
+    "deblurgan-v2-mobilenet": Official(
+        "deblurgan",
+        "models.fpn_mobilenet",
+        "FPNMobileNet",
+        {"norm_layer": INSTANCE, "pretrained": False},
+        "deblurgan-v2",
+        {"backbone": "mobilenet"},
+        shown=signed,
+    ),
+    "deblurgan-v2-inception": Official(
+        "deblurgan",
+        "models.fpn_inception",
+        "FPNInception",
+        {"norm_layer": INSTANCE},
+        "deblurgan-v2",
+        shown=signed,
+        side=128,
+    ),
+    "mair": Official(
+        "mair", "basicsr.archs.mair_arch", "MaIR", {**MAIR, "mlp_ratio": 1.6}, "mair", {**MAIR, "mlp_ratio": 1.6}
+    ),
+    "mambair-v2": Official(
+        "mambair", "basicsr.archs.mambairv2light_arch", "MambaIRv2Light", MAMBA, "mambair-v2", drawn=True
+    ),
 }
 REPLACED = (
-    "torchvision",
-    "torchvision.ops",
     "basicsr.ops",
     "basicsr.ops.dcn",
     "basicsr.utils",
+    "cv2",
+    "fvcore",
+    "fvcore.nn",
     "mamba_ssm",
     "mamba_ssm.ops",
+    "mmcv",
+    "timm",
+    "timm.models",
+    "torchsummary",
+    "torchvision",
+    "torchvision.ops",
 )
+PACKAGES = ("basicsr", "models", "model", "net", "networks", "src", "Deraining", "INR", *REPLACED)
 
 
 def scan_last(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, **more: Any) -> Tensor:
@@ -85,19 +198,50 @@ def scan_last(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tens
     return selective_scan(u.mT, delta.mT, a, b.permute(0, 3, 1, 2), c.permute(0, 3, 1, 2), d).mT
 
 
+def deformed(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, *_: Any) -> Tensor:
+    """What `mmcv` offers, by our AirNet."""
+    with torch.device("meta"):
+        bent = Bent(len(weight))
+    taps = bent.taps(x, torch.unflatten(offset, 1, (TAPS, 2))) * mask[:, None]
+    return torch.einsum("bcthw,oct->bohw", taps, weight.flatten(2))
+
+
+def inception(folder: Path, **_: Any) -> Any:
+    """What `pretrainedmodels` offers, by its own code, without the weights that it would fetch."""
+    spec: Any = spec_from_file_location("inception", folder / "pretrainedmodels" / "inceptionresnetv2.py")
+    found: Any = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found.inceptionresnetv2(pretrained=None)
+
+
+def module(name: str, **held: Any) -> ModuleType:
+    """A module that holds these."""
+    made = ModuleType(name)
+    vars(made).update(held)
+    return made
+
+
 def theirs(folder: Path, row: Official) -> Any:
     """The authors' network; of their packages no more is run than this needs."""
-    tops = ("basicsr", "models", "net", "Deraining", *REPLACED)
-    for name in [name for name in sys.modules if name.split(".")[0] in tops]:
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
         del sys.modules[name]
+    sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).parent != folder.parent)]
     for name in REPLACED:
         sys.modules[name] = MagicMock()
-    registry: Any = ModuleType("basicsr.utils.registry")
-    registry.ARCH_REGISTRY = MagicMock()
-    registry.ARCH_REGISTRY.register = lambda: lambda cls: cls
-    operator: Any = ModuleType("mamba_ssm.ops.selective_scan_interface")
-    operator.selective_scan_fn = operator.selective_scan_ref = scan_last
-    sys.modules |= {"basicsr.utils.registry": registry, "mamba_ssm.ops.selective_scan_interface": operator}
+    registered = MagicMock(register=lambda: lambda cls: cls)
+    replaced = (
+        module("basicsr.utils.registry", ARCH_REGISTRY=registered),
+        module("mamba_ssm.ops.selective_scan_interface", selective_scan_fn=scan_last, selective_scan_ref=scan_last),
+        module("pretrainedmodels", inceptionresnetv2=partial(inception, folder.parent)),
+        module("mmcv.ops", modulated_deform_conv2d=deformed),
+        module(
+            "timm.models.layers",
+            DropPath=nn.Identity,
+            to_2tuple=lambda one: (one, one),
+            trunc_normal_=nn.init.trunc_normal_,
+        ),
+    )
+    sys.modules |= {made.__name__: made for made in replaced}
     parts = row.module.split(".")
     for count in range(1, len(parts)):
         package = ModuleType(".".join(parts[:count]))
@@ -132,26 +276,29 @@ def shortest(calls: dict[str, Callable[[], Tensor]], rounds: int) -> tuple[dict[
     return times, made
 
 
-def compared(folder: Path, row: Official, side: int, rounds: int) -> str:
+def compared(folder: Path, name: str, side: int, rounds: int) -> str:
     """A line of the table."""
+    row = ROWS[name]
     torch.manual_seed(0)
     ours = NETWORKS.load(row.network)(**row.ours).eval().requires_grad_(False)
-    other = theirs(folder, row).eval().requires_grad_(False)
+    other = theirs(folder / row.folder, row).eval().requires_grad_(False)
     held = {key: value for key, value in ours.state_dict().items() if key in other.state_dict()}
-    same = len(held) == len(ours.state_dict()) and row.network != "mambair-v2"  # whose classes are drawn
-    other.load_state_dict({**other.state_dict(), **held}) if same else None
+    if len(held) != len(ours.state_dict()):
+        raise RuntimeError(f"'{name}': names of weights differ: {sorted({*ours.state_dict()} - {*held})[:3]}")
+    other.load_state_dict({**other.state_dict(), **held})
     ours.freeze()
+    side = max(side, row.side)
     shown = image(side, side)
 
     def first() -> Tensor:
-        made = other(shown)
+        made = row.shown(other, shown)
         restored: Tensor = made[0] if isinstance(made, list | tuple) else made
         return restored
 
     times, made = shortest({"theirs": first, "ours": lambda: ours(shown)}, rounds)
-    error = f"{float((made['theirs'] - made['ours']).abs().max()):.1e}" if same else ""
+    error = "" if row.drawn else f"{float((made['theirs'] - made['ours']).abs().max()):.1e}"
     ratio = times["theirs"] / times["ours"]
-    return f"| `{row.network}` | {1e3 * times['theirs']:.0f} | {1e3 * times['ours']:.0f} | {ratio:.2f} | {error} |"
+    return f"| `{name}`, {side} | {1e3 * times['theirs']:.0f} | {1e3 * times['ours']:.0f} | {ratio:.2f} | {error} |"
 
 
 def main() -> None:
@@ -183,10 +330,10 @@ def main() -> None:
             return
         print("| network | their code, ms | ours, ms | times as fast | largest difference |\n|---|---:|---:|---:|---:|")
         for name in asked.networks:
-            if not (asked.folder / name).is_dir():
-                print(f"'{name}' is not in '{asked.folder}'", file=sys.stderr)
+            if not (asked.folder / ROWS[name].folder).is_dir():
+                print(f"'{ROWS[name].folder}' is not in '{asked.folder}'", file=sys.stderr)
                 continue
-            print(compared(asked.folder / name, ROWS[name], asked.side, asked.rounds), flush=True)
+            print(compared(asked.folder, name, asked.side, asked.rounds), flush=True)
 
 
 if __name__ == "__main__":
