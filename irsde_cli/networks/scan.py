@@ -3,6 +3,7 @@
 On a GPU the operator of its authors' package `mamba_ssm` is used where that can be imported.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SEGMENT = 1024  # tokens at once: what is held at a time are so many states
+FEW = 512  # numbers of a state, up to which a step costs more by its call than by its work
 OPERATOR = "mamba_ssm.ops.selective_scan_interface"
 Operator = Callable[..., Tensor]
 
@@ -117,9 +119,26 @@ def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tu
     inputs = torch.unflatten(delta * u, -1, (b.shape[2], -1))
     states = (inputs[..., None] * b[..., None, :]).flatten(2, 3)
     states[0].addcmul_(factors[0], carry[0])
-    for t in range(1, len(states)):
+    done = _in_chunks(factors, states) if states[0].numel() <= FEW else 1
+    for t in range(done, len(states)):
         states[t].addcmul_(factors[t], states[t - 1])
     return factors, states
+
+
+def _in_chunks(factors: Tensor, states: Tensor) -> int:
+    """The same in fewer and larger steps, of all chunks at once and then from chunk to chunk; how many are done."""
+    side = math.isqrt(len(states))
+    count = len(states) // side
+    factors, states = (torch.unflatten(x[: count * side], 0, (count, side)) for x in (factors, states))
+    decay = factors.clone()  # since the chunk began
+    for t in range(1, side):
+        states[:, t].addcmul_(factors[:, t], states[:, t - 1])
+        decay[:, t].mul_(decay[:, t - 1])
+    ends = states[:, -1]
+    for chunk in range(1, count):
+        ends[chunk].addcmul_(decay[chunk, -1], ends[chunk - 1])
+    states[1:, :-1].addcmul_(decay[1:, :-1], ends[:-1, None])
+    return count * side
 
 
 def _read(states: Tensor, c: Tensor) -> Tensor:

@@ -4,8 +4,9 @@
 
 FOLDER holds the authors' repositories by the names in `ROWS`; einops must be installed. Prints the shortest time of
 their code and of ours as `restore` runs it (frozen), the ratio, above 1 where ours is faster, and how far the results
-differ. What their files import and no forward pass needs is replaced; MambaIRv2's scan, an operator for GPUs, by ours.
-With `--scan` our scan is compared with loops over its steps: that of our test, and Mamba's own of FOLDER/mamba.
+differ. What their files import and no forward pass needs is replaced; the scan of MambaIRv2 and MaIR, an operator for
+GPUs, and AirNet's bent convolution by ours. FOLDER/pretrainedmodels holds the file of DeblurGAN-v2's Inception.
+With `--scan` our scan is compared with loops over its steps: two of ours, and Mamba's own of FOLDER/mamba.
 """
 
 import argparse
@@ -264,6 +265,19 @@ def reference(folder: Path) -> Callable[..., Tensor]:
     return found
 
 
+def channels_first(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """A loop over steps that lie far from each other in memory: all is (B, D, N, L). Takes what our scan takes."""
+    each = u.shape[-1] // b.shape[2]
+    u, delta = u.mT.contiguous(), delta.mT.contiguous()
+    b, c = (x.repeat_interleave(each, dim=2).permute(0, 2, 3, 1).contiguous() for x in (b, c))
+    factors, added = (delta[:, :, None] * a[:, :, None]).exp(), (delta * u)[:, :, None] * b
+    h, y = torch.zeros_like(added[..., 0]), torch.empty_like(u)
+    for t in range(u.shape[-1]):
+        h = factors[..., t] * h + added[..., t]
+        y[..., t] = (h * c[..., t]).sum(-1) + d * u[..., t]
+    return y.mT
+
+
 def shortest(calls: dict[str, Callable[[], Tensor]], rounds: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Seconds of the processor of each, in turns after one call that counts for nothing, and what they gave."""
     times: dict[str, float] = {}
@@ -317,16 +331,20 @@ def main() -> None:
     with torch.inference_mode():
         if asked.scan:
             values = [value.float() for value in inputs(1, asked.side**2, *asked.shape)]
-            calls = {"plain loop": lambda: by_definition(*values), "ours": lambda: selective_scan(*values)}
+            calls = {
+                "ours": lambda: selective_scan(*values),
+                "steps together": lambda: by_definition(*values),
+                "channels first": lambda: channels_first(*values),
+            }
             if (asked.folder / "mamba").is_dir():
                 last = [*(value.mT.contiguous() for value in values[:2]), values[2]]
                 last += [*(value.permute(0, 2, 3, 1).contiguous() for value in values[3:5]), values[5]]
                 loop = reference(asked.folder / "mamba")
                 calls["their loop"] = lambda: loop(*last).mT
-            times, made = shortest(calls, 1)
+            times, made = shortest(calls, asked.rounds)
             for name, seconds in times.items():
                 torch.testing.assert_close(made[name], made["ours"], atol=1e-3, rtol=1e-3)
-                print(f"scan of {asked.side**2} steps, {name}: {seconds:.3f} s, {seconds / times['ours']:.0f}")
+                print(f"scan of {asked.side**2} steps, {name}: {seconds:.3f} s, {seconds / times['ours']:.1f}")
             return
         print("| network | their code, ms | ours, ms | times as fast | largest difference |\n|---|---:|---:|---:|---:|")
         for name in asked.networks:

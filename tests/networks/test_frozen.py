@@ -9,6 +9,7 @@ from torch import Tensor
 
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.fusible import MOST_TIMES
+from irsde_cli.networks.mpmf_net import Distances
 from irsde_cli.networks.network import Network, Predictor
 from irsde_cli.networks.onednn import is_usable
 from irsde_cli.networks.pocket_unet import FusedPocketUNet, PocketUNet
@@ -169,3 +170,20 @@ def test_a_branch_that_draws_leaves_the_mean_alone() -> None:
     assert learnt == {"drawing"}
     with pytest.raises(ValueError, match="two heads"):
         QuarterUNet(drawing=1)
+
+
+def test_a_frozen_mpmf_net_that_learns_again_forgets_what_it_kept() -> None:
+    """What its windows add for distances follows the weights."""
+    network, x = frozen("mpmf-net"), images(1, 3, 32, 32)[0]
+    kept = [module for module in network.modules() if isinstance(module, Distances)]
+    assert kept and all(module.kept is not None for module in kept)
+    network.train()
+    for module in kept:
+        for parameter in module.meta.parameters():
+            parameter.add_(1)
+    expected = build_small("mpmf-net")
+    expected.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network.eval()(x), expected(x), atol=1e-5, rtol=1e-5)
+    assert kept[0].kept is None
+    network.freeze()
+    torch.testing.assert_close(network(x), expected(x), atol=1e-5, rtol=1e-5)
