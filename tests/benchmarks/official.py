@@ -124,6 +124,7 @@ ROWS = {
     "rrdbnet": Official(
         "basicsr", "basicsr.archs.rrdbnet_arch", "RRDBNet", {"num_in_ch": 3, "num_out_ch": 3}, "rrdbnet"
     ),
+    "srvgg": Official("basicsr", "basicsr.archs.srvgg_arch", "SRVGGNetCompact", {}, "srvgg"),
     "edsr": Official(
         "edsr",
         "model.edsr",
@@ -132,11 +133,13 @@ ROWS = {
         "edsr",
         shown=lambda network, picture: network(255 * picture) / 255,
     ),
+    "aod-net": Official("aod", "net", "dehaze_net", {}, "aod-net"),
     "prenet": Official("prenet", "networks", "PReNet", {"use_GPU": False}, "prenet"),
     "restormer": Official(
         "restormer", "basicsr.models.archs.restormer_arch", "Restormer", {}, "restormer", {"biased": True}
     ),
     "promptir": Official("promptir", "net.model", "PromptIR", {"decoder": True}, "promptir"),
+    "da-rcot": Official("darcot", "model_res", "MRCNet", {"decoder": True}, "da-rcot"),
     "nafnet": Official("nafnet", "basicsr.models.archs.NAFNet_arch", "NAFNet", NAF, "plain-nafnet", NAF),
     "dcpt-swinir": Official("dcpt", "basicsr.archs.swinir_arch", "SwinIR", {}, "dcpt-swinir"),
     "mprnet": Official("mprnet", "Deraining.MPRNet", "MPRNet", {}, "mprnet", RAIN),
@@ -188,8 +191,9 @@ REPLACED = (
     "torchsummary",
     "torchvision",
     "torchvision.ops",
+    "torchvision.utils",
 )
-PACKAGES = ("basicsr", "models", "model", "net", "networks", "src", "Deraining", "INR", *REPLACED)
+PACKAGES = ("basicsr", "models", "model", "model_res", "net", "networks", "src", "Deraining", "INR", *REPLACED)
 
 
 def scan_last(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, **more: Any) -> Tensor:
@@ -229,7 +233,7 @@ def theirs(folder: Path, row: Official) -> Any:
     sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).parent != folder.parent)]
     for name in REPLACED:
         sys.modules[name] = MagicMock()
-    registered = MagicMock(register=lambda: lambda cls: cls)
+    registered = MagicMock(register=lambda **_: lambda cls: cls)
     replaced = (
         module("basicsr.utils.registry", ARCH_REGISTRY=registered),
         module("mamba_ssm.ops.selective_scan_interface", selective_scan_fn=scan_last, selective_scan_ref=scan_last),
