@@ -312,7 +312,7 @@ def test_what_does_not_fit_is_named(unet: tuple[Row, dict[str, Tensor]], tmp_pat
         with pytest.raises(WeightsError, match=words):
             converted(row, changed, tmp_path)
     for strange in (torch.zeros(()), torch.zeros(0, 6, 7, 7), torch.zeros(3)):
-        with pytest.raises(WeightsError, match="shapes are those of no network"):
+        with pytest.raises(WeightsError, match="shapes are those of no unet"):
             converted(row, state | {"init_conv.weight": strange}, tmp_path)
     with pytest.raises(WeightsError, match="no network that is known"):
         converted(row, {"a": torch.zeros(1)}, tmp_path)
