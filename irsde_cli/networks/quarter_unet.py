@@ -196,10 +196,7 @@ class FusedQuarterUNet:
         self.drawing = None if network.drawing is None else _Drawing(network.drawing, dtype)
         self.ups = [packed(up[0], dtype, up=True) for up in cast(Sequence[Any], network.ups)]
         levels = [*network.encoders, network.middle, *[*network.decoders][::-1]]
-        self.levels = [
-            [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in cast(Sequence[QuarterBlock], level)]
-            for level in levels
-        ]
+        self.levels = [_packed_blocks(level, dtype) for level in levels]
         self.entries: dict[float, list[Convolution]] = {}
 
     def __call__(self, x: Tensor, mu: Tensor, t: float) -> Tensor:
@@ -243,12 +240,16 @@ class _Drawing:
     def __init__(self, branch: Drawing, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.intro, self.ending = packed(branch.intro, dtype), packed(branch.ending, dtype)
-        blocks = cast(Sequence[QuarterBlock], branch.blocks)
-        self.blocks = [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in blocks]
+        self.blocks = _packed_blocks(branch.blocks, dtype)
 
     def __call__(self, features: Tensor, noise: Tensor) -> Tensor:
         both = torch.cat((features, noise.to(self.dtype)), dim=1)
         return self.ending(_through(self.blocks, self.intro(both.contiguous(memory_format=torch.channels_last))))
+
+
+def _packed_blocks(level: nn.Module, dtype: torch.dtype) -> list[tuple[Convolution, Convolution]]:
+    blocks = cast(Sequence[QuarterBlock], level)
+    return [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in blocks]
 
 
 def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ The prior that ships, bfloat16, on white noise; start-up left out. Of all rounds
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
@@ -19,6 +18,7 @@ from irsde_cli.operators.blur import Blur
 from irsde_cli.operators.kernels import arc_kernels
 from irsde_cli.restorer import last
 from irsde_cli.weights import PRIOR, shipped_path
+from tests.benchmarks.turns import in_turns
 
 NOISE = 2 / 255
 
@@ -59,13 +59,8 @@ def main() -> None:
         last(method.steps(Problem(seen, Blur(kernels, size), NOISE), prior, asked.steps, torch.randn_like))
 
     runs: dict[str, Callable[[], None]] = {"the prior alone": alone, "circular": circular, "mirror": mirrored}
-    taken: dict[str, list[float]] = {name: [] for name in runs}
     with torch.inference_mode():
-        for _ in range(asked.rounds):
-            for name, run in runs.items():
-                since = time.process_time()
-                run()
-                taken[name].append(time.process_time() - since)
+        taken = in_turns(runs, asked.rounds)
     least = min(taken["the prior alone"])
     for name, times in taken.items():
         print(f"{name:16} {min(times):6.2f} s of the processor, {min(times) / least:4.2f} times the prior")

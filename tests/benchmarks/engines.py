@@ -12,6 +12,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Mapper
 from irsde_cli.weights import SHIPPED, shipped_path
 from tests.benchmarks.frozen import DTYPES
+from tests.benchmarks.turns import in_turns
 
 Call = Callable[[Tensor], Tensor]
 TIME = 50
@@ -97,16 +99,9 @@ def main() -> None:
         for precision in asked.precision:
             pair = (ours(At(frozen), DTYPES[precision]), theirs(At(made), image, precision))
             errors = [float((one(image) - exact).norm() / exact.norm()) for one in pair]
-            rounds = []
-            for _ in range(asked.rounds):
-                taken = []
-                for one in pair:
-                    since = time.process_time()
-                    one(image)
-                    taken.append(time.process_time() - since)
-                rounds.append(taken)
-            mine, other = (1000 * min(column) for column in zip(*rounds, strict=True))
-            median = statistics.median(before / after for before, after in rounds)
+            taken = in_turns({"ours": partial(pair[0], image), "OpenVINO": partial(pair[1], image)}, asked.rounds)
+            mine, other = (1000 * min(times) for times in taken.values())
+            median = statistics.median(before / after for before, after in zip(*taken.values(), strict=True))
             print(
                 f"{name} {asked.size} {precision}: ours {mine:.1f} ms, OpenVINO {other:.1f}, "
                 f"{mine / other:.2f} times as fast (median {median:.2f}); errors {errors[0]:.1e}, {errors[1]:.1e}",

@@ -9,13 +9,14 @@ from the plain layers in float32.
 import argparse
 import copy
 import statistics
-import time
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.fusible import Fusible
+from tests.benchmarks.turns import in_turns
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -57,16 +58,10 @@ def main() -> None:
         for precision in asked.precision:
             dtype = DTYPES[precision]
             errors = [float((output(one, image, dtype) - exact).norm() / exact.norm()) for one in pair]
-            rounds = []
-            for _ in range(asked.rounds):
-                taken = []
-                for one in pair:
-                    since = time.process_time()
-                    output(one, image, dtype)
-                    taken.append(time.process_time() - since)
-                rounds.append(taken)
-            plain, faster = (1000 * min(column) for column in zip(*rounds, strict=True))
-            median = statistics.median(before / after for before, after in rounds)
+            before, after = (partial(output, one, image, dtype) for one in pair)
+            taken = in_turns({"plain": before, "faster": after}, asked.rounds)
+            plain, faster = (1000 * min(times) for times in taken.values())
+            median = statistics.median(one / other for one, other in zip(*taken.values(), strict=True))
             print(
                 f"{name} {asked.size} {precision}: {plain:.0f} ms, {faster:.0f} ms, {plain / faster:.2f} times as fast "
                 f"(median {median:.2f}); errors {errors[0]:.1e}, {errors[1]:.1e}",

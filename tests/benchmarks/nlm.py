@@ -6,7 +6,6 @@ The middle of PHOTO, one thread, start-up left out. The default of old is eight 
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from irsde_cli.engine.settings import Settings
 from irsde_cli.images import Picture, read_picture, samples_of
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.weights import shipped_path
+from tests.benchmarks.turns import in_turns
 
 
 class Photo:
@@ -64,12 +64,7 @@ def main() -> None:
         "denoise-photo, bf16": restoring("denoise-photo", photo, torch.bfloat16, Sampling()),
         "denoise-small, 8 evaluations, fp32": restoring("denoise-small", photo, None, Sampling(steps=8)),
     }
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(asked.rounds):
-        for name, run in contenders.items():
-            since = time.process_time()
-            run()
-            taken[name].append(time.process_time() - since)
+    taken = in_turns(contenders, asked.rounds)
     first = min(taken["fastNlMeansDenoisingColored"])
     for name, times in taken.items():
         print(f"{name:36} {min(times):7.2f} s of the processor, {first / min(times):5.2f} times as fast")

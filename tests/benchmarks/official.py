@@ -11,7 +11,6 @@ With `--scan` our scan is compared with loops over its steps: two of ours, and M
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.airnet import TAPS, Bent
 from irsde_cli.networks.deblurgan_v2 import BLOCK
 from irsde_cli.networks.scan import selective_scan
+from tests.benchmarks.turns import in_turns
 from tests.fingerprints import image
 from tests.networks.test_scan import by_definition, inputs
 
@@ -284,14 +284,8 @@ def channels_first(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d:
 
 def shortest(calls: dict[str, Callable[[], Tensor]], rounds: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Seconds of the processor of each, in turns after one call that counts for nothing, and what they gave."""
-    times: dict[str, float] = {}
     made = {name: call() for name, call in calls.items()}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            since = time.process_time()
-            call()
-            times[name] = min(times.get(name, float("inf")), time.process_time() - since)
-    return times, made
+    return {name: min(times) for name, times in in_turns(calls, rounds).items()}, made
 
 
 def compared(folder: Path, name: str, side: int, rounds: int) -> str:

@@ -24,6 +24,7 @@ from irsde_cli.images import looks_like_picture, read_picture, to_tensor
 from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Network
 from irsde_cli.training.data import Batch, Source, load_clean
+from tests.benchmarks.turns import in_turns
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "pocket-unet 48-64-96": ("pocket-unet", {"widths": (48, 64, 96), "blocks": (2, 2, 5), "time_dim": 32}),
@@ -86,13 +87,7 @@ def quality(network: Network, paths: Sequence[Path], level: int) -> float:
 
 def milliseconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
     """The shortest of several rounds in which all take turns."""
-    found: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            begin = time.process_time()
-            work()
-            found[name].append(1e3 * (time.process_time() - begin))
-    return {name: min(rounds) for name, rounds in found.items()}
+    return {name: 1e3 * min(times) for name, times in in_turns(works, ROUNDS).items()}
 
 
 def main() -> None:

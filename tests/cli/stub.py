@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
@@ -92,6 +92,13 @@ class Program:
 
     def events(self, *arguments: object, **more: Any) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self(*arguments, "--json", **more).stdout.splitlines()]
+
+
+def call(*words: object, code: int = 0) -> Result:
+    """The program with these words, in this process; it must end with that exit code."""
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exit_code == code, f"{result.exit_code}: {result.output} {result.exception!r}"
+    return result
 
 
 def shown(folder: Path) -> dict[str, bytes]:

@@ -7,24 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
 from irsde_cli import checkpoint
-from irsde_cli.cli.program import app
 from irsde_cli.engine.settings import SPREAD_GAIN
 from irsde_cli.needs.interval import Evidence, Interval, half_width
 from irsde_cli.systems.parts import PublishedSampling
-from tests.cli.stub import picture, pixels, save_stub
+from tests.cli.stub import call, picture, pixels, save_stub
 from tests.systems.test_restorers import build
 
 RESULT = {"constant": 4.0, "change near": 0.1, "detail near": 0.1}
 MEAN = {"constant": 9.0, "draws near": 1.0}
-
-
-def call(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(map(str, words)))
-    assert result.exit_code == code, f"{result.exit_code}: {result.output} {result.exception!r}"
-    return result
 
 
 def interval(weights: dict[str, float], draws: int) -> dict[str, Any]:

@@ -7,23 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from irsde_cli import checkpoint
-from irsde_cli.cli.program import app
 from irsde_cli.images import read_picture
 from irsde_cli.images.xmp import made, with_made
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import SHIPPED, shipped_path
 from irsde_cli.workflows.restore.again import sampling_of
-from tests.cli.stub import picture
-
-
-def call(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(map(str, words)))
-    assert result.exit_code == code, f"{result.exit_code}: {result.output} {result.exception!r}"
-    return result
+from tests.cli.stub import call, picture
 
 
 @pytest.fixture

@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from irsde_cli.cli.program import app
 from irsde_cli.extras import EXTRAS
-from tests.cli.stub import picture
+from tests.cli.stub import call, picture
 
 here = pytest.mark.skipif(
     not EXTRAS["c2pa"].here or find_spec("cryptography") is None, reason="needs the extra irsde[c2pa]"
 )
-
-
-def call(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(map(str, words)))
-    assert result.exit_code == code, f"{result.exit_code}: {result.output} {result.exception!r}"
-    return result
 
 
 @pytest.fixture

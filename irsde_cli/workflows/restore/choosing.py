@@ -7,13 +7,13 @@ from typing import Any
 from irsde_cli.engine.restoration import unwatched
 from irsde_cli.engine.settings import Tile
 from irsde_cli.errors import InputError, UsageError
-from irsde_cli.images import in_unit, read_picture, samples_of
+from irsde_cli.images import in_unit, samples_of
 from irsde_cli.needs.choosing import Choice, choose
 from irsde_cli.tasks import TASKS
 from irsde_cli.workflows.restore.events import Chosen, Event, Planned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.job import Job
-from irsde_cli.workflows.restore.loading import central
+from irsde_cli.workflows.restore.loading import central, picture_of
 from irsde_cli.workflows.restore.page import paged
 from irsde_cli.workflows.restore.plan import Plan, begun
 
@@ -75,19 +75,10 @@ class Choosing:
 
     def _choice(self, item: Item) -> Choice | None:
         """What a picture needs; `None` where it cannot be read, which its run says."""
-        source = item.data if item.source is None else item.source
-        options = self.plan.options
-        if item.fault or source is None:
+        if item.fault or (item.source is None and item.data is None):
             return None
         try:
-            picture = read_picture(
-                source,
-                item.name,
-                limits=options.limits,
-                allow_truncated=options.allow_truncated,
-                depth=options.depth,
-                linear=options.raw == "linear",
-            )
+            picture = picture_of(item, self.plan.options)
         except (InputError, OSError):
             return None
         return choose(in_unit(central(samples_of(picture))))

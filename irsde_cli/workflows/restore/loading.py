@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,6 +30,9 @@ from irsde_cli.workflows.restore.losing import accepted_losses
 from irsde_cli.workflows.restore.opening import opener
 from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.plan import Plan
+
+if TYPE_CHECKING:
+    from irsde_cli.images.reading import Opener
 
 MEASURED = 3000
 
@@ -75,6 +79,26 @@ class Loaded:
         return samples_of(self.picture)
 
 
+def picture_of(item: Item, options: Options, opener: "Opener | None" = None) -> Picture:
+    """The picture of an item, read as the run is asked to; `opener` makes pixels of a codec's file.
+
+    Raises:
+        InputError: it cannot be read so.
+        OSError: its file cannot.
+    """
+    source = item.data if item.source is None else item.source
+    assert source is not None, "an item is a file or data"
+    return read_picture(
+        source,
+        item.name,
+        limits=options.limits,
+        allow_truncated=options.allow_truncated,
+        depth=options.depth,
+        linear=options.raw == "linear",
+        opener=opener,
+    )
+
+
 def load(item: Item, options: Options, settings: str) -> Loaded:
     """The picture of an item, with its mask and maps; `settings` is the short name of those of the run.
 
@@ -86,15 +110,7 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
     assert source is not None, "an item is a file or data"
     try:
         before = identity_of(source)
-        picture = read_picture(
-            source,
-            item.name,
-            limits=options.limits,
-            allow_truncated=options.allow_truncated,
-            depth=options.depth,
-            linear=options.raw == "linear",
-            opener=opener(options),
-        )
+        picture = picture_of(item, options, opener(options))
         if options.in_place and picture.format in INSTEAD:
             kind = {"raw": "a raw photograph", "exr": "an OpenEXR picture", "irc": "a codec's file"}[picture.format]
             raise InputError(f"'{item.name}' is {kind}, which is not written.", hint="Restore it to a folder.")
