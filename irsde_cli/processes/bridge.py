@@ -6,7 +6,6 @@ are m_t w_t / w_0 and s_t sqrt(w_t / w_0) in those of IR-SDE. c = 0 pins the end
 Without end c leaves IR-SDE. RDBM (2510.23116), as released, is c = 0 with the schedule `ddpm-cosine`.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -50,7 +49,7 @@ class MeanRevertingBridge(Process):
         check_timesteps(self.num_timesteps, least=2)
         free = MeanRevertingSDE(self.stationary_std, self.num_timesteps, self.schedule, self.eps)
         object.__setattr__(self, "free", free)
-        object.__setattr__(self, "pinned", self.penalty < math.inf)
+        object.__setattr__(self, "pinned", self.penalty <= torch.finfo(torch.float32).max)
         if not self.pinned:
             drive = torch.zeros_like(free.theta_step)
             self._set(m=free.m, s=free.s, pull=free.pull, diffusion=free.diffusion, drive=drive)

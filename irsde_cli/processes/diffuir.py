@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.parts import CPU, check_timesteps, with_zero
+from irsde_cli.processes.parts import CPU, MOST_STD, check_timesteps, with_zero
 from irsde_cli.processes.process import Process
 from irsde_cli.randomness import RandnLike
 
@@ -38,8 +38,8 @@ class SelectiveHourglass(Process):
 
     def __post_init__(self) -> None:
         count = check_timesteps(self.num_timesteps)
-        if not 1e-6 <= self.fading <= 1 or not self.start_std >= 0:
-            raise ValueError("'fading' must lie in [1e-6, 1], and 'start_std' not be negative")
+        if not 1e-6 <= self.fading <= 1 or not 0 <= self.start_std <= MOST_STD:
+            raise ValueError(f"'fading' must lie in [1e-6, 1], and 'start_std' in [0, {MOST_STD:g}]")
         scale = 1000 / count
         betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64, device=CPU)
         kept = torch.cumprod(1 - betas.clamp_max(0.999), 0)

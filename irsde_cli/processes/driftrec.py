@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.parts import CPU, check_timesteps
+from irsde_cli.processes.parts import CPU, check_std, check_timesteps
 from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
 
@@ -48,7 +48,9 @@ class DriftingSDE(Process):
     spread: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not (0 < self.smallest_std < self.largest_std < math.inf and 0 < self.gamma <= 100):
+        for name in ("smallest_std", "largest_std"):
+            check_std(name, getattr(self, name))
+        if not (self.smallest_std < self.largest_std and 0 < self.gamma <= 100):
             raise ValueError("'smallest_std' must be positive and below 'largest_std', and 'gamma' in (0, 100]")
         count = check_timesteps(self.num_timesteps)
         time = torch.linspace(0, 1, count * FINE + 1, dtype=torch.float64, device=CPU)

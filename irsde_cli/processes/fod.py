@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.parts import CPU, check_timesteps, pick, with_zero
+from irsde_cli.processes.parts import CPU, check_std, check_timesteps, pick, with_zero
 from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
 from irsde_cli.processes.schedules import thetas
@@ -61,8 +61,7 @@ class ForwardOnly(Process):
         count = check_timesteps(self.num_timesteps)
         if count < 2:
             raise ValueError("FoD takes at least two steps")
-        if not 0 < self.residual_std < math.inf:
-            raise ValueError(f"residual_std must be positive, not {self.residual_std}")
+        check_std("residual_std", self.residual_std)
         theta = self._thetas(count)
         growing = torch.linspace(0.1 / count, 20 / count, count, dtype=torch.float64, device=CPU)
         scale = torch.ones_like(growing) if self.schedule == "constant" else growing

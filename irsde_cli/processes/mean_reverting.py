@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.processes.parameterisation import Prediction
-from irsde_cli.processes.parts import Gaussian, check_timesteps, pick
+from irsde_cli.processes.parts import Gaussian, check_std, check_timesteps, pick
 from irsde_cli.processes.process import Process
 from irsde_cli.processes.schedules import ScheduleName, thetas
 from irsde_cli.randomness import RandnLike, add_noise
@@ -45,8 +45,7 @@ class MeanRevertingSDE(Process):
     std_table: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.stationary_std < math.inf:
-            raise ValueError(f"stationary_std must be positive, not {self.stationary_std}")
+        check_std("stationary_std", self.stationary_std)
         check_timesteps(self.num_timesteps)
         if not 0 < self.eps < 1:
             raise ValueError(f"eps must lie between 0 and 1, not {self.eps}")

@@ -18,6 +18,8 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from irsde_cli.processes.parts import check_std
+
 NOTHING = 1e-12
 Prediction = Literal["noise", "clean", "velocity", "flow", "residual-and-noise", "clean-and-variance"]
 Second = Literal["", "noise", "variance"]
@@ -39,8 +41,7 @@ class Parameterisation:
     residual_std: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.residual_std < math.inf:
-            raise ValueError(f"residual_std must be positive, not {self.residual_std}")
+        check_std("residual_std", self.residual_std)
 
     @property
     def second(self) -> Second:
@@ -114,6 +115,11 @@ class Parameterisation:
     def knows_the_start(self) -> bool:
         """Whether the first estimate of a run, where nothing of the clean image is left, is one: noise says nothing."""
         return self.prediction != "noise"
+
+    @property
+    def reads_a_pinned_end(self) -> bool:
+        """Whether the estimate is one where a state is the centre itself, without noise, and a flow stands still."""
+        return self.prediction not in ("noise", "velocity", "flow")
 
     @property
     def _scales(self) -> bool:

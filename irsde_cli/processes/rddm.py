@@ -4,7 +4,6 @@ Liu et al., "Residual Denoising Diffusion Models", CVPR 2024: abar grows in step
 that rise linearly. Written from the paper's formulas; its code has no licence.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.processes.parameterisation import Prediction
-from irsde_cli.processes.parts import CPU, check_timesteps, with_zero
+from irsde_cli.processes.parts import CPU, check_std, check_timesteps, with_zero
 from irsde_cli.processes.process import Process
 
 
@@ -35,8 +34,7 @@ class ResidualDenoising(Process):
     num_timesteps: int = 1000
 
     def __post_init__(self) -> None:
-        if not 0 < self.noise_std < math.inf:
-            raise ValueError(f"noise_std must be positive, not {self.noise_std}")
+        check_std("noise_std", self.noise_std)
         rising = torch.arange(1, check_timesteps(self.num_timesteps) + 1, dtype=torch.float64, device=CPU)
         residual = rising.flip(0).cumsum(0) / rising.sum()
         noise = rising.cumsum(0) / rising.sum()

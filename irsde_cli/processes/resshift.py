@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.parts import CPU, check_timesteps, with_zero
+from irsde_cli.processes.parts import CPU, check_std, check_timesteps, with_zero
 from irsde_cli.processes.process import Process
 
 
@@ -35,7 +35,8 @@ class ResidualShift(Process):
     power: float = 0.3
 
     def __post_init__(self) -> None:
-        first = min(self.min_noise / self.kappa, self.min_noise) if self.kappa > 0 else 0
+        check_std("kappa", self.kappa)
+        first = min(self.min_noise / self.kappa, self.min_noise)
         if not (0 < first < self.end <= 1 and self.power > 0):
             raise ValueError("'kappa', 'min_noise' and 'power' must be positive, and 'end' above the first, up to 1")
         count = check_timesteps(self.num_timesteps)

@@ -4,13 +4,12 @@ The flow is that of Ohayon et al., "Posterior-Mean Rectified Flow" (ICLR 2025): 
 flow, around a network's estimate PMRF itself.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from irsde_cli.processes.parts import CPU, check_timesteps
+from irsde_cli.processes.parts import CPU, check_std, check_timesteps
 from irsde_cli.processes.process import Process
 
 
@@ -30,8 +29,7 @@ class StraightFlow(Process):
     num_timesteps: int = 100
 
     def __post_init__(self) -> None:
-        if not 0 < self.noise_std < math.inf:
-            raise ValueError(f"noise_std must be positive, not {self.noise_std}")
+        check_std("noise_std", self.noise_std)
         tau = _taus(self.num_timesteps)
         self._set(m=1 - tau, s=self.noise_std * tau)
 
@@ -53,8 +51,7 @@ class BrownianBridge(Process):
     pinned = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.noise_std < math.inf:
-            raise ValueError(f"noise_std must be positive, not {self.noise_std}")
+        check_std("noise_std", self.noise_std)
         tau = _taus(check_timesteps(self.num_timesteps, least=2))
         self._set(m=1 - tau, s=self.noise_std * (tau * (1 - tau)).sqrt())
 

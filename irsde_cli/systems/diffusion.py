@@ -111,8 +111,8 @@ class Diffusion(Restorer):
 
     @property
     def last_taught(self) -> int:
-        """See `Restorer.last_taught`: T, or T - 1 of a bridge if noise is predicted, of which its end has none."""
-        known = self.parameterisation.knows_the_start
+        """See `Restorer.last_taught`: T, or T - 1 of a bridge if what is predicted says nothing at its end."""
+        known = self.parameterisation.reads_a_pinned_end
         return self.process.num_timesteps if known else self.process.last_taught
 
     def time_at(self, place: float, spacing: str) -> int:

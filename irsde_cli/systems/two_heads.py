@@ -17,6 +17,7 @@ from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
 from irsde_cli.observation import Observation
+from irsde_cli.processes.parts import check_std
 from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer, between
 from irsde_cli.samplers.settings import Sampling
@@ -49,8 +50,7 @@ class TwoHeadsConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.realism <= 1:
             raise ValueError(f"realism must be from 0 to 1, not {self.realism}")
-        if not self.noise_std > 0:
-            raise ValueError("noise_std must be positive")
+        check_std("noise_std", self.noise_std)
 
 
 class TwoHeads(Restorer):

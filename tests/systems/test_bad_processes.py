@@ -7,6 +7,7 @@ import torch
 
 from irsde_cli.errors import UsageError
 from irsde_cli.processes import PROCESSES
+from irsde_cli.processes.bridge import MeanRevertingBridge
 from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.fit import fitting
 from irsde_cli.samplers.settings import Sampling
@@ -34,6 +35,10 @@ def of(process: dict[str, Any], **settings: Any) -> Restorer:
         ("goub", {"schedule": "cosin"}, "schedule"),
         ("goub", {"penalti": 1.0}, "Did you mean 'penalty'"),
         ("goub", {"num_timesteps": 0}, "num_timesteps must be from 2"),
+        ("goub", {"stationary_std": 1e-30}, "stationary_std must be positive, from 1e-06"),
+        ("mean-reverting", {"stationary_std": 1e300}, "stationary_std must be positive, from 1e-06"),
+        ("resshift", {"kappa": 1e-320}, "kappa must be positive, from 1e-06"),
+        ("driftrec", {"largest_std": 1e300}, "largest_std must be positive, from 1e-06"),
         ("fod", {"num_timesteps": 1}, "at least two steps"),
         ("fod", {"residual_std": 0.0}, "residual_std must be positive"),
         ("straight-flow", {"noise_std": 0.0}, "noise_std must be positive"),
@@ -50,27 +55,43 @@ def test_settings_out_of_range(name: str, options: dict[str, Any], words: str) -
     assert words in f"{raised.value} {raised.value.hint}"
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+ALL = [(name, prediction) for name in PROCESSES for prediction in PROCESSES.load(name).predictions]
+
+
+@pytest.mark.parametrize(("name", "prediction"), ALL)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_indices_run_or_are_refused(name: str, count: int) -> None:
-    """Each process with as many time indices: a reason, or finite pictures by every sampler that fits it."""
+def test_few_indices_run_or_are_refused(name: str, prediction: str, count: int) -> None:
+    """Each process and what networks of it predict: a reason, or finite pictures by every sampler that fits it.
+
+    With as many time indices, all of them or the first alone, which at the pinned end of a bridge holds nothing.
+    """
     system = "denoising" if name == "denoising" else "mean-reverting"
-    process = {"name": name, "options": {"num_timesteps": count}}
-    process["prediction"] = "clean" if "clean" in PROCESSES.load(name).predictions else "flow"
+    process = {"name": name, "options": {"num_timesteps": count}, "prediction": prediction}
+    network = dict(SYSTEMS[system].example["network"])
+    if "-and-" in prediction:
+        network["options"] = {**network["options"], "heads": 2}
     try:
-        restorer = build_restorer(system, {**SYSTEMS[system].example, "process": process}, "it")
+        restorer = build_restorer(system, {**SYSTEMS[system].example, "network": network, "process": process}, "it")
     except UsageError as error:
         assert "step" in str(error) or "num_timesteps" in str(error)
         return
     assert isinstance(restorer, Diffusion)
     restorer.requires_grad_(False)
     for sampler in fitting(restorer.path(NOWHERE)):
-        for steps in range(1, count + 1):
+        for steps in {1, count}:
             try:
                 restored = run(restorer, torch.rand(1, 3, 8, 8), noise(), sampler=sampler, steps=steps)
             except UsageError:
                 continue
             assert torch.isfinite(restored).all(), (sampler, steps)
+
+
+@pytest.mark.parametrize("penalty", [1e30, 1e39, 1e300])
+def test_a_penalty_beyond_float32_is_infinite(penalty: float) -> None:
+    """Where a bridge and IR-SDE are the same numbers, and the tables of the bridge would overflow."""
+    bridge = MeanRevertingBridge(penalty=penalty)
+    torch.testing.assert_close(bridge.m, bridge.free.m)
+    torch.testing.assert_close(bridge.s, bridge.free.s)
 
 
 @pytest.mark.parametrize(
