@@ -1,6 +1,7 @@
 """`irsde evaluate`: pairs, protocols, comparisons, outputs, and what goes wrong."""
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -10,6 +11,7 @@ import sys
 import tracemalloc
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from irsde_cli.observation import Observation
 from irsde_cli.systems.mean_reverting import MeanReverting
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.workflows.evaluate import run
 from irsde_cli.workflows.evaluate.pairs import Loaded
 from irsde_cli.workflows.evaluate.run import _drawn
 from tests.cli.stub import Program
@@ -516,6 +519,9 @@ def test_pictures_made_worse_are_counted(place: Path) -> None:
     assert none["low"] == 0 and none["high"] == pytest.approx(0.5615, abs=1e-4), "none of three may be one of two"
     assert list(found["worse"]["ours"]) == ["psnr", "ssim"] and "input" not in found["worse"]
     assert "Made worse most, by PSNR: ours: 0, from equal." in found["notes"]
+    named = found["worse"]["ours"]["ssim"]
+    by_ssim = f"Made worse most, by SSIM: ours: {named['worst']} {named['change']:+.4f}."
+    assert by_ssim in found["notes"], "each metric names its own"
     shown = evaluate(*words).stdout
     assert re.search(r"^ +PSNR \(dB\) +SSIM +Made worse$", shown, re.MULTILINE)
     assert re.search(r"^ours .* 67% \[21%, 94%\] PSNR, \d+% \[\d+%, \d+%\] SSIM$", shown, re.MULTILINE)
@@ -587,6 +593,15 @@ def test_time_stands_beside_that_of_one_pass(place: Path, stub: Path) -> None:
     assert costs["stub posterior:3"]["times"] == pytest.approx(ratios[1])
     assert found["images"][0]["megapixels"] == pytest.approx(24 * 32 / 1e6)
     assert re.search(r"s/MP +Made worse$", evaluate(*words, "--quiet").stdout, re.MULTILINE)
+
+
+def test_draws_that_are_only_measured_cost_one(place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a result: a mean takes all of its draws, and of those made to see their spread each is a result."""
+    ticks = itertools.count()
+    monkeypatch.setattr(run, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    words = ["--gt", place / "GT", "--lq", place / "LQ", "--task", "denoise", "--model", stub, "--draws", 4]
+    found = report(*words, "--way", "posterior:1", "--way", "posterior:1x2")
+    assert [row["seconds"] for row in found["images"]] == [{"stub posterior:1": 0.25, "stub posterior:1x2": 1.0}] * 3
 
 
 def test_sizes_that_differ(place: Path, stub: Path) -> None:
@@ -750,6 +765,7 @@ def test_intervals_of_many_images_take_little_memory() -> None:
 MEMORY = """
 import json, resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 from irsde_cli.workflows.evaluate.run import evaluate
 from irsde_cli.workflows.evaluate.options import Contender, EvaluateOptions
 from irsde_cli.workflows.evaluate.events import Scored

@@ -47,6 +47,7 @@ class Scored:
     """The figures of one pair, by contender; the degraded picture's own under `input`.
 
     Attributes:
+        seconds: that a result took; of several draws made to see their spread, one of them.
         megapixels: of the clean picture.
         drawn: of contenders of which several draws were made.
         transparent: whether pixels that the clean picture hides are left out.

@@ -116,17 +116,20 @@ def timed(paid: dict[str, Cost]) -> tuple[str, ...]:
 
 
 def worst(result: Result) -> tuple[str, ...]:
-    """For each contender the picture that lost most, by the first metric."""
+    """By each metric, for each contender the picture that lost most."""
     lines = []
-    for label, metrics in result.worse.items():
-        name, found = next(iter(metrics.items()), ("", None))
-        if found is None or found.worst is None:
-            continue
-        column = COLUMNS[name]
-        lost = "" if found.change is None else f" {found.change:+.{column.digits}f}{column.unit and ' ' + column.unit}"
-        equal = ", from equal" if found.change is None else ""
-        lines.append(f"{label}: {found.worst}{lost}{equal}")
-    return (f"Made worse most, by PSNR: {'; '.join(lines)}.",) if lines else ()
+    for name, column in COLUMNS.items():
+        lost = []
+        for label, metrics in result.worse.items():
+            found = metrics.get(name)
+            if found is None or found.worst is None:
+                continue
+            unit = column.unit and f" {column.unit}"
+            change = ", from equal" if found.change is None else f" {found.change:+.{column.digits}f}{unit}"
+            lost.append(f"{label}: {found.worst}{change}")
+        if lost:
+            lines.append(f"Made worse most, by {column.title}: {'; '.join(lost)}.")
+    return tuple(lines)
 
 
 def cropped(scored: list[Scored]) -> tuple[str, ...]:
