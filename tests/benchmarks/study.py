@@ -1,192 +1,240 @@
-"""Processes side by side: python -m tests.benchmarks.study TRAIN VAL OUT [--seconds 120] [--seeds 1]
+"""Processes side by side, each as a preset `study-ARM` of one small network.
 
-Every arm is a preset `study-ARM`, trained on the photographs in TRAIN for the same time of one core, by the processor's
-clock: a few steps tell what one costs, and `irsde train` takes as many as fit. It is measured by `irsde evaluate` on
-the central 128 pixels of the first photographs in VAL. IRSDE_LPIPS names the weights of LPIPS. Run again it goes on.
+    python -m tests.benchmarks.study run TRAIN VAL OUT [--task noise] [--steps 240] [--seeds 3] [--lpips WEIGHTS]
+    python -m tests.benchmarks.study table OUT [--task noise]
+
+Every arm learns from the photographs in TRAIN for as many steps of four crops; `two-heads` for half as many, as each of
+its steps is two of the others. It is measured as `irsde evaluate` does, on the central part of the first photographs in
+VAL. OUT/study.jsonl gets a line for each task, arm and seed as soon as it is measured; run again, those that are there
+are left alone. The lines hold the figures of each picture, and `table` makes a table of them.
 """
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
+import platform
+import statistics
 import time
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import torch
 
-from irsde_cli.config import from_mapping
-from irsde_cli.degradations import build_degradation
-from irsde_cli.metrics.statistics import bootstrap
+from irsde_cli import checkpoint
+from irsde_cli.config import from_mapping, merged
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.metrics.statistics import Mean, bootstrap
 from irsde_cli.presets import read_preset
 from irsde_cli.training.config import TrainConfig
-from irsde_cli.training.data import load_clean
+from irsde_cli.training.data import Source, load_clean
 from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.trainer import Trainer
+from irsde_cli.version import __version__
+from irsde_cli.workflows.evaluate.events import Problem, Scored
+from irsde_cli.workflows.evaluate.options import INPUT, Contender, EvaluateOptions
+from irsde_cli.workflows.evaluate.request import sampling_of
+from irsde_cli.workflows.evaluate.run import evaluate
 
 CPU = torch.device("cpu")
-SIDE = 128
-CROP, BATCH = 48, 8
-WARM, MEASURED = 10, 40
+SIDE = 96
+CROP, BATCH = 48, 4
 DRAWS = 4
-PATHS = ("ode-1:1", "ode-2:8", "posterior:8", "ode-2:2", "ode-2:4", "ode-2:8,realism=0.5")
-# How each arm is sampled, what tells most first; the network of PMRF's mean is one evaluation more.
+COSTS = {"two-heads": 2}  # steps of the others that one of its steps is
+REFERENCE = "regression"
+PATHS = ("ode-1:1", "ode-2:8", "posterior:8")
+# How each arm is sampled; the network of PMRF's mean is one evaluation more.
 ARMS: dict[str, tuple[str, ...]] = {
-    "regression": ("one-pass:1",),
-    "two-heads": ("one-pass:1,realism=0", "one-pass:1", "one-pass:1,realism=0.5"),
+    REFERENCE: ("one-pass:1",),
+    "two-heads": ("one-pass:1,realism=0", "one-pass:1,realism=0.5", "one-pass:1"),
     "irsde": PATHS,
     "goub": PATHS,
-    "flow": PATHS,
-    "fod": ("fod-mc:1", "fod-mc:8", "fod-nmc:8", "fod-mc:2", "fod-mc:4"),
-    "pmrf": ("ddim:1", "ddim:7", "ddim:3", "ddim:7,realism=0.5"),
-    "rddm": (*PATHS[:2], "ancestral:8", *PATHS[3:]),
     "unidb": PATHS,
+    "rddm": (*PATHS[:2], "ancestral:8"),
+    "flow": PATHS,
     "i2sb": PATHS,
+    "fod": ("fod-mc:1", "fod-mc:8", "fod-nmc:8"),
+    "pmrf": ("ddim:1", "ddim:7"),
 }
-NOISE = {"sigma_min": 25, "sigma_max": 25, "quantised_share": 0.0}
+# What each task asks for: its name among tasks, the damage, and what differs in the settings of a process or a model.
+TASKS: dict[str, tuple[str, DegradationConfig, dict[str, Any], dict[str, Any]]] = {
+    "noise": (
+        "denoise",
+        DegradationConfig("gaussian-noise", {"sigma_min": 25, "sigma_max": 25, "quantised_share": 0.0}),
+        {},
+        {},
+    ),
+    "blur": ("deblur", DegradationConfig("motion-blur", {}), {"residual_std": 0.08}, {}),
+    "sr4": ("sr4", DegradationConfig("downsampling", {}), {"residual_std": 0.06}, {"scale": 4}),
+}
 
 
-def cut(photos: Path, out: Path, count: int) -> Path:
+def cut(photos: Path, out: Path, count: int, side: int = SIDE) -> Path:
     """A folder of the central parts of the first photographs."""
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(photos.iterdir())[:count]:
         picture = iio.imread(path)
-        top, left = ((size - SIDE) // 2 for size in picture.shape[:2])
-        iio.imwrite(out / f"{path.stem}.png", picture[top : top + SIDE, left : left + SIDE])
+        top, left = ((size - side) // 2 for size in picture.shape[:2])
+        iio.imwrite(out / f"{path.stem}.png", picture[top : top + side, left : left + side])
     return out
 
 
-def cost_of_a_step(arm: str, photos: Path) -> float:
-    """Seconds of the processor, without what comes before the first steps."""
+def settings(task: str, arm: str, **changes: Any) -> TrainConfig:
+    """The preset of an arm, for a task."""
+    name, degradation, process, model = TASKS[task]
     values = read_preset(f"study-{arm}")
+    if process and "process" in values["model"]:
+        values = merged(values, {"model": {"process": process}})
+    values = merged(values, {"model": model})
     config = from_mapping(TrainConfig, values, arm)
-    config = replace(config, crop=CROP, batch_size=BATCH, precision="bf16")
-    assert config.degradation is not None, "damage made here"
-    source = load_clean(photos, build_degradation(config.degradation), crop=CROP, device=CPU, skip_bad=None)
-    steps = Trainer(config, Ranks(CPU)).train(source)
-    for _ in islice(steps, WARM):
-        pass
-    since = time.process_time()
-    for _ in islice(steps, MEASURED):
-        pass
-    return (time.process_time() - since) / MEASURED
+    return replace(config, task=name, degradation=degradation, crop=CROP, batch_size=BATCH, precision="bf16", **changes)
 
 
-def train(arm: str, seed: int, steps: int, photos: Path, out: Path) -> dict[str, Any]:
-    """The run of an arm: what it took."""
-    done = out / "study.json"
-    if done.exists():
-        found: dict[str, Any] = json.loads(done.read_text())
-        return found
-    since = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = ["--preset", f"study-{arm}", "--data", photos, "--out", out, "--steps", steps, "--seed", seed]
-    words += ["--crop", CROP, "--batch-size", BATCH, "--precision", "bf16", "--device", "cpu", "--quiet"]
+def train(task: str, arm: str, seed: int, steps: int, source: Source, model: Path) -> float:
+    """Write the weights of an arm; the seconds of the processor that it took."""
     # What hangs on the number of steps is the same share of each arm's.
-    words += ["--set", f"warm_up={steps // 20}", "--set", f"ema_decay={1 - 20 / steps}", "--save-every", steps]
-    irsde("train", *words)
-    now = resource.getrusage(resource.RUSAGE_CHILDREN)
-    facts = {"steps": steps, "seconds": now.ru_utime + now.ru_stime - since.ru_utime - since.ru_stime}
-    done.write_text(json.dumps(facts))
-    return facts
+    config = settings(task, arm, steps=steps, seed=seed, warm_up=steps // 20, ema_decay=max(1 - 20 / steps, 0.0))
+    since = time.process_time()
+    trainer = Trainer(config, Ranks(CPU))
+    with closing(trainer.train(source)) as taken:  # type: ignore[type-var]
+        for step in taken:
+            if not step.finite:
+                raise SystemExit(f"{task} {arm} {seed}: the loss is {step.loss} at step {trainer.step}.")
+    seconds = time.process_time() - since
+    checkpoint.save(model, trainer.kept, task=config.task, step=trainer.step)
+    return seconds
 
 
-def measure(model: Path, ways: tuple[str, ...], pictures: Path) -> None:
-    """Write the figures of each picture, by way."""
-    kept = model.with_name("scored.json")
-    if not kept.exists():
-        words: list[object] = ["--gt", pictures, "--task", "denoise", "--degradation", "gaussian-noise"]
-        words += [word for key, value in NOISE.items() for word in ("--set", f"{key}={value}")]
-        words += ["--model", model, "--device", "cpu", "--precision", "fp32", "--json"]
-        words += [word for way in ways for word in ("--way", way)]
-        several = () if len(ways) == 1 else ("--draws", DRAWS)
-        events = map(json.loads, irsde("evaluate", *words, *several).splitlines())
-        kept.write_text(json.dumps([event for event in events if event["event"] == "scored"]))
+def measure(
+    task: str, arm: str, ways: tuple[str, ...], model: Path, pictures: Path, lpips: Path | None
+) -> dict[str, dict[str, Any]]:
+    """The figures of each picture by way, those of the input under `input`."""
+    name, degradation, _, _ = TASKS[task]
+    contenders = tuple(Contender(arm, way, str(model), sampling=sampling_of(way)[0]) for way in ways)
+    draws = 1 if arm == REFERENCE else DRAWS
+    options = EvaluateOptions(
+        contenders, clean=pictures, task=name, degradation=degradation, lpips=lpips, draws=draws, protocol="plain-rgb"
+    )
+    found: dict[str, dict[str, Any]] = {way: {"figures": {}, "drawn": {}} for way in (INPUT, *ways)}
+    for event in evaluate(options):
+        if isinstance(event, Problem):
+            raise SystemExit(f"{task} {arm}: {event.key}: {event.reason}")
+        if isinstance(event, Scored):
+            for (label, figures), way in zip(event.figures.items(), found, strict=True):
+                found[way]["figures"][event.key] = figures
+                if label in event.drawn:
+                    one = event.drawn[label]
+                    found[way]["drawn"][event.key] = [one.variance, one.error]
+    return found
 
 
-def table(out: Path, steps: dict[str, int], seeds: int, ways: int) -> str:
-    """A row for each way of each arm: the mean over pictures and seeds, and how far seeds lie apart."""
-    lines = [
-        "| arm | steps | way | PSNR (dB) | against regression | LPIPS | spread | calibration |",
-        "|---|---|---|---|---|---|---|---|",
+def table(lines: list[dict[str, Any]]) -> str:
+    """A row for each way of each arm: means over pictures and seeds, and between which values seeds lie."""
+    rows = [
+        "| arm | steps | way | seeds | PSNR (dB) | against regression | LPIPS | spread | calibration | worse |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    plain = [column(out / f"regression-{seed}", "one-pass:1", "psnr") for seed in range(seeds)]
-    for arm, known in ARMS.items():
-        for way in known[:ways]:
-            runs = [out / f"{arm}-{seed}" for seed in range(seeds)]
-            decibels = [column(run, way, "psnr") for run in runs]
-            means = [sum(values) / len(values) for values in decibels]
-            apart = [a - b for one, other in zip(decibels, plain, strict=True) for a, b in zip(one, other, strict=True)]
-            found = bootstrap(apart)
-            cells = [arm, str(steps[arm]), way, f"{sum(means) / seeds:.2f}"]
-            if seeds > 1:
-                cells[-1] += f" ({min(means):.2f} to {max(means):.2f})"
-            cells.append("" if arm == "regression" else f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
-            lpips = [value for run in runs for value in column(run, way, "lpips")]
-            cells.append(f"{sum(lpips) / len(lpips):.3f}")
-            drawn = [one for run in runs for one in drawn_of(run, way)]
-            if drawn:
-                variance = sum(one["variance"] for one in drawn) / len(drawn)
-                error = sum(one["error"] for one in drawn) / len(drawn)
-                cells += [f"{255 * variance**0.5:.2f}", f"{(1 + 1 / DRAWS) * variance / error:.2f}"]
-            else:
-                cells += ["", ""]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    by_arm = {arm: [one for one in lines if one["arm"] == arm] for arm in ARMS}
+    plain = {one["seed"]: _figures(one, ARMS[REFERENCE][0], "psnr") for one in by_arm[REFERENCE]}
+    for arm, every in by_arm.items():
+        for way in ARMS[arm]:
+            runs = [run for run in every if way in run["ways"]]
+            if not runs:
+                continue
+            decibels = {run["seed"]: _figures(run, way, "psnr") for run in runs}
+            means = [statistics.fmean(values.values()) for values in decibels.values()]
+            steps = ", ".join(sorted({str(run["steps"]) for run in runs}))
+            cells = [arm, steps, f"`{way}`", str(len(runs)), f"{statistics.fmean(means):.2f}"]
+            cells[-1] += f" ({min(means):.2f} to {max(means):.2f})"
+            cells.append("" if arm == REFERENCE else _signed(_apart(decibels, plain)))
+            lpips = [value for run in runs for value in _figures(run, way, "lpips").values()]
+            cells.append(f"{statistics.fmean(lpips):.3f}" if lpips else "")
+            drawn = [pair for run in runs for pair in run["ways"][way]["drawn"].values()]
+            cells += _drawn(drawn) if drawn else ["", ""]
+            given = {run["seed"]: _figures(run, INPUT, "psnr") for run in runs}
+            worse = [decibels[seed][key] < given[seed][key] for seed in decibels for key in decibels[seed]]
+            cells.append(f"{100 * statistics.fmean(worse):.0f} %")
+            rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
-def column(run: Path, way: str, figure: str) -> list[float]:
+def _figures(run: dict[str, Any], way: str, name: str) -> dict[str, float]:
     """A figure of each picture."""
-    place = 1 + ARMS[run.name.rsplit("-", 1)[0]].index(way)  # the degraded picture comes first
-    events = json.loads((run / "scored.json").read_text())
-    return [list(event["figures"].values())[place][figure] for event in events]
+    found = run["ways"][way]["figures"].items()
+    return {key: float(one[name]) for key, one in found if one.get(name) is not None}
 
 
-def drawn_of(run: Path, way: str) -> list[dict[str, float]]:
-    """What the draws of each picture say, where there are several."""
-    place = ARMS[run.name.rsplit("-", 1)[0]].index(way)
-    events = json.loads((run / "scored.json").read_text())
-    return [list(event["drawn"].values())[place] for event in events if event["drawn"]]
+def _apart(one: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> Mean:
+    """The difference, picture by picture: each picture's is the mean over the seeds that both have."""
+    seeds = sorted({*one} & {*other})
+    keys = one[seeds[0]] if seeds else ()
+    return bootstrap([statistics.fmean(one[seed][key] - other[seed][key] for seed in seeds) for key in keys])
 
 
-def irsde(*words: object) -> str:
-    """What the program says on its standard output."""
-    command = [sys.executable, "-m", "irsde_cli", *map(str, words)]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+def _signed(mean: Mean) -> str:
+    return "" if mean.mean is None else f"{mean.mean:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
+
+
+def _drawn(pairs: list[list[float]]) -> list[str]:
+    """The spread of draws, of 255, and whether it fits the error of their mean."""
+    variance, error = (statistics.fmean(values) for values in zip(*pairs, strict=True))
+    return [f"{255 * variance**0.5:.2f}", f"{(1 + 1 / DRAWS) * variance / error:.2f}"]
+
+
+def read(out: Path, task: str) -> list[dict[str, Any]]:
+    """The lines of a task."""
+    kept = out / "study.jsonl"
+    lines = map(json.loads, kept.read_text().splitlines()) if kept.exists() else iter(())
+    return [line for line in lines if line["task"] == task]
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Train and measure what is not yet."""
+    torch.set_num_threads(1)
+    task, out = asked.task, asked.out
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = cut(asked.val, out / "pictures", asked.pictures)
+    degradation = build_degradation(TASKS[task][1])
+    source = load_clean(asked.train, degradation, crop=CROP, device=CPU, skip_bad=None)
+    done = {(line["arm"], line["seed"]) for line in read(out, task)}
+    for seed in range(asked.seeds):
+        for arm in ARMS:
+            if (arm, seed) in done:
+                continue
+            model = out / f"{task}-{arm}-{seed}.safetensors"
+            steps = asked.steps // COSTS.get(arm, 1)
+            seconds = train(task, arm, seed, steps, source, model)
+            since = time.process_time()
+            line: dict[str, Any] = {"task": task, "arm": arm, "seed": seed, "steps": steps, "seconds": seconds}
+            line |= {"crop": CROP, "batch": BATCH, "machine": platform.machine(), "version": __version__}
+            line["ways"] = measure(task, arm, ARMS[arm][: asked.ways], model, pictures, asked.lpips)
+            with (out / "study.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            measured = time.process_time() - since
+            print(time.strftime("%H:%M"), arm, seed, f"{seconds:.1f} s, measured in {measured:.1f} s", flush=True)
 
 
 def main() -> None:
-    """Train and measure what is not yet, and print the table."""
+    """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path)
-    parser.add_argument("val", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--pictures", type=int, default=24)
-    parser.add_argument("--ways", type=int, default=6, help="the first so many of each arm's")
+    commands = parser.add_subparsers(required=True, dest="command")
+    running = commands.add_parser("run")
+    for name in ("train", "val", "out"):
+        running.add_argument(name, type=Path)
+    running.add_argument("--steps", type=int, default=240)
+    running.add_argument("--seeds", type=int, default=3)
+    running.add_argument("--pictures", type=int, default=12)
+    running.add_argument("--ways", type=int, default=3, help="the first so many of each arm's")
+    running.add_argument("--lpips", type=Path)
+    showing = commands.add_parser("table")
+    showing.add_argument("out", type=Path)
+    for one in (running, showing):
+        one.add_argument("--task", choices=TASKS, default="noise")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    asked.out.mkdir(parents=True, exist_ok=True)
-    pictures = cut(asked.val, asked.out / "pictures", asked.pictures)
-    kept = asked.out / "steps.json"
-    steps = json.loads(kept.read_text()) if kept.exists() else {}
-    for arm in ARMS:
-        if arm not in steps:
-            steps[arm] = round(asked.seconds / cost_of_a_step(arm, asked.val))
-            kept.write_text(json.dumps(steps))
-    print(steps, flush=True)
-    for seed in range(asked.seeds):
-        for arm in ARMS:
-            facts = train(arm, seed, steps[arm], asked.train, asked.out / f"{arm}-{seed}")
-            measure(asked.out / f"{arm}-{seed}" / "model.safetensors", ARMS[arm][: asked.ways], pictures)
-            print(arm, seed, facts, flush=True)
-    print(table(asked.out, steps, asked.seeds, asked.ways))
+    if asked.command == "run":
+        run(asked)
+    print(table(read(asked.out, asked.task)))
 
 
 if __name__ == "__main__":
