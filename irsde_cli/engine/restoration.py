@@ -28,6 +28,7 @@ from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory, sent
+from irsde_cli.samplers.fit import MORE_HELD
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
 
@@ -484,7 +485,7 @@ class Restoration:
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
         extra += 2 * (not self.sampling.is_draw) + (self.sampling.blend is not None) + 3 * self.sampling.is_judged
-        extra += 3 * (self.gate != "off")
+        extra += 3 * (self.gate != "off") + MORE_HELD.get(self.sampling.sampler or "", 0)
         return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
 
 

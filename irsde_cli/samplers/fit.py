@@ -5,6 +5,8 @@ from irsde_cli.processes.fod import ForwardPath
 from irsde_cli.processes.path import Path
 from irsde_cli.samplers import SAMPLERS
 
+# Images that those for parity hold, or those whose network says two, beside a state, its successor and an estimate.
+MORE_HELD = {"rddm": 1, "fod-variance": 2, "sde-noise-1": 2, "sde-noise-2": 5}
 PAIRED = {"rddm": "noise", "fod-variance": "variance"}
 DRAWING = ("sde-1", "sde-2", "sde-noise-1", "sde-noise-2", "posterior", "ancestral", "euler-maruyama")
 

@@ -185,8 +185,8 @@ def _drawn(pairs: list[list[float]]) -> list[str]:
 def read(out: Path, task: str) -> list[dict[str, Any]]:
     """The lines of a task."""
     kept = out / "study.jsonl"
-    lines = map(json.loads, kept.read_text().splitlines()) if kept.exists() else iter(())
-    return [line for line in lines if line["task"] == task]
+    text = kept.read_text() if kept.exists() else ""
+    return [line for line in map(json.loads, text.splitlines()) if line["task"] == task]
 
 
 def run(asked: argparse.Namespace) -> None:

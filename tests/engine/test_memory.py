@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irsde_cli import checkpoint
-from irsde_cli.engine import memory
+from irsde_cli.engine import memory, restoration
 from irsde_cli.engine.memory import TILE_BYTES, TooLargeError, choose_tile, held_bytes, largest_batch
+from irsde_cli.engine.restoration import Restoration
+from irsde_cli.engine.settings import Settings
 from irsde_cli.networks.facts import Facts
 from irsde_cli.restorer import Restorer
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems import SYSTEMS
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import shipped_path
@@ -110,6 +114,24 @@ def test_a_network_that_sees_all_gets_all_where_it_fits() -> None:
     assert chosen(30 * GB, local, (3000, 4000)) > 0
     assert chosen(30 * GB, local, (3000, 4000), GPU) == 0
     assert chosen(20 * GB, local, (3000, 4000), GPU) > chosen(20 * GB, local, (3000, 4000))
+
+
+@pytest.mark.parametrize(("sampler", "more"), [("posterior", 0), ("sde-noise-2", 5), ("sde-noise-1", 2)])
+def test_what_a_sampler_holds_is_counted(
+    sampler: str, more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for parity hold more images than others, and a large picture is cut, or refused, with that in mind."""
+    asked: list[int] = []
+
+    def counted(*_: Any, extra_images: int, **__: Any) -> int:
+        asked.append(extra_images)
+        return 0
+
+    monkeypatch.setattr(restoration, "choose_tile", counted)
+    checkpoint.save(tmp_path / "a.safetensors", build("mean-reverting"), task="denoise")
+    settings = Settings(Sampling(sampler, 3), 0)
+    Restoration(checkpoint.load(tmp_path / "a.safetensors"), settings, CPU).tile_for((9, 9))
+    assert asked == [more]
 
 
 def test_memory_that_is_short_is_said(caplog: pytest.LogCaptureFixture) -> None:
