@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SEGMENT = 1024  # tokens at once: what is held at a time are so many states
+HELD = 2**17  # numbers of the states that are held at a time, as many as stay in a processor's cache
+FEWEST = 32  # steps at a time at least
 FEW = 512  # numbers of a state, up to which a step costs more by its call than by its work
 OPERATOR = "mamba_ssm.ops.selective_scan_interface"
 Operator = Callable[..., Tensor]
@@ -69,7 +70,7 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         carry = u.new_zeros(1, u.shape[1], *a.shape)
         carries, parts = [], []
-        for part in _segments(len(u)):
+        for part in _segments(len(u), carry.numel()):
             carries.append(carry)
             _, states = _states(u[part], delta[part], a, b[part], carry)
             parts.append(_read(states, c[part]))
@@ -86,14 +87,15 @@ class _Scan(torch.autograd.Function):
         da = torch.zeros_like(a)
         groups = b.shape[2]
         later = torch.zeros_like(carries[0][0])  # what the segment behind adds to the gradient of the last state
-        for part, carry in reversed(list(zip(_segments(len(u)), carries, strict=True))):
+        for part, carry in reversed(list(zip(_segments(len(u), later.numel()), carries, strict=True))):
             factors, states = _states(u[part], delta[part], a, b[part], carry)
             grouped = torch.unflatten(dy[part], -1, (groups, -1))
             dc[part] = torch.einsum("lbgdn,lbgd->lbgn", torch.unflatten(states, 2, (groups, -1)), grouped)
             g = (grouped[..., None] * c[part][..., None, :]).flatten(2, 3)
             g[-1] += later
-            for t in range(len(g) - 2, -1, -1):
-                g[t].addcmul_(factors[t + 1], g[t + 1])
+            each = g.unbind()
+            for one, behind, factor in zip(each[-2::-1], each[:0:-1], factors.unbind()[:0:-1], strict=True):
+                one.addcmul_(factor, behind)
             later = factors[0] * g[0]
             before = torch.cat((carry, states[:-1]))
             decay = g * before * factors
@@ -109,8 +111,10 @@ class _Scan(torch.autograd.Function):
         return du, ddelta, da, db, dc
 
 
-def _segments(length: int) -> list[slice]:
-    return [slice(start, min(start + SEGMENT, length)) for start in range(0, length, SEGMENT)]
+def _segments(length: int, numbers: int) -> list[slice]:
+    """Steps that are taken at a time, where a state has so many numbers."""
+    size = max(HELD // numbers, FEWEST)
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,9 +124,15 @@ def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, carry: Tensor) -> tu
     states = (inputs[..., None] * b[..., None, :]).flatten(2, 3)
     states[0].addcmul_(factors[0], carry[0])
     done = _in_chunks(factors, states) if states[0].numel() <= FEW else 1
-    for t in range(done, len(states)):
-        states[t].addcmul_(factors[t], states[t - 1])
+    _step(factors[done:], states[done - 1 :])
     return factors, states
+
+
+def _step(factors: Tensor, states: Tensor) -> None:
+    """Each state but the first becomes itself and the one before, times its factor."""
+    each = states.unbind()  # at once: to cut out one at a time costs more than the step
+    for state, before, factor in zip(each[1:], each[:-1], factors.unbind(), strict=True):
+        state.addcmul_(factor, before)
 
 
 def _in_chunks(factors: Tensor, states: Tensor) -> int:
@@ -131,17 +141,16 @@ def _in_chunks(factors: Tensor, states: Tensor) -> int:
     count = len(states) // side
     factors, states = (torch.unflatten(x[: count * side], 0, (count, side)) for x in (factors, states))
     decay = factors.clone()  # since the chunk began
-    for t in range(1, side):
-        states[:, t].addcmul_(factors[:, t], states[:, t - 1])
-        decay[:, t].mul_(decay[:, t - 1])
+    _step(factors[:, 1:].transpose(0, 1), states.transpose(0, 1))
+    each = decay.unbind(1)
+    for one, before in zip(each[1:], each[:-1], strict=True):
+        one.mul_(before)
     ends = states[:, -1]
-    for chunk in range(1, count):
-        ends[chunk].addcmul_(decay[chunk, -1], ends[chunk - 1])
+    _step(decay[1:, -1], ends)
     states[1:, :-1].addcmul_(decay[1:, :-1], ends[:-1, None])
     return count * side
 
 
 def _read(states: Tensor, c: Tensor) -> Tensor:
     """(L, B, D, N) and (L, B, G, N) to (L, B, D)."""
-    grouped = torch.unflatten(states, 2, (c.shape[2], -1))
-    return (grouped @ c[..., None]).squeeze(-1).flatten(2)
+    return torch.einsum("lbgdn,lbgn->lbgd", torch.unflatten(states, 2, (c.shape[2], -1)), c).flatten(2)

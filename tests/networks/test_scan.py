@@ -43,7 +43,8 @@ SHAPES = [(1, 1, 2, 1, 1), (2, 7, 6, 3, 2), (1, 40, 4, 2, 4), (2, 32, 3, 5, 1)]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_scan_is_what_its_definition_says(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the segments, in values and in all six gradients."""
-    monkeypatch.setattr(scan, "SEGMENT", 16)
+    monkeypatch.setattr(scan, "HELD", 1)
+    monkeypatch.setattr(scan, "FEWEST", 16)
     exact = [x.requires_grad_() for x in inputs(*shape)]
     ours = [x.detach().float().requires_grad_() for x in exact]
     wanted, found = by_definition(*exact), selective_scan(*ours)
