@@ -13,6 +13,8 @@ from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Mapper
 from irsde_cli.randomness import RandnLike
 
+MANY = 512**2  # pixels from which turning their layout pays
+
 
 class AODNet(Mapper):
     """Parameters are named as in the public port."""
@@ -32,8 +34,13 @@ class AODNet(Mapper):
         """See `Network.options_from`; there is one size."""
         return {}
 
+    def freeze(self) -> None:
+        """See `Network.freeze`: the layout is not the weights', since small images would take longer for it."""
+
     def forward(self, image: Tensor, randn_like: RandnLike | None = None) -> Tensor:
         """See `Mapper.forward`."""
+        if image.shape[-2:].numel() >= MANY:
+            image = image.contiguous(memory_format=torch.channels_last)
         first = self.e_conv1(image).relu()
         second = self.e_conv2(first).relu()
         third = self.e_conv3(torch.cat((first, second), dim=1)).relu()
