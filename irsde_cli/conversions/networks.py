@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from irsde_cli.errors import WeightsError
+from irsde_cli.errors import UsageError, WeightsError
 from irsde_cli.networks import NETWORKS
 from irsde_cli.systems.parts import NetworkConfig, build_network
 
@@ -41,7 +41,7 @@ def recognise(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
             found.append(NetworkConfig(name, NETWORKS.load(name).options_from(tensors)))
         except KeyError as error:
             reasons.append(f"{where} holds a part of a network only, by its names of a {name}: {error} is missing.")
-        except (ValueError, ZeroDivisionError, IndexError):
+        except (ValueError, TypeError, ArithmeticError, IndexError, StopIteration):
             reasons.append(f"{where} has the names of a {name}, and tensors whose shapes are those of no {name}.")
     if not found:
         raise WeightsError(reasons[0])
@@ -63,7 +63,10 @@ def _nearest(tensors: Mapping[str, Tensor]) -> str:
     extra = next((first for key, first in held.items() if key not in known), None)
     if extra is not None:
         return f"the nearest is {name}, which has no '{extra}'"
-    return f"the nearest is {name}, of which '{next(known[key] for key in known if key not in held)}' is missing"
+    lacks = (known[key] for key in known if key not in held)
+    # Where only a number differs, a name that tells the network lacks: it was not recognised.
+    missing = next(lacks, None) or next(mark for mark in NETWORKS[name].marks if mark not in tensors)
+    return f"the nearest is {name}, of which '{missing}' is missing"
 
 
 def _unnumbered(names: Iterable[str]) -> dict[str, str]:
@@ -83,6 +86,9 @@ def _known(name: str) -> dict[str, str]:
 
 def _fits(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> bool:
     """Whether the file has all that the network has, in its shapes."""
-    with torch.device("meta"):
-        wanted = build_network(config).state_dict()
+    try:
+        with torch.device("meta"):
+            wanted = build_network(config).state_dict()
+    except UsageError:  # sizes that no network has
+        return False
     return all(name in tensors and tensors[name].shape == value.shape for name, value in wanted.items())
