@@ -61,10 +61,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         elif tarfile.is_tarfile(path):
             official = _of_package(path)
         else:
-            official = _of_graph(path.read_bytes(), lambda name: (path.parent / name).read_bytes())
+            official = _of_graph(_whole(path), lambda name: _whole(path.parent / name))
     except OSError as error:
         raise WeightsError(f"'{path}': {error.strerror or error}.") from None
-    except (ValueError, KeyError, TypeError, EOFError, RecursionError, zlib.error, tarfile.TarError,
+    except (ValueError, KeyError, TypeError, EOFError, RecursionError, MemoryError, zlib.error, tarfile.TarError,
             zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"'{path}' is no whole file of MAXIM's weights: {reason}.", hint=BUNDLES) from None
@@ -142,14 +142,25 @@ def _of_package(path: Path) -> dict[str, Array]:
         return _of_graph(opened(MODEL), opened)
 
 
+def _whole(path: Path) -> bytes:
+    check_regular(path)
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ValueError(f"'{path.name}' has {size / 2**20:.0f} MiB")
+    return path.read_bytes()
+
+
 def _of_graph(text: bytes, opened: Opener) -> dict[str, Array]:
     manifest = json.loads(text)["weightsManifest"][0]
     paths = [str(name) for name in manifest["paths"]]
     if any(PurePosixPath(name).name != name or "\\" in name for name in paths):
         raise ValueError("its parts should lie beside it")
-    if sum(_size(entry) for entry in manifest["weights"]) > MOST_BYTES:
+    if (claimed := sum(_size(entry) for entry in manifest["weights"])) > MOST_BYTES:
         raise ValueError("it claims more than any set has")
-    data = b"".join(opened(name) for name in paths)
+    data = bytearray()
+    for name in paths:
+        data += opened(name)
+        if len(data) > claimed:
+            raise ValueError(f"{len(data) - claimed} bytes are left over")
     arrays: dict[str, Array] = {}
     place = 0
     for entry in manifest["weights"]:
@@ -160,8 +171,6 @@ def _of_graph(text: bytes, opened: Opener) -> dict[str, Array]:
             values = np.frombuffer(data, NUMBERS["float32"], size // 4, place)
             arrays[str(entry["name"])] = values.reshape([int(side) for side in entry["shape"]])
         place += size
-    if place != len(data):
-        raise ValueError(f"{len(data) - place} bytes are left over")
     stages = 1 + max(int(name.removeprefix(SCOPE).split("_")[1]) for name in arrays if name.startswith(f"{SCOPE}stage"))
     order = all_names(stages)
     return dict(_from_graph(name, array, order) for name, array in arrays.items())

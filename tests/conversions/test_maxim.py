@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +158,11 @@ def strange(manifest: dict[str, Any]) -> None:
     manifest["weightsManifest"][0]["weights"][1]["dtype"] = "string"
 
 
-@pytest.mark.parametrize("change", [shorter, longer, elsewhere, huge, strange])
+def repeated(manifest: dict[str, Any]) -> None:
+    manifest["weightsManifest"][0]["paths"] *= 1 << 20
+
+
+@pytest.mark.parametrize("change", [shorter, longer, elsewhere, huge, strange, repeated])
 def test_a_hostile_package_is_refused(
     state: dict[str, Tensor], tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
@@ -171,9 +177,15 @@ def test_damaged_files_are_refused(state: dict[str, Tensor], tmp_path: Path) -> 
     whole = npz(state, tmp_path / "checkpoint.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     np.savez(tmp_path / "objects.npz", np.array([{}], dtype=object))
+    with zipfile.ZipFile(tmp_path / "claims.npz", "w") as archive, archive.open("opt/target/a/b.npy", "w") as stream:
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "<f4", "fortran_order": False, "shape": (1 << 30, 1 << 20)}
+        )
+    (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": [{"paths": ["pipe"], "weights": []}]}))
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01\x12")
     (tmp_path / "cut.tgz").write_bytes(package(state, tmp_path / "maxim.tgz").read_bytes()[:5000])
-    for name in ("cut.npz", "objects.npz", "saved_model.pb", "cut.tgz"):
+    for name in ("cut.npz", "objects.npz", "claims.npz", "model.json", "saved_model.pb", "cut.tgz"):
         result = CliRunner().invoke(app, ["download", "maxim-derain", "--from", str(tmp_path / name)])
         assert result.exit_code == 4, result.output
         assert "Error:" in result.stderr and "Traceback" not in result.output
