@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from irsde_cli import room
+
 GENERATOR = "torch.Generator cpu (mt19937), torch.randn float32, key blake2b-64 of seed and path, version 1"
 
 
@@ -88,11 +90,13 @@ class ImageNoise:
         self.pulse = pulse
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        return self.draw(x).to(device=x.device, dtype=x.dtype)
+        pinned = x.device.type == "cuda"
+        return self.draw(x, pinned=pinned).to(device=x.device, dtype=x.dtype, non_blocking=pinned)
 
-    def draw(self, x: Tensor) -> Tensor:
-        """Noise of the shape of `x` on the CPU, in float32."""
-        noise = torch.empty(x.shape) if self.sizes is None else torch.zeros(x.shape)
+    def draw(self, x: Tensor, *, pinned: bool = False) -> Tensor:
+        """Noise of the shape of `x` on the CPU, in float32; `pinned` in memory that a GPU reads by itself."""
+        fresh = torch.empty if self.sizes is None else torch.zeros
+        noise = fresh(x.shape, pin_memory=pinned)
 
         def fill(index: int) -> None:
             generator = self.generators[index]
@@ -123,6 +127,7 @@ class ImageNoise:
                 self.pulse()
                 noise = torch.randn(len(piece), generator=generator)
                 piece.add_(noise.to(device=x.device, dtype=x.dtype).mul_(std))
+                room.rest()
 
 
 class Prefetched:
@@ -148,8 +153,8 @@ class Prefetched:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        like = torch.empty(x.shape, device="meta")
-        drawn = self.source.draw(like) if self._next is None else self._next.result()
+        like, pinned = torch.empty(x.shape, device="meta"), x.device.type == "cuda"
+        drawn = self.source.draw(like, pinned=pinned) if self._next is None else self._next.result()
         if x.numel() <= LARGE:
-            self._next = self._thread.submit(self.source.draw, like)
-        return drawn.to(device=x.device, dtype=x.dtype)
+            self._next = self._thread.submit(self.source.draw, like, pinned=pinned)
+        return drawn.to(device=x.device, dtype=x.dtype, non_blocking=pinned)

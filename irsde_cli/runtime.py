@@ -107,6 +107,16 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def received(tensor: Tensor) -> Tensor:
+    """A tensor of a device on the CPU; from a GPU into memory that it writes by itself."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    place = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    place.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()
+    return place
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken: of the GPU, with what torch keeps of it, or of the machine within its limits."""
     if device.type == "cuda":

@@ -47,7 +47,7 @@ class Forecast:
 
     def bytes(self, size: tuple[int, int]) -> int:
         """The memory that a degraded picture of that height and width takes whatever its tiles are."""
-        return held_bytes(self._restoration.restorer, size)
+        return held_bytes(self._restoration.restorer, size, self._restoration.device)
 
     def _pace(self) -> float:
         """Seconds that an evaluation takes for each pixel that comes out."""

@@ -11,6 +11,7 @@ import math
 
 import torch
 
+from irsde_cli import room
 from irsde_cli.errors import InputError
 from irsde_cli.networks.facts import Facts, round_up
 from irsde_cli.restorer import Restorer
@@ -27,6 +28,8 @@ USUAL_OVERLAP = 64
 SIDES = (4096, 3072, 2048, 1536, 1280, 1024, 768, 512, 384, 256, 192, 128, 64)
 # The centre, a state, its successor and the clean estimate in float32, with what is decoded and encoded beside them.
 STATE_BYTES = 4 * 12 + 12
+# The same where images lie in files: one of them, with what is encoded.
+FILED_BYTES = 12 + 4
 
 
 class TooLargeError(InputError):
@@ -39,6 +42,7 @@ def choose_tile(
     device: torch.device,
     *,
     extra_images: int = 0,
+    filed_images: int = 0,
     share: float = MEMORY_SHARE,
 ) -> int:
     """The side of tiles, 0 for the whole, of a degraded picture of that height and width.
@@ -47,7 +51,8 @@ def choose_tile(
         restorer: what works on it.
         size: of the degraded picture.
         device: where the states lie.
-        extra_images: how many images in float32 are kept besides.
+        extra_images: see `held_bytes`.
+        filed_images: likewise.
         share: what part of free memory one evaluation may take, `MEMORY_SHARE` for a process that is alone.
 
     Raises:
@@ -55,7 +60,7 @@ def choose_tile(
     """
     facts = restorer.facts
     free = free_memory(device) * share / MEMORY_SHARE
-    held = held_bytes(restorer, size, extra_images)
+    held = held_bytes(restorer, size, device, extra_images, filed_images)
     canvas = _canvas(facts, restorer.scale, size)
     sides = [round_up(side, facts.multiple) for side in SIDES if side >= 2 * facts.multiple]
     smallest = _working(facts, canvas, sides[-1])
@@ -91,16 +96,29 @@ def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> i
     return min(usual if asked is None else asked, tile // 2)
 
 
-def held_bytes(restorer: Restorer, size: tuple[int, int], extra_images: int = 0) -> int:
-    """What a picture takes whatever its tiles are."""
-    pixels = size[0] * size[1]
-    return pixels * (restorer.scale**2 * (STATE_BYTES + 12 * extra_images) + restorer.whole_bytes)
+def held_bytes(
+    restorer: Restorer, size: tuple[int, int], device: torch.device, extra_images: int = 0, filed_images: int = 0
+) -> int:
+    """What a picture takes whatever its tiles are.
+
+    Args:
+        restorer: what works on it.
+        size: height and width of the degraded picture.
+        device: where the states lie.
+        extra_images: how many images in float32 are kept besides.
+        filed_images: how many more of those that lie in files where that is done; see `irsde_cli.room`.
+    """
+    pixels = size[0] * size[1] * restorer.scale**2
+    state = STATE_BYTES + 12 * filed_images
+    if room.is_large(3 * pixels, device):
+        state = FILED_BYTES
+    return pixels * (state + 12 * extra_images) + size[0] * size[1] * restorer.whole_bytes
 
 
 def largest_batch(restorer: Restorer, size: tuple[int, int], device: torch.device, share: float = MEMORY_SHARE) -> int:
     """How many pictures of that height and width fit at once, at least one."""
     canvas = _canvas(restorer.facts, restorer.scale, size)
-    each = held_bytes(restorer, size) + _working(restorer.facts, canvas, max(canvas))
+    each = held_bytes(restorer, size, device) + _working(restorer.facts, canvas, max(canvas))
     return max(int(share * free_memory(device) / each), 1)
 
 

@@ -14,8 +14,9 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.gating import Gate, to_input
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
+from irsde_cli.engine.sparing import Halved, Replayed, replay
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
-from irsde_cli.images import in_unit
+from irsde_cli.images import in_bytes, in_unit
 from irsde_cli.images.formats.irc import Coded
 from irsde_cli.needs import Need
 from irsde_cli.needs.gate import USUAL, Fallback
@@ -27,7 +28,7 @@ from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, generator_for
 from irsde_cli.restorer import Restorer, strengthened
-from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory, sent
+from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory, received, sent
 from irsde_cli.samplers.fit import MORE_HELD
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
@@ -140,7 +141,12 @@ def stood(restorer: Restorer, dtype: torch.dtype | None) -> torch.dtype | None:
 
 
 class Restoration:
-    """A loaded system on a device, with how it restores; `share` of the free memory is its own."""
+    """A loaded system on a device, with how it restores; `share` of the free memory is its own.
+
+    Attributes:
+        in_bytes: whether results that nothing else is asked of become 8-bit samples where they are made, if their
+            pictures have such: a quarter is copied from a GPU, and waits to be written.
+    """
 
     def __init__(
         self,
@@ -169,6 +175,10 @@ class Restoration:
         self.gate = self._gate()
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
+        self.in_bytes = False
+        on_gpu = device.type == "cuda"
+        self._halved = Halved(self.restorer, self.dtype) if on_gpu and self.dtype is not None else None
+        self._replayed: list[Replayed] = replay(self.restorer) if on_gpu else []
         self.stopped: Callable[[], bool] = lambda: False
         self.watch: Callable[[Tile], None] = unwatched
         if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.facts.multiple:
@@ -255,6 +265,8 @@ class Restoration:
                     raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
                 if not is_out_of_memory(error):
                     raise
+                for one in self._replayed:
+                    one.forget()
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if len(batch) > 1:
@@ -271,6 +283,7 @@ class Restoration:
                     raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
                 logger.warning("a result is not finite in half precision: once more in float32")
                 dtype = None
+                self._whole_again()
 
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
@@ -306,6 +319,9 @@ class Restoration:
             for image, (height, width) in zip(observation.samples, sizes, strict=True)
         ]
         grey = [index for index, samples in enumerate(observation.samples) if _is_grey(samples)]
+        short = self.in_bytes and self.gate != "input" and self.interval is None and self.options.estimate == "sample"
+        short = short and not self.options.spread and observation.samples.dtype == torch.uint8
+        short = short and all(loaded.need is None for loaded in batch)
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -334,15 +350,16 @@ class Restoration:
                 if beneath is not None and sampling.blend is not None:
                     with torch.inference_mode():
                         state = strengthened(state, beneath, sampling.blend)
-                image = state.float().cpu()
                 if shown and draw == 0:
                     kept[count] = _seen(state)
-            if not all(math.isfinite(bound) for bound in image.aminmax()):
-                raise _NotFiniteError
             with torch.inference_mode():
+                state = state.float()
+                if not all(math.isfinite(bound) for bound in state.aminmax()):
+                    raise _NotFiniteError
                 for index in grey:  # three equal channels stay equal; noise has colours
-                    image[index] = image[index].mean(0, keepdim=True)
-                image.clamp_(0, 1)
+                    state[index] = state[index].mean(0, keepdim=True)
+                state.clamp_(0, 1)
+                image = received(in_bytes(state) if short else state)
             for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
                 if interval is not None and self.gate == "input":
                     with torch.inference_mode():
@@ -387,6 +404,14 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def _whole_again(self) -> None:
+        """Weights in float32, for good: it is needed by pictures of this kind."""
+        if self._halved is not None:
+            self._halved.undo()
+            self._halved = None
+        for one in self._replayed:
+            one.forget()
 
     def _deviating(
         self, observation: Observation, noise: RandnLike, sampling: Sampling, evaluate: Evaluate, found: list[Tensor]
@@ -484,9 +509,10 @@ class Restoration:
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
-        extra += 2 * (not self.sampling.is_draw) + (self.sampling.blend is not None) + 3 * self.sampling.is_judged
-        extra += 3 * (self.gate != "off") + MORE_HELD.get(self.sampling.sampler or "", 0)
-        return choose_tile(self.restorer, size, self.device, extra_images=extra, share=self.share)
+        extra += (self.sampling.blend is not None) + 3 * self.sampling.is_judged + 3 * (self.gate == "input")
+        filed = 2 * (not self.sampling.is_draw) + 3 * (self.gate == "mean")
+        filed += MORE_HELD.get(self.sampling.sampler or "", 0)
+        return choose_tile(self.restorer, size, self.device, extra_images=extra, filed_images=filed, share=self.share)
 
 
 def unwatched(tile: Tile) -> None:
@@ -556,5 +582,6 @@ def _check(loaded: Subject, image: Tensor, size: tuple[int, int]) -> None:
     """The post-condition of every result: the right size, and constant only where the input is."""
     if tuple(image.shape[-2:]) != size:
         raise InputError(f"the result has the size {tuple(image.shape[-2:])} instead of {size}.")
-    if image.numel() > 3 and float(image.max() - image.min()) < 0.5 / 255 and not loaded.flat:
+    low, high = (float(in_unit(bound[None])) for bound in image.aminmax())
+    if image.numel() > 3 and high - low < 0.5 / 255 and not loaded.flat:
         raise InputError("the result is one flat colour, which the picture is not.", hint="Try other weights.")

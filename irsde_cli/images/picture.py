@@ -186,23 +186,34 @@ def in_unit(samples: Tensor) -> Tensor:
     return samples.to(torch.float32, memory_format=torch.contiguous_format).div_(torch.iinfo(samples.dtype).max)
 
 
+def in_bytes(image: Tensor) -> Tensor:
+    """An image in [0, 1] as 8-bit samples of the same shape, as files have them; `in_unit` makes it of them again."""
+    import torch
+
+    return image.mul(255).round().to(torch.uint8)
+
+
 def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = None) -> Picture:
-    """`picture` with the pixels of `restored`, (3, H', W') in [0, 1], clamped and rounded half to even.
+    """`picture` with the pixels of `restored`, (3, H', W') in [0, 1] or `in_bytes`, clamped and rounded half to even.
 
     A grey picture stays grey: the mean of the three channels, the least-squares estimate of what they were copied from.
     Alpha is carried, and resized with a Lanczos filter where the size has changed; colours that it hides entirely are
     those of `picture`. `depth` overrides the bits per sample; the metadata stay, and what says where pixels lie on the
     ground follows the size.
     """
+    from irsde_cli import room
+
     depth = depth or picture.depth
     maximum = 2**depth - 1
     height, width = restored.shape[-2:]
     pixels = np.empty((height, width, 1 if picture.grey else 3), np.uint8 if depth == 8 else np.uint16)
     for top in range(0, height, BAND):  # so that a large picture does not take its memory several times
-        values = restored[:, top : top + BAND].detach().float().cpu()
+        values = restored[:, top : top + BAND].detach().cpu()
+        values = values.float() if values.is_floating_point() else in_unit(values)
         if picture.grey:
             values = values.mean(0, keepdim=True)
         pixels[top : top + BAND] = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).numpy()
+        room.rest()
     alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
     if alpha is not None:
         _copy_hidden(_to_depth(picture.pixels, depth), pixels, alpha == 0)

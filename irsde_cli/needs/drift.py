@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from irsde_cli import room
 from irsde_cli.images import in_unit
 from irsde_cli.needs.noise import MASK
 from irsde_cli.needs.planes import luma, quantile
@@ -71,8 +72,11 @@ def cells(picture: Tensor, side: int) -> Tensor:
     """Means of squares of `side` pixels of (3, H, W), made in bands: of a large picture no second one is held."""
     rows = max(side, BAND // side * side)
     height = picture.shape[-2] // side * side
-    bands = (in_unit(picture[:, top : min(top + rows, height)]) for top in range(0, height, rows))
-    return torch.cat([F.avg_pool2d(band[None], side)[0] for band in bands], dim=1)
+    found = []
+    for top in range(0, height, rows):
+        found.append(F.avg_pool2d(in_unit(picture[:, top : min(top + rows, height)])[None], side)[0])
+        room.rest()
+    return torch.cat(found, dim=1)
 
 
 def texture_lost(before: Tensor, after: Tensor) -> float:

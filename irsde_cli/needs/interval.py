@@ -59,6 +59,7 @@ class Evidence:
         variance: (3, H, W) of draws; `None` where there was one.
         network: (3, H, W), what the network gave, where the restored picture was drawn back from that: what it would
             have taken out may still be damage.
+        changed: the mean square of the change over the whole picture, where this is a part of it.
     """
 
     degraded: Tensor
@@ -66,6 +67,7 @@ class Evidence:
     known: Tensor | None = None
     variance: Tensor | None = None
     network: Tensor | None = None
+    changed: float | None = None
 
 
 def enlarged(degraded: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,7 +87,7 @@ def features(seen: Evidence) -> Iterator[tuple[str, Tensor]]:
     yield "constant", change.new_tensor(UNIT**2)
     yield "change near", around(change, NEAR)
     yield "change far", around(change, FAR)
-    yield "change", change.mean()
+    yield "change", change.mean() if seen.changed is None else change.new_tensor(seen.changed)
     del change
     detail = _detail(seen.restored)
     yield "detail near", around(detail, NEAR)

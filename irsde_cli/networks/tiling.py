@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from irsde_cli import room
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import pad_to
 
@@ -129,8 +130,9 @@ class Tiles:
                 prediction = self.evaluate(network, *on_canvas(cut, inputs))
                 if blended is None:
                     size = (scale * x.shape[-2], scale * x.shape[-1])
-                    blended = prediction.new_zeros(*prediction.shape[:-2], *size)
+                    blended = room.zeros((*prediction.shape[:-2], *size), prediction)
                 blended[_area(*_times((down, across), scale))].addcmul_(prediction, height[:, None] * width)
+                room.rest()
         assert blended is not None
         return blended
 

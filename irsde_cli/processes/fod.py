@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from irsde_cli import room
 from irsde_cli.processes.parts import CPU, check_std, check_timesteps, pick, with_zero
 from irsde_cli.processes.path import Path
 from irsde_cli.processes.process import Process
@@ -111,7 +112,7 @@ class ForwardOnly(Process):
 
     def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
         """See `Process.start`: the degraded image itself."""
-        return mu.clone()
+        return room.copy(mu)
 
     def path(self, mu: Tensor) -> "ForwardPath":
         """See `Process.path`."""

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from irsde_cli import room
 from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.parts import Gaussian, check_std, check_timesteps, pick
 from irsde_cli.processes.process import Process
@@ -67,7 +68,7 @@ class MeanRevertingSDE(Process):
     def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
         """Where the reverse process starts: around `mu`, with the noise of t; at T the stationary one, as published."""
         std = self.stationary_std if t == self.num_timesteps else float(self.std_table[t])
-        return add_noise(mu.clone(), std, randn_like)
+        return add_noise(room.copy(mu), std, randn_like)
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from irsde_cli import room
 from irsde_cli.errors import UsageError
 from irsde_cli.processes.parameterisation import Prediction
 from irsde_cli.processes.parts import CPU, Gaussian, pick
@@ -83,7 +84,7 @@ class Process:
     def start(self, mu: Tensor, t: int, randn_like: RandnLike) -> Tensor:
         """Where the reverse process starts: around `mu`, with the noise of t."""
         std = float(self.s[t])
-        return add_noise(mu.clone(), std, randn_like) if std > 0 else mu.clone()
+        return add_noise(room.copy(mu), std, randn_like) if std > 0 else room.copy(mu)
 
     def reverse_mean(self, x: Tensor, noise: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """Mean of one Euler step of the reverse SDE from t to t - 1, with the noise in `x` given or predicted."""

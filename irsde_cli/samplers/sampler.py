@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from irsde_cli import room
+
 # What a step computes on the way has at most so many elements at once, 4 MB of each.
 BAND_ELEMENTS = 1 << 20
 
@@ -38,7 +40,7 @@ def in_bands(
         return formula(x, *others)
     height = x.shape[-2]
     rows = max(BAND_ELEMENTS * height // x.numel(), 1)
-    result = torch.empty_like(x) if into is None else into
+    result = room.zeros(x.shape, x) if into is None else into
 
     def band(value: Tensor | float | None, span: slice) -> Tensor | float | None:
         return value[..., span, :] if isinstance(value, Tensor) and value.shape[-2] == height else value
@@ -46,6 +48,7 @@ def in_bands(
     for top in range(0, height, rows):
         span = slice(top, top + rows)
         result[..., span, :] = formula(*(band(value, span) for value in (x, *others)))
+        room.rest()
     return result
 
 

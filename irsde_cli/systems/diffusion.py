@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from irsde_cli import room
 from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
@@ -19,6 +20,7 @@ from irsde_cli.randomness import RandnLike
 from irsde_cli.restorer import Restorer, between
 from irsde_cli.samplers.costs import jump_costs
 from irsde_cli.samplers.nodes import even_nodes, times_from
+from irsde_cli.samplers.sampler import in_bands
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import NOWHERE, Reverse, check_amount, resolve_sampling
 
@@ -202,7 +204,7 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
 
     def remembered(clean: Tensor) -> Tensor:
         if not first:
-            first.append(clean.clone())  # samplers overwrite what they are given
+            first.append(room.copy(clean))  # samplers overwrite what they are given
         return clean
 
     def predict_pair(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
@@ -224,4 +226,4 @@ def _blended(reverse: Reverse, sampling: Sampling, randn_like: RandnLike) -> Ite
         yield held
         held = state
     assert realism is not None, "a draw needs no blend"
-    yield torch.lerp(first[0], held, between(realism, first[0], held))
+    yield in_bands(torch.lerp, first[0], held, between(realism, first[0], held), into=held)

@@ -58,7 +58,7 @@ def taken(restorer: Restorer, size: tuple[int, int], tile: int) -> int:
     """Bytes at the worst moment, by the figures that the choice is made of."""
     height, width = restorer.facts.padded_size(size[0] * restorer.scale, size[1] * restorer.scale)
     height, width = min(height, tile or height), min(width, tile or width)
-    return held_bytes(restorer, size) + height * width * restorer.facts.working_bytes
+    return held_bytes(restorer, size, CPU) + height * width * restorer.facts.working_bytes
 
 
 SIZED = st.builds(
@@ -99,7 +99,7 @@ def test_more_memory_never_makes_smaller_tiles(
 def test_free_memory_has_no_say_where_there_is_enough(restorer: Sized, size: tuple[int, int], more: float) -> None:
     """On a CPU the tile of a local network is its own: every machine with the memory makes the same pixels."""
     restorer.known = replace(restorer.facts, reach=100)
-    enough = held_bytes(restorer, size) + 2 * max(
+    enough = held_bytes(restorer, size, CPU) + 2 * max(
         TILE_BYTES, restorer.facts.working_bytes * (2 * restorer.facts.multiple + 64) ** 2
     )
     assert chosen(enough, restorer, size) == chosen(more * enough, restorer, size)

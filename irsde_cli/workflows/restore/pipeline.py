@@ -46,6 +46,7 @@ class Pipeline:
         read_ahead: int,
     ) -> None:
         self.restoration = restoration
+        restoration.in_bytes = restoration.device.type != "cpu"
         self.options = plan.options
         self.plan = plan
         self.journal = journal
