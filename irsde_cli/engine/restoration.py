@@ -14,7 +14,7 @@ from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine.gating import Gate, to_input
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
-from irsde_cli.engine.sparing import Halved, Replayed, replay
+from irsde_cli.engine.sparing import Spared
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
 from irsde_cli.images import in_bytes, in_unit
 from irsde_cli.images.formats.irc import Coded
@@ -176,9 +176,7 @@ class Restoration:
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
         self.in_bytes = False
-        on_gpu = device.type == "cuda"
-        self._halved = Halved(self.restorer, self.dtype) if on_gpu and self.dtype is not None else None
-        self._replayed: list[Replayed] = replay(self.restorer) if on_gpu else []
+        self._spared = Spared(self.restorer, device, self.dtype)
         self.stopped: Callable[[], bool] = lambda: False
         self.watch: Callable[[Tile], None] = unwatched
         if isinstance(options.tile, int) and 0 < options.tile < 2 * self.restorer.facts.multiple:
@@ -265,8 +263,7 @@ class Restoration:
                     raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
                 if not is_out_of_memory(error):
                     raise
-                for one in self._replayed:
-                    one.forget()
+                self._spared.forget()
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if len(batch) > 1:
@@ -283,7 +280,7 @@ class Restoration:
                     raise InputError("the result is not finite.", hint="Try other weights or --sampler.") from None
                 logger.warning("a result is not finite in half precision: once more in float32")
                 dtype = None
-                self._whole_again()
+                self._spared.whole_again()
 
     def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
@@ -404,14 +401,6 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
-
-    def _whole_again(self) -> None:
-        """Weights in float32, for good: it is needed by pictures of this kind."""
-        if self._halved is not None:
-            self._halved.undo()
-            self._halved = None
-        for one in self._replayed:
-            one.forget()
 
     def _deviating(
         self, observation: Observation, noise: RandnLike, sampling: Sampling, evaluate: Evaluate, found: list[Tensor]

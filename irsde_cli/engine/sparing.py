@@ -131,5 +131,26 @@ def replay(system: nn.Module, record: Recorder = recorded, device: str = "cuda")
         if module.facts.draws or isinstance(module, Looker):
             continue
         made.append(Replayed(module.forward, record, device))
-        module.forward = made[-1]  # type: ignore[method-assign]
+        module.forward = made[-1]
     return made
+
+
+class Spared:
+    """A system on a device, with all of this where it is a GPU of CUDA; `dtype` as `Restoration` has it."""
+
+    def __init__(self, system: nn.Module, device: torch.device, dtype: torch.dtype | None) -> None:
+        on_gpu = device.type == "cuda"
+        self._halved = Halved(system, dtype) if on_gpu and dtype is not None else None
+        self._replayed = replay(system) if on_gpu else []
+
+    def forget(self) -> None:
+        """Give back the memory of what was recorded."""
+        for one in self._replayed:
+            one.forget()
+
+    def whole_again(self) -> None:
+        """Weights in float32 for good: pictures of this kind need them."""
+        self.forget()
+        if self._halved is not None:
+            self._halved.undo()
+            self._halved = None

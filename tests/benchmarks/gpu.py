@@ -5,7 +5,7 @@
 PHOTOS holds train/ and val/. Damage is made on the device, and each network is a process of its own, so that the small
 ones fill the device together. When the time is over each is asked to stop; its newest averaged weights lie in OUT as
 NAME.safetensors, and what was reached in OUT/report.json. Run the same command again, with the same --work, to go on.
-On a CPU: --device cpu --crop 32 --batch-size 2 --speed-size 64.
+On a CPU: --device cpu --crop 32 --batch-size 2 --speed-size 64 --frame 64x48 --evaluations 2.
 """
 
 import argparse
@@ -84,6 +84,16 @@ def speed(given: argparse.Namespace) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+def spared(given: argparse.Namespace) -> Any:
+    """The figures of `tests.benchmarks.spared`."""
+    file = given.out / "spared.json"
+    sizes = ["--size", given.speed_size, "--batch", given.batch_size, "--frame", given.frame, "--rounds", given.repeat]
+    counts = ["--evaluations", given.evaluations, "--reference", max(given.evaluations // 10, 1)]
+    command = [sys.executable, "-m", "tests.benchmarks.spared", "--device", given.device, *sizes, *counts]
+    done = subprocess.run([*map(str, command), "--json", str(file)], capture_output=True, text=True, check=False)
+    return {"failed": done.stderr[-2000:]} if done.returncode else json.loads(file.read_text(encoding="utf-8"))
+
+
 def parser() -> argparse.ArgumentParser:
     """What the script takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,6 +109,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--save-every", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=4, help="threads that make samples, of each training")
     parser.add_argument("--speed-size", type=int, default=512, help="0 measures no speed")
+    parser.add_argument("--frame", default="1280x720", help="for the published U-Net")
+    parser.add_argument("--evaluations", type=int, default=100, help="of it")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     return parser
@@ -109,7 +121,7 @@ def main() -> None:
     given = parser().parse_args()
     given.work = given.work or given.out / "runs"
     given.out.mkdir(parents=True, exist_ok=True)
-    report = {"speed": speed(given)} if given.speed_size else {}
+    report = {"spared": spared(given), "speed": speed(given)} if given.speed_size else {}
     report["training"] = trained(given)
     (given.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report["training"], indent=1))
