@@ -19,7 +19,7 @@ from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import PRIOR, SHIPPED, find_weights, shipped_path
 from irsde_cli.workflows.weights.push import repository
-from tests.benchmarks import gpu
+from tests.benchmarks import gpu, spared
 from tests.benchmarks.recipes import FREE, RECIPES, commands
 
 CLEAN = 34.0  # dB; the eight evaluations of denoise-small leave 33.9
@@ -208,6 +208,12 @@ def test_what_a_gpu_is_asked_to_train_is_what_train_takes(name: str, tmp_path: P
     at = words.index("--data")
     result = CliRunner().invoke(app, words[:at] + words[at + 2 :])
     assert result.exit_code == 2 and "--data is missing" in result.stderr, result.output
+
+
+def test_what_a_gpu_is_asked_to_measure_is_what_is_measured(tmp_path: Path) -> None:
+    given = gpu.parser().parse_args([str(tmp_path), str(tmp_path / "out"), "--device", "cpu", "--frame", "64x48"])
+    measured = spared.parser().parse_args(gpu.sparing(given))
+    assert (measured.frame, measured.size, measured.device) == ((64, 48), given.speed_size, "cpu")
 
 
 def test_each_network_has_its_recipe(tmp_path: Path) -> None:

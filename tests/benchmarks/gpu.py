@@ -84,14 +84,20 @@ def speed(given: argparse.Namespace) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def spared(given: argparse.Namespace) -> Any:
-    """The figures of `tests.benchmarks.spared`."""
-    file = given.out / "spared.json"
+def sparing(given: argparse.Namespace) -> list[str]:
+    """The words of `tests.benchmarks.spared`."""
     sizes = ["--size", given.speed_size, "--batch", given.batch_size, "--frame", given.frame, "--rounds", given.repeat]
     counts = ["--evaluations", given.evaluations, "--reference", max(given.evaluations // 10, 1)]
-    command = [sys.executable, "-m", "tests.benchmarks.spared", "--device", given.device, *sizes, *counts]
-    done = subprocess.run([*map(str, command), "--json", str(file)], capture_output=True, text=True, check=False)
-    return {"failed": done.stderr[-2000:]} if done.returncode else json.loads(file.read_text(encoding="utf-8"))
+    return list(map(str, ["--device", given.device, *sizes, *counts, "--json", given.out / "spared.json"]))
+
+
+def spared(given: argparse.Namespace) -> Any:
+    """The figures of `tests.benchmarks.spared`."""
+    command = [sys.executable, "-m", "tests.benchmarks.spared", *sparing(given)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"failed": done.stderr[-2000:]}
+    return json.loads((given.out / "spared.json").read_text(encoding="utf-8"))
 
 
 def parser() -> argparse.ArgumentParser:
