@@ -54,11 +54,11 @@ def chosen(free: float, restorer: Restorer, size: tuple[int, int], device: torch
         return choose_tile(restorer, size, device, **more)
 
 
-def taken(restorer: Restorer, size: tuple[int, int], tile: int) -> int:
+def taken(restorer: Restorer, size: tuple[int, int], tile: int, device: torch.device) -> int:
     """Bytes at the worst moment, by the figures that the choice is made of."""
     height, width = restorer.facts.padded_size(size[0] * restorer.scale, size[1] * restorer.scale)
     height, width = min(height, tile or height), min(width, tile or width)
-    return held_bytes(restorer, size, CPU) + height * width * restorer.facts.working_bytes
+    return held_bytes(restorer, size, device) + height * width * restorer.facts.working_bytes
 
 
 SIZED = st.builds(
@@ -77,9 +77,9 @@ def test_what_is_chosen_fits(restorer: Sized, size: tuple[int, int], free: float
     try:
         tile = chosen(free, restorer, size, device)
     except TooLargeError as error:
-        assert taken(restorer, size, 2 * max(restorer.facts.multiple, 64)) > free, error.message
+        assert taken(restorer, size, 2 * max(restorer.facts.multiple, 64), device) > free, error.message
         return
-    assert taken(restorer, size, tile) <= free
+    assert taken(restorer, size, tile, device) <= free
     assert tile % restorer.facts.multiple == 0 and (tile == 0 or tile >= 2 * restorer.facts.multiple)
 
 
@@ -163,7 +163,7 @@ def test_a_batch_fits(restorer: Sized, size: tuple[int, int], free: float) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "free_memory", lambda _: int(free))
         count = largest_batch(restorer, size, GPU)
-    assert count == 1 or count * taken(restorer, size, 0) <= free / 2 < (count + 1) * taken(restorer, size, 0)
+    assert count == 1 or count * taken(restorer, size, 0, GPU) <= free / 2 < (count + 1) * taken(restorer, size, 0, GPU)
 
 
 def test_a_network_with_a_tile_of_its_own_has_it_for_every_large_picture() -> None:
@@ -183,7 +183,7 @@ def test_48_megapixels_take_3_gigabytes(name: str) -> None:
     restorer = checkpoint.load(shipped_path(name)).restorer
     size = (6000 // restorer.scale, 8000 // restorer.scale)
     for free in (3.5, 8, 64):
-        assert taken(restorer, size, chosen(free * GB, restorer, size)) < 3.5 * GB  # 0.4 of it is a margin
+        assert taken(restorer, size, chosen(free * GB, restorer, size), CPU) < 3.5 * GB  # 0.4 of it is a margin
 
 
 @pytest.mark.parametrize("name", rows(SYSTEMS))
