@@ -500,7 +500,7 @@ class Restoration:
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
         extra += (self.sampling.blend is not None) + 3 * self.sampling.is_judged + 3 * (self.gate == "input")
         filed = 2 * (not self.sampling.is_draw) + 3 * (self.gate == "mean")
-        filed += MORE_HELD.get(self.sampling.sampler or "", 0)
+        extra += MORE_HELD.get(self.sampling.sampler or "", 0)
         return choose_tile(self.restorer, size, self.device, extra_images=extra, filed_images=filed, share=self.share)
 
 
