@@ -3,7 +3,7 @@
     IRSDE_DATA=SETS IRSDE_LPIPS=FILE python -m tests.benchmarks.cards docs/models/derain-small.md [--only TEXT]
 
 A page holds lines `<!-- evaluate ... -->` and `<!-- end -->`; what lies between is replaced by the command and its
-table. `PHOTOS`, `PEERS` and `SETS` in a command stand for the folders of PHOTOS, PEERS and IRSDE_DATA. Where many ways
+table. `PHOTOS`, `PEERS`, `CROPS` and `SETS` in a command stand for folders: the last for IRSDE_DATA. Where many ways
 are compared, differences and intervals are left out; with `--busy` seconds are too. Between `<!-- overview -->` and
 `<!-- end overview -->` comes one table of all of the page.
 """
@@ -34,7 +34,7 @@ def without_seconds(table: str) -> str:
 def filled(command: str, *, busy: bool) -> str:
     """The command as people would type it, and its table; of a busy machine without seconds."""
     words = shlex.split(command)
-    for name, variable in (("PHOTOS", "PHOTOS"), ("PEERS", "PEERS"), ("SETS", "IRSDE_DATA")):
+    for name, variable in (("PHOTOS", "PHOTOS"), ("PEERS", "PEERS"), ("CROPS", "CROPS"), ("SETS", "IRSDE_DATA")):
         words = [word.replace(name, os.environ.get(variable, name)) for word in words]
     run = [sys.executable, "-m", "irsde_cli", *words, "--markdown", "-", "--quiet"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
