@@ -3,7 +3,7 @@
     python -m tests.benchmarks.study run TRAIN VAL OUT [--task noise] [--steps 240] [--seeds 3] [--lpips WEIGHTS]
     python -m tests.benchmarks.study table OUT [--task noise]
 
-Every arm learns from the photographs in TRAIN for as many steps of four crops; `two-heads` for half as many, as each of
+Every arm learns from the photographs in TRAIN for as many steps; `two-heads` for half as many, as each of
 its steps is two of the others. It is measured as `irsde evaluate` does, on the central part of the first photographs in
 VAL. OUT/study.jsonl gets a line for each task, arm and seed as soon as it is measured; run again, those that are there
 are left alone. The lines hold the figures of each picture, and `table` makes a table of them.
@@ -39,7 +39,6 @@ from irsde_cli.workflows.evaluate.run import evaluate
 
 CPU = torch.device("cpu")
 SIDE = 96
-CROP, BATCH = 48, 4
 DRAWS = 4
 COSTS = {"two-heads": 2}  # steps of the others that one of its steps is
 REFERENCE = "regression"
@@ -88,19 +87,17 @@ def settings(task: str, arm: str, **changes: Any) -> TrainConfig:
         values = merged(values, {"model": {"process": process}})
     values = merged(values, {"model": model})
     config = from_mapping(TrainConfig, values, arm)
-    return replace(config, task=name, degradation=degradation, crop=CROP, batch_size=BATCH, precision="bf16", **changes)
+    return replace(config, task=name, degradation=degradation, precision="bf16", **changes)
 
 
-def train(task: str, arm: str, seed: int, steps: int, source: Source, model: Path) -> float:
+def train(config: TrainConfig, source: Source, model: Path) -> float:
     """Write the weights of an arm; the seconds of the processor that it took."""
-    # What hangs on the number of steps is the same share of each arm's.
-    config = settings(task, arm, steps=steps, seed=seed, warm_up=steps // 20, ema_decay=max(1 - 20 / steps, 0.0))
     since = time.process_time()
     trainer = Trainer(config, Ranks(CPU))
     with closing(trainer.train(source)) as taken:  # type: ignore[type-var]
         for step in taken:
             if not step.finite:
-                raise SystemExit(f"{task} {arm} {seed}: the loss is {step.loss} at step {trainer.step}.")
+                raise SystemExit(f"{model.stem}: the loss is {step.loss} at step {trainer.step}.")
     seconds = time.process_time() - since
     checkpoint.save(model, trainer.kept, task=config.task, step=trainer.step)
     return seconds
@@ -196,7 +193,7 @@ def run(asked: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     pictures = cut(asked.val, out / "pictures", asked.pictures)
     degradation = build_degradation(TASKS[task][1])
-    source = load_clean(asked.train, degradation, crop=CROP, device=CPU, skip_bad=None)
+    source = load_clean(asked.train, degradation, crop=asked.crop, device=CPU, skip_bad=None)
     done = {(line["arm"], line["seed"]) for line in read(out, task)}
     for seed in range(asked.seeds):
         for arm in ARMS:
@@ -204,10 +201,13 @@ def run(asked: argparse.Namespace) -> None:
                 continue
             model = out / f"{task}-{arm}-{seed}.safetensors"
             steps = asked.steps // COSTS.get(arm, 1)
-            seconds = train(task, arm, seed, steps, source, model)
+            # What hangs on the number of steps is the same share of each arm's.
+            follows = {"warm_up": steps // 20, "ema_decay": max(1 - 20 / steps, 0.0)}
+            crops = {"crop": asked.crop, "batch_size": asked.batch_size}
+            seconds = train(settings(task, arm, steps=steps, seed=seed, **follows, **crops), source, model)
             since = time.process_time()
             line: dict[str, Any] = {"task": task, "arm": arm, "seed": seed, "steps": steps, "seconds": seconds}
-            line |= {"crop": CROP, "batch": BATCH, "machine": platform.machine(), "version": __version__}
+            line |= {**crops, "machine": platform.machine(), "version": __version__}
             line["ways"] = measure(task, arm, ARMS[arm][: asked.ways], model, pictures, asked.lpips)
             with (out / "study.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -224,6 +224,8 @@ def main() -> None:
         running.add_argument(name, type=Path)
     running.add_argument("--steps", type=int, default=240)
     running.add_argument("--seeds", type=int, default=3)
+    running.add_argument("--crop", type=int, default=48)
+    running.add_argument("--batch-size", type=int, default=4)
     running.add_argument("--pictures", type=int, default=12)
     running.add_argument("--ways", type=int, default=3, help="the first so many of each arm's")
     running.add_argument("--lpips", type=Path)
