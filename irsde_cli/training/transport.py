@@ -38,6 +38,8 @@ class TransportConfig:
         contrast_weight: of the term that brings the network's deepest features of one damage together.
         published_contrast: whether it is the authors' own, which does nothing.
         penalty: on the critic's steepness, where it is not 1.
+        one_sided: whether only what is steeper than 1 is held back. As published, the critic must slope where results
+            look clean already, so that without pairs the network never comes to rest.
         dense: damages whose residual is dense, like noise: their spectrum costs its root mean square, others' its mean.
         width: channels of the critic's first layer.
         critic_rate: the critic's learning rate, by that of the network.
@@ -49,6 +51,7 @@ class TransportConfig:
     contrast_weight: float = 0.0
     published_contrast: bool = False
     penalty: float = 10.0
+    one_sided: bool = False
     dense: tuple[str, ...] = ("gaussian-noise", "sensor-noise", "camera-noise")
     width: int = 64
     critic_rate: float = 2.0
@@ -151,12 +154,14 @@ class Transport(Strategy):
         return score
 
     def _steepness(self, clean: Tensor, restored: Tensor, noise: Tensor) -> Tensor:
-        """How far from 1 the critic's slope is, squared, somewhere between each clean and each restored image."""
+        """How far from 1, or above, the critic's slope is, squared, somewhere between clean and restored images."""
         place = torch.special.ndtr(noise.flatten(1)[:, 0]).view(-1, 1, 1, 1).to(clean)
         between = torch.lerp(clean, restored.to(clean), place).detach().requires_grad_()
         (slope,) = torch.autograd.grad(self._looks(between).sum(), between, create_graph=True)
-        wrong: Tensor = (slope.flatten(1).float().norm(dim=1) - 1).square().mean()
-        return wrong
+        wrong = slope.flatten(1).float().norm(dim=1) - 1
+        if self.config.one_sided:
+            wrong = wrong.clamp_min(0)
+        return wrong.square().mean()
 
 
 def root_mean_square(values: Tensor) -> Tensor:

@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from irsde_cli.config import to_mapping
 from irsde_cli.errors import UsageError
+from irsde_cli.observation import Observation
 from irsde_cli.systems.one_pass import OnePass, OnePassConfig
 from irsde_cli.systems.parts import NetworkConfig
+from irsde_cli.training.config import TrainConfig
+from irsde_cli.training.data import Batch
+from irsde_cli.training.ranks import Ranks
 from irsde_cli.training.strategy import Samples
+from irsde_cli.training.trainer import Trainer
 from irsde_cli.training.transport import (
     Potential,
     Transport,
@@ -102,3 +108,57 @@ def test_without_pairs_no_picture_is_told_its_truth() -> None:
     strategy = Transport(one_pass(), TransportConfig(width=4, paired=False))
     with pytest.raises(UsageError, match="two pictures"):
         strategy(one_pass(), samples(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)), 0)
+
+
+def test_only_what_is_too_steep_is_held_back() -> None:
+    """As published a flat critic costs as much as one of twice the slope; with `one_sided` it costs nothing."""
+    x0, mu = torch.rand(2, 2, 3, 16, 16)
+    for slope, published, one_sided in ((0.0, 1.0, 0.0), (0.5, 0.25, 0.0), (1.0, 0.0, 0.0), (3.0, 4.0, 4.0)):
+        for expected, option in ((published, False), (one_sided, True)):
+            strategy = Transport(one_pass(), TransportConfig(width=4, penalty=1.0, one_sided=option))
+            strategy.helpers["critic"] = Sloping(slope)
+            assert float(strategy._steepness(x0, mu, torch.randn_like(x0))) == pytest.approx(expected, abs=1e-4)
+
+
+class Sloping(torch.nn.Module):
+    """A critic of one slope everywhere."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        return self.slope * flat.sum(1) / math.sqrt(flat.shape[1])
+
+
+class Darkened:
+    """Pictures of one colour each, and what is left of them when 0.3 of the light is lost."""
+
+    tasks: tuple[str, ...] = ()
+
+    def sample(self, crop: int, generator: torch.Generator) -> Batch:
+        colour = 0.45 + 0.5 * torch.rand(1, 3, 1, 1, generator=generator)
+        clean = colour + 0.05 * torch.randn(1, 3, crop, crop, generator=generator)
+        return Batch(clean, Observation(clean - 0.3))
+
+
+def test_transport_without_pairs_finds_what_was_lost() -> None:
+    """Although no picture is ever seen beside its truth, each comes back as it was."""
+    config = TrainConfig(
+        task="lowlight", system="one-pass", model=to_mapping(one_pass().config), steps=80, crop=8, batch_size=8,
+        objective="transport", learning_rate=4e-3, betas=(0.0, 0.9), warm_up=1,
+        objective_options={"paired": False, "one_sided": True, "width": 4, "cost_weight": 0.1, "critic_rate": 1.0},
+    )  # fmt: skip
+    trainer = Trainer(config, Ranks(torch.device("cpu")))
+    generators = [torch.Generator().manual_seed(seed) for seed in range(16)]
+    fresh = Batch.of([Darkened().sample(8, generator) for generator in generators])
+
+    def missed() -> float:
+        with torch.no_grad():
+            return float((trainer.system.predict(fresh.observation.image) - fresh.clean).abs().mean())
+
+    assert missed() == pytest.approx(0.3, abs=0.01)
+    for step in trainer.train(Darkened()):  # type: ignore[arg-type]
+        assert step.finite
+    assert missed() < 0.15
