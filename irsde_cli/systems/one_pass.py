@@ -23,6 +23,7 @@ from irsde_cli.systems.noise import estimate_noise
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_scale, resolve_one_pass
 
 UNTOLD = -1.0
+UNASKED = 1.0  # where a predictor of a process that cannot be told is asked
 GREY = (1, 1)
 MOST_NOISE = 25500  # a hundred times the range of pictures
 
@@ -146,7 +147,7 @@ class OnePass(Restorer):
         """
         network = self.network
         if levels is None:
-            levels = torch.full((len(image),), UNTOLD if self.config.noise_level_max else 1.0, device=image.device)
+            levels = torch.full((len(image),), UNTOLD if self.config.noise_level_max else UNASKED, device=image.device)
 
         def mapped(image: Tensor, levels: Tensor, *seen: Tensor) -> Tensor:
             image = image if image.is_floating_point() else in_unit(image)

@@ -158,7 +158,7 @@ class Transport(Strategy):
         place = torch.special.ndtr(noise.flatten(1)[:, 0]).view(-1, 1, 1, 1).to(clean)
         between = torch.lerp(clean, restored.to(clean), place).detach().requires_grad_()
         (slope,) = torch.autograd.grad(self._looks(between).sum(), between, create_graph=True)
-        wrong = slope.flatten(1).float().norm(dim=1) - 1
+        wrong: Tensor = slope.flatten(1).float().norm(dim=1) - 1
         if self.config.one_sided:
             wrong = wrong.clamp_min(0)
         return wrong.square().mean()

@@ -1,4 +1,4 @@
-"""What strategies gain on toys: python -m tests.benchmarks.strategies uncertainty|classification|adversarial TRAIN VAL
+"""What strategies gain on toys: python -m tests.benchmarks.strategies TOY TRAIN VAL
 
 One small network of one pass learns from crops of the photographs in TRAIN, in every way that is compared, once for
 each seed. It is measured on the central 128 pixels of the first 16 photographs in VAL. IRSDE_LPIPS names the weights of
@@ -36,6 +36,12 @@ def noise(sigma: float) -> dict[str, Any]:
 PARTS: dict[str, list[dict[str, Any]]] = {
     "uncertainty": [noise(5), noise(50)],
     "classification": [noise(50), {"name": "motion-blur"}, {"name": "haze"}, {"name": "low-light"}],
+    "told": [
+        noise(50),
+        {"name": "rain", "options": {"density_min": 1}},
+        {"name": "haze", "options": {"beta_min": 2, "near_max": 0}},
+        {"name": "low-light", "options": {"light_max": 0.05}},
+    ],
     "adversarial": [{"name": "motion-blur", "options": {"length_min": 9, "length_max": 13}}],
 }
 
@@ -95,6 +101,10 @@ def ways(toy: str, seed: int, photos: CleanSource, steps: int) -> Iterator[tuple
         yield "pre-trained", tuned
         longer = round((steps - steps // 2) * (ended - began) / (ended - halfway))
         yield "plain, equal time", train(settings(toy, seed + 100, longer, "direct-regression"), photos)
+    elif toy == "told":
+        asked = settings(toy, seed, steps, "degradation-classification", classes=len(PARTS[toy]))
+        taught = train(replace(asked, learning_rate=1e-3), photos)
+        print(f"seed {seed}: damage told of {100 * told(taught, photos):.0f} % of fresh crops", flush=True)
     else:
         base = train(settings(toy, seed, steps, "direct-regression"), photos)
         yield "regression", base

@@ -29,6 +29,7 @@ from irsde_cli.systems import SYSTEMS, build_restorer
 from irsde_cli.systems.diffusion import Diffusion
 from irsde_cli.systems.flux import FluxConfig
 from irsde_cli.systems.mean_reverting import MeanReverting
+from irsde_cli.systems.one_pass import OnePass
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.estimate import estimate
 from irsde_cli.training.ranks import Ranks
@@ -473,6 +474,29 @@ def test_a_network_of_two_heads_begins_with_one_of_one(photos: Path, tmp_path: P
     other = {**model, "network": {"name": "quarter-unet", "options": {**options, "widths": [16, 16], "heads": 2}}}
     with pytest.raises(WeightsError, match=r"'network\.\S+' has shape"):
         run(replace(two, model=other), photos, tmp_path / "misfit", init=weights)
+
+
+@pytest.mark.parametrize("network", ["quarter-unet", "pocket-unet"])
+def test_a_network_that_cannot_be_told_begins_with_one_that_can(network: str, photos: Path, tmp_path: Path) -> None:
+    """It sees what the other does where nobody says how strong the noise is."""
+    parts = {"name": network, "options": {"widths": [8, 16], "blocks": [1, 1], "time_dim": 8}}
+    told = replace(
+        TINY, system="one-pass", objective="direct-regression", model={"network": parts, "noise_level_max": 50.0}
+    )
+    run(told, photos, tmp_path / "told")
+    weights = tmp_path / "told" / "model.safetensors"
+    known = checkpoint.load(weights).restorer
+    with torch.no_grad():
+        for parameter in known.get_submodule("network.time_mlp").parameters():
+            parameter.add_(torch.randn_like(parameter))  # so that time matters
+    checkpoint.save(weights, known, task="denoise")
+    deaf = replace(told, model={"network": parts}, steps=1, warm_up=0, learning_rate=1e-12, ema_decay=0.0)
+    run(deaf, photos, tmp_path / "deaf", init=str(weights))
+    begun = checkpoint.load(tmp_path / "deaf" / "model.safetensors").restorer
+    image = torch.rand(1, 3, 20, 12)
+    assert isinstance(known, OnePass) and isinstance(begun, OnePass)
+    assert torch.allclose(begun.predict(image), known.predict(image), atol=1e-5)
+    assert not torch.allclose(begun.predict(image), known.predict(image, levels=torch.ones(1)), atol=1e-4)
 
 
 def test_a_run_begins_with_a_shipped_name(photos: Path, tmp_path: Path) -> None:

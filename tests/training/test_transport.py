@@ -151,12 +151,14 @@ def test_transport_without_pairs_finds_what_was_lost() -> None:
         objective_options={"paired": False, "one_sided": True, "width": 4, "cost_weight": 0.1, "critic_rate": 1.0},
     )  # fmt: skip
     trainer = Trainer(config, Ranks(torch.device("cpu")))
+    system = trainer.system
+    assert isinstance(system, OnePass)
     generators = [torch.Generator().manual_seed(seed) for seed in range(16)]
     fresh = Batch.of([Darkened().sample(8, generator) for generator in generators])
 
     def missed() -> float:
         with torch.no_grad():
-            return float((trainer.system.predict(fresh.observation.image) - fresh.clean).abs().mean())
+            return float((system.predict(fresh.observation.image) - fresh.clean).abs().mean())
 
     assert missed() == pytest.approx(0.3, abs=0.01)
     for step in trainer.train(Darkened()):  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,8 +16,11 @@ from irsde_cli.datasets.halves import find_pair_folders
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.degradations.matched import amounts
 from irsde_cli.errors import UsageError, WeightsError
+from irsde_cli.networks.layers import TimeMLP
 from irsde_cli.networks.network import Network
 from irsde_cli.randomness import generator_from
+from irsde_cli.restorer import Restorer
+from irsde_cli.systems.one_pass import UNASKED, UNTOLD, OnePass
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import Augmentation, Source, load_clean, load_pairs
 from irsde_cli.training.trainer import Trainer
@@ -133,7 +137,8 @@ def begin(trainer: Trainer, run: RunConfig) -> None:
         tensors = {f"{part}.{name}": tensor for name, tensor in bare.items()}
     else:
         path = find_weights(run.init, "").path
-        tensors = checkpoint.load(path).restorer.state_dict()
+        known = checkpoint.load(path).restorer
+        tensors = known.state_dict() | _untold(known, trainer.system)
     network = getattr(trainer.system, "network", None)
     if isinstance(network, Network):
         inside = {name: tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
@@ -142,6 +147,20 @@ def begin(trainer: Trainer, run: RunConfig) -> None:
         tensors |= {NETWORK + name: tensor for name, tensor in grown.items()}
     _check_init(path, expected, tensors)
     trainer.start_from(tensors)
+
+
+def _untold(known: Restorer, system: Restorer) -> dict[str, Tensor]:
+    """Where `known` can be told of noise and `system` cannot: what makes it see what `known` does when nobody says."""
+    both = isinstance(known, OnePass) and isinstance(system, OnePass)
+    if not both or not known.config.noise_level_max or system.config.noise_level_max:
+        return {}
+    mlp = getattr(known.network, "time_mlp", None)
+    if not isinstance(mlp, TimeMLP):
+        return {}
+    bias = cast(Tensor, mlp[-1].bias)
+    with torch.no_grad():
+        apart = mlp(torch.tensor([UNTOLD])) - mlp(torch.tensor([UNASKED]))
+        return {f"{NETWORK}time_mlp.{len(mlp) - 1}.bias": bias + apart[0]}
 
 
 def _check_init(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:

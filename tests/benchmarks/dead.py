@@ -1,0 +1,90 @@
+"""Channels of a quarter-unet that are never on, and how to wake them.
+
+    python -m tests.benchmarks.dead WEIGHTS PHOTOS [OUT]
+
+Crops of 128 pixels with five damages go through the network. OUT is the same network, for weights that are told
+nothing of noise: dead channels have fresh weights, and what follows them begins at 0, so that its results stay.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from irsde_cli import checkpoint
+from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.networks.quarter_unet import QuarterBlock, QuarterUNet
+from irsde_cli.systems.one_pass import UNTOLD, OnePass
+from irsde_cli.training.data import load_clean
+from tests.benchmarks.blind import SETS
+
+SIDE = 128
+RARELY = 0.002  # of all places
+LARGER = 3  # than fresh weights, so that what wakes is about as large as the rest
+
+
+def crops(folder: Path) -> Tensor:
+    """A few of each damage, (N, 3, H, W)."""
+    nothing = build_degradation(DegradationConfig("gaussian-noise"))
+    photos = load_clean(folder, nothing, crop=SIDE, device=torch.device("cpu"), skip_bad=None)
+    found = []
+    for _, damage, options in SETS["all"]:
+        source = replace(photos, degradation=build_degradation(DegradationConfig(damage, options)))
+        found += [source.pair(index, SIDE, 0)[1].observation.image for index in range(0, len(photos), 4)]
+    return torch.cat(found).clamp(0, 1)
+
+
+def untold(old: OnePass) -> OnePass:
+    """The network, with what it does where nobody says how strong the noise is."""
+    new = OnePass(replace(old.config, noise_level_max=0.0))
+    new.load_state_dict(old.state_dict())
+    network = cast(QuarterUNet, new.network)
+    time = network.time_mlp(torch.tensor([UNTOLD]))
+    for layer in cast("list[nn.Linear]", [*network.times]):
+        bias = layer(time)[0].detach().clone()
+        nn.init.zeros_(layer.weight)
+        layer.bias.data.copy_(bias)
+    return new
+
+
+def main() -> None:
+    """Print a line for each block."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    asked = parser.parse_args()
+    torch.manual_seed(0)
+    old = checkpoint.load(asked.weights).restorer
+    assert isinstance(old, OnePass)
+    system = untold(old) if old.config.noise_level_max else old
+    system.requires_grad_(True)  # so that blocks are called and not their fused form
+    on: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda _module, _inputs, output: on.__setitem__(name, (output > 0).float().mean((0, 2, 3)))
+
+    blocks = {name: one for name, one in system.named_modules() if isinstance(one, QuarterBlock)}
+    hooks = [block.conv1.register_forward_hook(keep(name)) for name, block in blocks.items()]
+    images = crops(asked.photos)
+    before = system.predict(images).detach()
+    for hook in hooks:
+        hook.remove()
+    for name, block in blocks.items():
+        dead = on[name] < RARELY
+        print(f"{name:24} {int(dead.sum()):4} of {len(dead)} never on")
+        fresh = nn.Conv2d(block.conv1.in_channels, block.conv1.out_channels, 3)
+        with torch.no_grad():
+            block.conv1.weight[dead] = LARGER * fresh.weight[dead]
+            cast(Tensor, block.conv1.bias)[dead] = 0
+            block.conv2.weight[:, dead] = 0
+    print(f"results change by {float((system.predict(images) - before).detach().abs().mean()):.5f} on average")
+    if asked.out is not None:
+        checkpoint.save(asked.out, system, task="auto")
+
+
+if __name__ == "__main__":
+    main()
