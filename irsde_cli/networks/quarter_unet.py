@@ -18,7 +18,6 @@ from irsde_cli.networks.layers import TimeFeatures, TimeMLP, conv3, last_blocks
 from irsde_cli.networks.onednn import Convolution
 from irsde_cli.networks.pocket_unet import TIME_FEATURES
 
-PATCH = 4
 DRAWING = "drawing."
 
 
@@ -61,11 +60,12 @@ class QuarterUNet(Fusible):
     """A U-Net of `QuarterBlock`s; time shifts and scales the features once where each level begins.
 
     Args:
-        widths: channels of each level; level 0 has a quarter of the resolution of the image. Multiples of 32 are fast.
+        widths: channels of each level; level 0 has the resolution of the image over `patch`. Multiples of 32 are fast.
         blocks: residual blocks of each level, on the way down and again on the way up; the last level has them once.
         time_dim: size of the time embedding.
         state: whether it sees the state beside the degraded image; a network of one evaluation need not.
         heads: images that come out, one after the other in the channels.
+        patch: side of the pixel blocks of the finest level. 2 keeps more detail, and costs more than twice the time.
         drawing: blocks of a branch that makes the last head from the last features and the noise of the state, x - mu.
             Nothing else of the network sees that noise, and nothing else learns from that head. 0 is no branch.
     """
@@ -78,6 +78,7 @@ class QuarterUNet(Fusible):
         time_dim: int = 32,
         state: bool = True,
         heads: int = 1,
+        patch: int = 4,
         drawing: int = 0,
     ) -> None:
         super().__init__()
@@ -85,21 +86,22 @@ class QuarterUNet(Fusible):
             raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
         if drawing and (state or heads < 2):
             raise ValueError("drawing needs state = false and two heads")
-        multiple = PATCH * 2 ** (len(widths) - 1)
+        multiple = patch * 2 ** (len(widths) - 1)
         convolutions = [4 * count for count in blocks[:-1]] + [2 * blocks[-1]]
-        reach = 2 * PATCH + sum(PATCH * count * 2**level for level, count in enumerate(convolutions))
-        reach += PATCH * (2 * drawing + 1) if drawing else 0
+        reach = 2 * patch + sum(patch * count * 2**level for level, count in enumerate(convolutions))
+        reach += patch * (2 * drawing + 1) if drawing else 0
         self.facts = Facts(
             multiple=multiple,
             reach=reach + multiple - 1,
-            working_bytes=max(80, 7 * widths[0] // 4) + (24 if drawing else 0),
+            working_bytes=max(80, 28 * widths[0] // patch**2) + (24 if drawing else 0),
             channels=(3, 3 * heads),
         )
         self.state = state
+        self.patch = patch
         self.time_mlp = TimeMLP(
             TimeFeatures(TIME_FEATURES), nn.Linear(TIME_FEATURES, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
         )
-        channels = 3 * PATCH**2
+        channels = 3 * patch**2
         self.intro = conv3(2 * channels if state else channels, widths[0], bias=True)
         self.times = nn.ModuleList(nn.Linear(time_dim, 2 * width) for width in widths)
         self.encoders = nn.ModuleList()
@@ -148,13 +150,13 @@ class QuarterUNet(Fusible):
         return FusedQuarterUNet(self, dtype)
 
     def image(self, x: Tensor, mu: Tensor) -> Tensor:
-        """What the first convolution sees, (B, C, H / 4, W / 4)."""
+        """What the first convolution sees, (B, C, H / patch, W / patch)."""
         seen = torch.cat((x - mu, mu - 0.5), dim=1) if self.state else mu - 0.5
-        return F.pixel_unshuffle(self.padded(seen), PATCH)
+        return F.pixel_unshuffle(self.padded(seen), self.patch)
 
     def noise(self, x: Tensor, mu: Tensor) -> Tensor:
-        """What the drawing branch sees of the state, (B, C, H / 4, W / 4)."""
-        return F.pixel_unshuffle(self.padded(x - mu), PATCH)
+        """What the drawing branch sees of the state, (B, C, H / patch, W / patch)."""
+        return F.pixel_unshuffle(self.padded(x - mu), self.patch)
 
     def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """See `Predictor.forward`."""
@@ -175,7 +177,7 @@ class QuarterUNet(Fusible):
         out = self.ending(h)
         if self.drawing is not None:
             out = torch.cat((out, self.drawing(h.detach(), self.noise(x, mu))), dim=1)
-        return F.pixel_shuffle(out, PATCH)[..., :height, :width]
+        return F.pixel_shuffle(out, self.patch)[..., :height, :width]
 
 
 def _modulated(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -214,7 +216,7 @@ class FusedQuarterUNet:
         out = self.ending(h)
         if self.drawing is not None:
             out = torch.cat((out, self.drawing(h, self.network.noise(x, mu))), dim=1)
-        return F.pixel_shuffle(out, PATCH)[..., :height, :width]
+        return F.pixel_shuffle(out, self.network.patch)[..., :height, :width]
 
     def _at(self, t: float) -> list[Convolution]:
         """The convolutions that begin the levels, with the time index in them."""

@@ -1,6 +1,6 @@
 """White noise of a told level, from next to nothing to the strongest: a system of one pass becomes a prior.
 
-Its minimum is E[x0 | x0 + sigma n] for every sigma, which is all that zero-shot restoration asks of a network.
+Its minimum is close to E[x0 | x0 + sigma n] for every sigma, which is all that zero-shot restoration asks of a network.
 """
 
 import torch
@@ -8,14 +8,17 @@ from torch import Tensor
 
 from irsde_cli.errors import UsageError
 from irsde_cli.systems.one_pass import OnePass
-from irsde_cli.training.direct_decibels import decibels
 
 LEAST = 1 / 255
-EVEN = 3  # levels are drawn uniformly in their cubic root, so that half of them are below a fifth
+EVEN = 6  # levels are drawn uniformly in their sixth root, so that half of them are below an eighth
+ERROR, POWER = 1.2, 0.6  # what is left of noise of sigma, both of 255: about ERROR * sigma ** POWER
 
 
 def told_noise(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """Half the logarithm of the mean squared error of each image; the degraded images have no say."""
+    """A pseudo-Huber loss in units of the error that is usual at each level; the degraded images have no say.
+
+    Below the usual error it is the square, so that smooth images, which are restored well, decide little.
+    """
     most = system.config.noise_level_max / 255
     if not most:
         raise UsageError(
@@ -26,4 +29,6 @@ def told_noise(system: OnePass, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     sigma = torch.lerp(torch.full_like(place, LEAST ** (1 / EVEN)), torch.full_like(place, most ** (1 / EVEN)), place)
     sigma = sigma**EVEN
     restored = system.predict(x0 + sigma[:, None, None, None] * noise, levels=255 * sigma)
-    return decibels(restored, x0)
+    usual = ERROR * (255 * sigma) ** POWER / 255
+    relative = (restored - x0).flatten(1) / usual[:, None]
+    return ((1 + relative.square()).sqrt() - 1).mean(1)

@@ -88,6 +88,20 @@ def test_a_frozen_network_keeps_only_so_many_times(name: str) -> None:
         assert len(fused.firsts if isinstance(fused, FusedPocketUNet) else fused.entries) == MOST_TIMES
 
 
+@pytest.mark.parametrize("size", [(1, 3, 32, 32), (2, 3, 13, 22), (3, 3, 1, 1)])
+def test_a_quarter_unet_of_smaller_blocks_is_frozen_alike(size: tuple[int, ...]) -> None:
+    """With 2x2 pixels a block, and a branch that draws, it computes the same, at any size."""
+    torch.manual_seed(0)
+    network = QuarterUNet(widths=(8, 16), blocks=(1, 1), time_dim=8, state=False, heads=2, patch=2, drawing=1)
+    for parameter in network.parameters():
+        parameter.copy_(torch.randn_like(parameter) / 10)
+    network.eval().requires_grad_(False)
+    (x, mu), times = images(*size), torch.full(size[:1], 50)
+    expected = network(x, mu, times)
+    network.freeze()
+    torch.testing.assert_close(network(x, mu, times), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["nafnet", "unet"])
 def test_a_frozen_network_takes_images_of_any_size_in_turn(name: str) -> None:
     """Weights that were packed for one image are right for the next, and for a batch."""

@@ -23,6 +23,8 @@ USUAL: dict[str, list[dict[str, Any]]] = {
         {},
         {"widths": (96, 128), "blocks": (2, 2), "state": False},
         {"widths": (96, 128), "blocks": (2, 2), "state": False, "heads": 2, "drawing": 2},
+        {"widths": (64, 96, 128), "blocks": (2, 2, 1), "state": False, "patch": 2},
+        {"widths": (64, 96, 128), "blocks": (2, 2, 1), "state": False, "patch": 2, "heads": 2, "drawing": 2},
     ],
     "daclip-unet": [{"nf": 32, "ch_mult": (1, 1), "context_dim": 8}],
     "dncnn": [{}],
