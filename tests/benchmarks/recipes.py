@@ -40,10 +40,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         f"--steps 6656 --set decay=0 --set '{LESS_SKY}'",
         "--steps 8500 --set warm_up=100 --set decay=0.3 --seed 2",
     ),
-    "prior-small": (
-        "--steps 5600 --init denoise-photo --learning-rate 0.0007 --set warm_up=100 --set decay=0.5",
-        "--steps 6600 --seed 1 --learning-rate 0.0006 --set warm_up=100 --set decay=0.4",
-    ),
+    "prior-small": ("--steps 17500 --set warm_up=200 --set decay=0.45",),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",
         f"--steps 6000 {ON} --seed 6",
