@@ -36,6 +36,7 @@ EXTRAS = {
     "watch": Extra(("watchfiles",), "watchfiles", "restore --watch"),
     "c2pa": Extra(("c2pa", "cryptography"), "c2pa-python", "signed results: restore --c2pa"),
     "onnx": Extra(("onnx", "onnxscript"), "onnx and onnxscript", "export"),
+    "openvino": Extra(("openvino",), "OpenVINO", "restore --engine openvino"),
     "fid": Extra(("torch_fidelity",), "torch-fidelity", "FID and KID"),
     "piq": Extra(("piq",), "piq", "DISTS and BRISQUE"),
     "torchmetrics": Extra(("torchmetrics",), "torchmetrics", "VIF, and DISTS without piq"),

@@ -35,6 +35,8 @@ class Restorer(nn.Module, ABC):
         tells_deviation: whether one evaluation also says how far draws differ: see `with_deviation`.
         max_batch: how many images one call of `steps` takes.
         codes: whether `coded` and `opened` are possible.
+        evaluated: names of the networks that are called as `Predictor.forward` and `Mapper.forward` say, and in no
+            other way, so that another library can evaluate them.
         unlearnt: why it cannot be trained from fresh weights, and what to do; empty where it can.
     """
 
@@ -49,6 +51,7 @@ class Restorer(nn.Module, ABC):
     tells_deviation: bool = False
     max_batch: int | None = None
     codes: bool = False
+    evaluated: tuple[str, ...] = ()
     unlearnt: tuple[str, str] = ("", "")
 
     @property

@@ -12,6 +12,7 @@ from irsde_cli.cli.figures import as_csv, everything, markdown, plain, table
 from irsde_cli.cli.options import Show
 from irsde_cli.cli.reporting import Interruption, as_json, beside, complain, data, log, printable, tell
 from irsde_cli.datasets import DATASETS, dataset_name
+from irsde_cli.engine.settings import device_for
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics.protocols import PROTOCOLS
 from irsde_cli.option import record
@@ -46,7 +47,7 @@ def run(request: Request, show: Show) -> None:
 
     if asked.lpips is None and not show.quiet:
         tell("LPIPS is left out: run 'irsde download lpips', or name its weights with --lpips.")
-    device = choose_device(request.device)
+    device = choose_device(device_for(request.engine, request.device))
     dtype = choose_precision(request.precision, device)
     page = None if request.report is None else _page(request.report, asked.dataset or request.clean)
     planned: Planned | None = None

@@ -220,6 +220,7 @@ def _opening(ready: "Ready") -> str:
         where = f"the Ray cluster '{ready.ray}'"
     elif len(ready.places) > 1:
         where += f" in {len(ready.places)} processes"
+    where += " by OpenVINO" * (ready.engine == "openvino")
     task = "open" if ready.opens else TASKS[ready.task].summary
     pictures = f"{ready.count} picture{'s' * (ready.count != 1)}"
     place = "in place" if ready.target is None else f"into {_named(ready.target)}"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.engine import openvino
 from irsde_cli.engine.gating import Gate, to_input
 from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
@@ -159,9 +160,11 @@ class Restoration:
         self.options = options
         self.checkpoint = checkpoint
         self.restorer = checkpoint.restorer.to(device)
-        self.restorer.freeze()
         self.device = device
         self.dtype = stood(self.restorer, dtype)
+        if options.engine == "openvino":
+            openvino.take_over(checkpoint, self.dtype)
+        self.restorer.freeze()
         self.share = share
         asked = options.sampling
         if asked.is_usual and self.restorer.takes_realism and (options.samples > 1 or options.estimate == "mean"):

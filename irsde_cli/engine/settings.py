@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from irsde_cli import extras
+from irsde_cli.errors import UsageError
 from irsde_cli.option import option, whole_or_auto
 from irsde_cli.samplers.settings import Sampling
 
+Engine = Literal["torch", "openvino"]
 SPREAD_GAIN = 8
 MEMORY = "Memory and speed"
 
@@ -27,6 +30,7 @@ class Settings:
         batch_size: pictures at once; 0 is what fits.
         tile: "auto", 0 for none, or a size.
         tile_overlap: pixels that tiles share; `None` goes by what the network sees.
+        engine: what evaluates the networks.
     """
 
     sampling: Sampling = Sampling()
@@ -74,6 +78,9 @@ class Settings:
         panel=MEMORY,
         minimum=0,
     )
+    engine: Engine = option(
+        "pixels", "What evaluates the network; openvino is faster on many CPUs.", default="torch", panel=MEMORY
+    )
 
     @property
     def coding(self) -> int | None:
@@ -101,6 +108,21 @@ class Tile:
     tile: int
     tiles: int
     megapixels: float
+
+
+def device_for(engine: Engine, device: str) -> str:
+    """The device as it was asked for, or the one that an engine has.
+
+    Raises:
+        UsageError: the engine does not run there.
+        MissingError: it is not installed.
+    """
+    if engine == "torch":
+        return device
+    extras.require("openvino", "--engine openvino")
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--engine openvino runs on the CPU, not on '{device}'.", hint="Leave out --device.")
+    return "cpu"
 
 
 def duration(seconds: float) -> str:

@@ -48,6 +48,7 @@ class Codec(OnePass):
 
     def __init__(self, config: OnePassConfig) -> None:
         super().__init__(config)
+        self.evaluated = ()
         if not isinstance(self.network, RestoringCodec):
             raise ValueError(f"the network '{config.network.name}' is no codec")
         if config.scale != 1 or config.centre != "degraded":

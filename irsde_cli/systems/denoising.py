@@ -51,6 +51,7 @@ class Denoising(Diffusion):
     config: DenoisingConfig
     process: DenoisingSDE
     max_batch = 1
+    evaluated = ("network",)
 
     def __init__(self, config: DenoisingConfig) -> None:
         super().__init__()

@@ -69,6 +69,7 @@ class Latent(Diffusion):
         self.parameterisation = Parameterisation(config.process.prediction, config.process.residual_std)
         check_outputs(self.network, self.parameterisation)
         self.max_batch = 1
+        self.evaluated = ("network",)
         self.whole_bytes = self.autoencoder.facts.working_bytes
 
     @property

@@ -59,6 +59,7 @@ class MeanReverting(Diffusion):
 
     config: MeanRevertingConfig
     follows_paths = True
+    evaluated = ("network",)
 
     def __init__(self, config: MeanRevertingConfig) -> None:
         super().__init__()

@@ -71,6 +71,8 @@ class OnePass(Restorer):
             raise ValueError(f"the network '{config.network.name}' cannot be told of noise")
         # Who looks at a whole image must not see the canvas that it shares with others.
         self.ragged = self.scale == 1 and config.centre == "degraded" and not isinstance(self.network, Looker)
+        looks = isinstance(self.network, Looker) or self.network.facts.draws
+        self.evaluated = () if looks else ("network",)
         most = self.network.most_noise if isinstance(self.network, ToldMapper) else config.noise_level_max
         self.largest_noise = most / 255
 

@@ -61,6 +61,8 @@ class Pmrf(Diffusion):
         self.config = config
         self.mean = OnePass(OnePassConfig(config.mean, config.scale, config.upsampling))
         self.network: Predictor = build_network(config.network)
+        within = tuple(f"mean.{name}" for name in self.mean.evaluated)
+        self.evaluated = (*within, "network") if within else ()
         self.process = StraightFlow(config.noise_std, config.num_timesteps)
         self.parameterisation = Parameterisation("clean", 1.0)  # of which only that the first estimate is one is used
 

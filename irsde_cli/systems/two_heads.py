@@ -59,6 +59,7 @@ class TwoHeads(Restorer):
     config: TwoHeadsConfig
     takes_realism = True
     tells_deviation = True
+    evaluated = ("network",)
 
     def __init__(self, config: TwoHeadsConfig) -> None:
         super().__init__()

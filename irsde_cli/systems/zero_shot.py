@@ -14,6 +14,7 @@ from irsde_cli.errors import UsageError
 from irsde_cli.inverse import DEFAULT, METHODS, build_method
 from irsde_cli.inverse.method import Problem
 from irsde_cli.networks.facts import Facts
+from irsde_cli.networks.network import ToldMapper
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.operators import OPERATORS, OperatorConfig, build_recipe
@@ -24,6 +25,7 @@ from irsde_cli.restorer import Restorer
 from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.digests import sha256
 from irsde_cli.systems.noise import estimate_noise
+from irsde_cli.systems.one_pass import OnePass
 from irsde_cli.systems.parts import check_strength
 
 USUAL_NOISE = 1.0  # of 255, where it cannot be told from the picture
@@ -98,6 +100,8 @@ class ZeroShot(Restorer):
             )
         self.config = config
         self.prior = prior
+        told = isinstance(prior, OnePass) and isinstance(prior.network, ToldMapper)
+        self.evaluated = () if told else tuple(f"prior.{name}" for name in prior.evaluated)
         options = dict(config.operator)
         self.recipe = build_recipe(OperatorConfig(options.pop("name"), options))
         self.whole_bytes = SPECTRUM_BYTES * (scale or self.recipe.scale) ** 2

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
+from irsde_cli.engine import openvino
 from irsde_cli.networks import NETWORKS
 from irsde_cli.observation import Observation
 from irsde_cli.restorer import Restorer, last
@@ -50,10 +51,8 @@ def runtimes(path: Path) -> dict[str, Any]:
         names = [one.name for one in session.get_inputs()]
         found["onnxruntime"] = lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
     if find_spec("openvino"):
-        import openvino
-
         # Left to itself it computes in bfloat16 where the processor can.
-        compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino.library().Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found["openvino"] = lambda *arrays: compiled(list(arrays))[0]
     if not found:
         pytest.skip("neither onnxruntime nor openvino is installed")

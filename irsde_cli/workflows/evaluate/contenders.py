@@ -13,7 +13,7 @@ from torch import Tensor
 from irsde_cli.datasets.pairing import Pair, find_masks, pair_results
 from irsde_cli.engine.loading import load
 from irsde_cli.engine.restoration import Draws, Restoration
-from irsde_cli.engine.settings import Settings
+from irsde_cli.engine.settings import Engine, Settings
 from irsde_cli.errors import InputError
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.images.maps import read_map
@@ -179,6 +179,7 @@ class Learnt(Ready):
         pairs: Sequence[Pair],
         draws: int = 1,
         told: tuple[str, int] | None = None,
+        engine: Engine = "torch",
     ) -> None:
         self.task = task
         weights = find_weights(
@@ -197,7 +198,7 @@ class Learnt(Ready):
         known = loaded.header.interval(around) is not None and (samples == 1 or estimate == "mean")
         usual = replace(contender.sampling, strength=None).is_usual
         spread = samples > 1 or (known and usual)
-        settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=spread)
+        settings = Settings(contender.sampling, seed, samples=samples, estimate=estimate, spread=spread, engine=engine)
         self.restoration = Restoration(loaded, settings, device, dtype)
         self.restoration.stopped = stopped
         self.scale = loaded.restorer.scale

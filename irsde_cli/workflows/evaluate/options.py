@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irsde_cli.degradations import DegradationConfig
+from irsde_cli.engine.settings import Engine
 from irsde_cli.samplers.settings import Sampling
 
 INPUT = "input"
@@ -67,6 +68,7 @@ class EvaluateOptions:
         draws: of each picture, of which the first is scored and all together tell their spread.
         save: an empty folder for the degraded pictures, under `input`, masks, under `known`, and the restored ones, by
             contender.
+        engine: what evaluates the networks.
     """
 
     contenders: tuple[Contender, ...]
@@ -86,3 +88,4 @@ class EvaluateOptions:
     metrics: tuple[str, ...] = ()
     draws: int = 1
     save: Path | None = None
+    engine: Engine = "torch"

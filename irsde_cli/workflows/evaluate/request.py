@@ -11,6 +11,7 @@ from irsde_cli.content import missing
 from irsde_cli.datasets import DATASETS, dataset_name, get_dataset
 from irsde_cli.datasets.pairing import check_template
 from irsde_cli.degradations import DEGRADATIONS, DegradationConfig
+from irsde_cli.engine.settings import Engine
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.protocols import PROTOCOLS, get_protocol
@@ -123,6 +124,7 @@ class Request:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "pixels", "Of the network; auto is bf16 on GPUs.", default="auto", panel=HOW
     )
+    engine: Engine = option("pixels", "What evaluates the network, as of restore.", default="torch", panel=HOW)
     figures: Path | None = option("machine", "Write everything as JSON; - is a pipe.", panel=WRITTEN)
     csv: Path | None = option("machine", "Write a row an image; - is a pipe.", panel=WRITTEN)
     markdown: Path | None = option("machine", "Write the table as Markdown; - is a pipe.", panel=WRITTEN)
@@ -203,6 +205,7 @@ def resolved(request: Request) -> EvaluateOptions:
         metrics=tuple(dict.fromkeys(request.metrics)),
         draws=request.draws,
         save=request.save,
+        engine=request.engine,
     )
 
 

@@ -15,6 +15,7 @@ from irsde_cli.datasets import get_dataset
 from irsde_cli.datasets.dataset import mask_folder
 from irsde_cli.datasets.pairing import Pair, find_masks
 from irsde_cli.degradations import DegradationConfig, build_degradation
+from irsde_cli.engine import openvino
 from irsde_cli.engine.restoration import Draws, StoppedError, explained
 from irsde_cli.errors import InputError, MachineError, UsageError, WeightsError
 from irsde_cli.metrics import ALONE, OPTIONAL_METRICS, SET_METRICS
@@ -106,7 +107,7 @@ def evaluate(
             return Given(contender, contender.folder, pairs)
         if contender.baseline:
             return Classical(contender)
-        return Learnt(contender, task, where, dtype, options.seed, stopped, pairs, options.draws, told)
+        return Learnt(contender, task, where, dtype, options.seed, stopped, pairs, options.draws, told, options.engine)
 
     contenders = list({one.contender.label: one for one in map(ready, options.contenders)}.values())
     made_here = [INPUT, KNOWN, *(one.contender.label for one in contenders if one.made_here)]
@@ -126,6 +127,7 @@ def evaluate(
         "version": __version__,
         "device": str(where),
         "precision": str(dtype or torch.float32).removeprefix("torch."),
+        "engine": options.engine if options.engine == "torch" else f"{options.engine} {openvino.version()}",
         "lpips": None if options.lpips is None else digests.sha256(options.lpips),
         "contenders": {one.contender.label: one.facts for one in contenders},
     }
@@ -154,7 +156,12 @@ def evaluate(
             yield event
         result = summarise(scored, [INPUT, *(one.contender.label for one in contenders)], damaged=damaged)
         paid = costs(scored, contenders)
-        notes = (*ways(contenders, facts["precision"]), *hidden(scored), *cropped(scored), *worst(result))
+        notes = (
+            *ways(contenders, facts["precision"], facts["engine"]),
+            *hidden(scored),
+            *cropped(scored),
+            *worst(result),
+        )
         result = replace(result, notes=(*notes, *spreads(scored), *timed(paid)), costs=paid)
         yield result if sets is None else with_sets(result, sets)
 

@@ -153,10 +153,11 @@ def with_sets(result: Result, sets: FeatureSets) -> Result:
     return replace(result, means=means, notes=(*result.notes, *([few] if count < FEW else [])))
 
 
-def ways(contenders: list[Ready], precision: str) -> tuple[str, ...]:
+def ways(contenders: list[Ready], precision: str, engine: str) -> tuple[str, ...]:
     """What gave which figures, and how, for who wants the same figures again."""
     ways = [f"{one.contender.label}: {one.how}" for one in contenders if one.how]
-    return (f"{'; '.join(ways)}; {precision}.",) if ways else ()
+    said = precision if engine == "torch" else f"{precision}, {engine}"
+    return (f"{'; '.join(ways)}; {said}.",) if ways else ()
 
 
 def hidden(scored: list[Scored]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from irsde_cli.engine import openvino
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import read_picture
 from irsde_cli.option import asked
@@ -19,7 +20,7 @@ from irsde_cli.workflows.restore.options import Options
 from irsde_cli.workflows.restore.run import restore
 
 # Of settings that say what was used, not what was asked for.
-FOUND = ("version", "weights", "generator", "precision")
+FOUND = ("version", "weights", "generator", "precision", "engine_version")
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 ALONE = ("one-pass", "two-heads")  # samplers of systems that take none
 
@@ -43,6 +44,11 @@ def again(path: Path, original: Path, model: str | None = None) -> bytes:
     if settings.get("version") != __version__:
         raise UsageError(
             f"'{path}' was made by irsde {settings.get('version')}, and this is {__version__}.",
+            hint="Install that version.",
+        )
+    if settings.get("engine") == "openvino" and settings.get("engine_version") != openvino.version():
+        raise UsageError(
+            f"'{path}' was made with OpenVINO {settings.get('engine_version')}, and this is {openvino.version()}.",
             hint="Install that version.",
         )
     if values.get("draw"):

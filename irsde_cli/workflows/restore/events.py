@@ -29,6 +29,7 @@ class Ready:
         realism: see `Sampling`, with `map` for maps; 1 or `None` is what they end with.
         seed: of the noise.
         opens: whether files of a codec become pictures, and nothing is restored.
+        engine: what evaluates the networks.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Ready:
     realism: float | Literal["map"] | None
     seed: int
     opens: bool = False
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class Job:
             realism="map" if "realism" in sampling.maps else cast(float | None, sampling.realism),
             seed=options.seed,
             opens=options.opening,
+            engine=options.engine,
         )
 
     def run(self, stopped: Callable[[], bool], watch: Callable[[Tile], None] = unwatched) -> Iterator[Event]:

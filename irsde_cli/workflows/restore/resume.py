@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from irsde_cli.checkpoint import Checkpoint
+from irsde_cli.engine import openvino
 from irsde_cli.engine.forecast import Forecast
 from irsde_cli.engine.settings import duration
 from irsde_cli.errors import InputError
@@ -43,6 +44,10 @@ def describe(plan: Plan, checkpoint: Checkpoint, sampling: Sampling, dtype: torc
         del known["gate"]  # likewise
     if not plan.options.opening:
         del known["opening"]
+    if plan.options.engine == "torch":
+        del known["engine"]  # likewise
+    else:
+        known["engine_version"] = openvino.version()
     if not sampling.choices:
         del known["choices"]  # of weights that have none
     return known | {

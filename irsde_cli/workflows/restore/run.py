@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from irsde_cli import extras
 from irsde_cli.config import read_paths
+from irsde_cli.engine.settings import device_for
 from irsde_cli.errors import UsageError
 from irsde_cli.needs import AUTO, SIGNS
 from irsde_cli.samplers.settings import check_sampler
@@ -82,6 +83,7 @@ def prepare(options: Options, *, stdin: Pipe = closed, touch: bool = True) -> "J
     """
     options = resolved(options)
     _check(options)
+    options = replace(options, device=device_for(options.engine, options.device))
     if options.ray is not None:  # elsewhere another folder is the current one
         options = replace(
             options,
