@@ -14,6 +14,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def convert(network: Mapper | Predictor) -> Any:
     followed, compared = (_inputs(network, size) for size in (FOLLOWED, COMPARED))
     shapes = [[1, network.facts.channels[0], -1, -1] if one.ndim == 4 else [1] for one in followed]
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _logging_kept(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the tracer: what it fears is compared below
             model = library().convert_model(network, example_input=followed, input=shapes)
             expected = network(*compared)
@@ -250,6 +251,18 @@ def convert(network: Mapper | Predictor) -> Any:
     if not apart < ALIKE:
         raise UsageError("what OpenVINO makes of the network fits pictures of one size alone.", hint=HINT)
     return model
+
+
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Logging as it was afterwards: a conversion silences the warnings of the whole program."""
+    root = logging.getLogger()
+    level, handlers, filters = root.level, [*root.handlers], [*root.filters]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters
 
 
 def _inputs(network: Mapper | Predictor, size: tuple[int, int]) -> tuple[Tensor, ...]:

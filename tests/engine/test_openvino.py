@@ -1,5 +1,7 @@
 """Networks and systems in OpenVINO: what torch makes of them, at any size, and conversions that are kept."""
 
+import logging
+import sys
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -106,7 +108,9 @@ class Broken(Mapper):
         raise RuntimeError("cannot be followed")
 
 
-@pytest.mark.parametrize(("network", "reason"), [(OfOneSize(), "one size alone"), (Broken(), "cannot convert the network")])
+@pytest.mark.parametrize(
+    ("network", "reason"), [(OfOneSize(), "one size alone"), (Broken(), "cannot convert the network")]
+)
 def test_what_cannot_be_converted_is_refused(network: Mapper, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         openvino.convert(network)
@@ -252,9 +256,15 @@ def test_memory_that_ends_is_what_torch_calls_so() -> None:
         converted(torch.rand(1, 3, 8, 8))
 
 
+def test_a_conversion_leaves_logging_as_it_was() -> None:
+    """OpenVINO's own would leave the whole program without warnings."""
+    root = logging.getLogger()
+    before = root.level, [*root.handlers], [*root.filters]
+    openvino.convert(build_small("srvgg"))
+    assert (root.level, root.handlers, root.filters) == before
+
+
 def test_nothing_is_told_to_its_maker() -> None:
     """OpenVINO reports each import over the internet, where the package that does so is found."""
-    import sys
-
     openvino.library()
     assert cast(dict[str, Any], sys.modules)["openvino_telemetry"] is None
