@@ -79,7 +79,10 @@ class Settings:
         minimum=0,
     )
     engine: Engine = option(
-        "pixels", "What evaluates the network; openvino is faster for NAFNet in bf16, on Intel's CPUs.", default="torch", panel=MEMORY
+        "pixels",
+        "What evaluates the network; openvino is faster for NAFNet in bf16, on Intel's CPUs.",
+        default="torch",
+        panel=MEMORY,
     )
 
     @property
