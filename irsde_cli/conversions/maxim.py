@@ -64,8 +64,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             official = _of_graph(_whole(path), lambda name: _whole(path.parent / name))
     except OSError as error:
         raise WeightsError(f"'{path}': {error.strerror or error}.") from None
-    except (ValueError, KeyError, TypeError, EOFError, RecursionError, MemoryError, zlib.error, tarfile.TarError,
-            zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
+    except (ValueError, LookupError, TypeError, ArithmeticError, EOFError, RecursionError, MemoryError, zlib.error,
+            tarfile.TarError, zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"'{path}' is no whole file of MAXIM's weights: {reason}.", hint=BUNDLES) from None
     unused = _unused(official)

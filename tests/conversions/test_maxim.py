@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import tarfile
 import zipfile
@@ -162,7 +163,19 @@ def repeated(manifest: dict[str, Any]) -> None:
     manifest["weightsManifest"][0]["paths"] *= 1 << 20
 
 
-@pytest.mark.parametrize("change", [shorter, longer, elsewhere, huge, strange, repeated])
+def nothing(manifest: dict[str, Any]) -> None:
+    manifest["weightsManifest"] = []
+
+
+def endless(manifest: dict[str, Any]) -> None:
+    manifest["weightsManifest"][0]["weights"][1]["shape"] = [math.inf]
+
+
+def unplaced(manifest: dict[str, Any]) -> None:
+    manifest["weightsManifest"][0]["weights"][-2]["name"] = f"{ARGUMENT}99999/ReadVariableOp"
+
+
+@pytest.mark.parametrize("change", [shorter, longer, elsewhere, huge, strange, repeated, nothing, endless, unplaced])
 def test_a_hostile_package_is_refused(
     state: dict[str, Tensor], tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
