@@ -1,10 +1,11 @@
 """How much pairs, a damage, and that damage matched to them change: tests.benchmarks.matched PAIRS PHOTOS NAME
 
 Mean and standard deviation, over crops of 96 pixels, of the two numbers of `irsde_cli.degradations.matched`, in 8-bit
-units; and how far the means are apart, as the area between their distributions.
+units; how far the means are apart, as the area between their distributions; and the processor's time for a crop.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -22,15 +23,15 @@ CROP, CROPS = 96, 200
 NETWORK = {"network": {"name": "pocket-unet"}}
 
 
-def measured(photos: Path, damage: DegradationConfig) -> Tensor:
-    """The amounts of so many crops, (N, 2)."""
+def measured(photos: Path, damage: DegradationConfig) -> tuple[Tensor, float]:
+    """The amounts of so many crops, (N, 2), and how many milliseconds each took."""
     built = build_degradation(damage)
     source = load_clean(photos, built, crop=CROP, device=torch.device("cpu"), skip_bad=None)
-    found = []
+    found, began = [], time.process_time()
     for seed in range(CROPS):
         one = source.sample(CROP, torch.Generator().manual_seed(seed))
         found.append(amounts(one.clean, one.observation.image))
-    return torch.cat(found)
+    return torch.cat(found), 1000 * (time.process_time() - began) / CROPS
 
 
 def apart(one: Tensor, other: Tensor) -> float:
@@ -51,12 +52,13 @@ def main() -> None:
     settings = matched(config, asked.pairs, RunConfig()).degradation
     assert settings is not None
     wanted = torch.tensor(to_mapping(settings)["options"]["amounts"])
-    lines = {"pairs": wanted, asked.name: measured(asked.photos, plain), "matched": measured(asked.photos, settings)}
-    for name, found in lines.items():
+    lines = {"pairs": (wanted, 0.0)}
+    lines |= {asked.name: measured(asked.photos, plain), "matched": measured(asked.photos, settings)}
+    for name, (found, taken) in lines.items():
         (mean, spread), (mean_std, spread_std) = (255 * found.mean(0)).tolist(), (255 * found.std(0)).tolist()
         far = 255 * apart(found[:, 0], wanted[:, 0])
         figures = f"mean {mean:5.1f} +- {mean_std:4.1f}  spread {spread:5.1f} +- {spread_std:4.1f}"
-        print(f"{name:12} {figures}  apart {far:5.2f}")
+        print(f"{name:12} {figures}  apart {far:5.2f}  {taken:.1f} ms a crop")
 
 
 if __name__ == "__main__":
