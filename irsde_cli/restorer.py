@@ -126,6 +126,11 @@ class Restorer(nn.Module, ABC):
         """
         raise UsageError("these weights are no codec.")
 
+    @property
+    def doubts(self) -> list[str]:
+        """What is wrong with the last result of `steps`, in words, as far as the system can tell."""
+        return []
+
     def seen(self, degraded: Tensor) -> dict[str, float]:
         """What is wrong with an image (3, H, W), as `Observation.samples`, the likeliest first, by probability.
 

@@ -17,7 +17,8 @@ def load(weights: Weights, task: str, sampling: Sampling, told: tuple[str, int] 
         weights: as `irsde_cli.weights.find_weights` found them.
         task: what is to be undone; it says what the damage usually is.
         sampling: as it was asked for.
-        told: where each image comes with its operator: a name for that, and its scale.
+        told: where each image comes with its operator: a name for that, and its scale. An operator that was asked for
+            counts nevertheless.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds no network that is known.
@@ -27,7 +28,10 @@ def load(weights: Weights, task: str, sampling: Sampling, told: tuple[str, int] 
     if not weights.zero_shot:
         return loaded
     usual = TASKS[task].operator if task in TASKS else None
-    if told is not None:
-        usual = (told[0], {}) if usual is None else usual
+    own = any(choice.startswith("operator") for choice in sampling.choices)
+    if own:
+        told = None
+    elif told is not None and usual is None:
+        usual = (told[0], {})
     config = read_choices(sampling.choices, usual)
-    return replace(loaded, restorer=ZeroShot(config, loaded.restorer, None if told is None else told[1]))
+    return replace(loaded, restorer=ZeroShot(config, loaded.restorer, None if told is None else told[1], own))

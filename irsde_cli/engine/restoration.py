@@ -400,6 +400,7 @@ class Restoration:
                     output.half = self._half_width(loaded, output.images[""], seen, own.get(index))
                     output.images[".spread"] = _doubt(output.half)
         for loaded, output, size in zip(batch, outputs, grown, strict=True):
+            output.notes = self.restorer.doubts
             for suffix, image in output.images.items():
                 if suffix != ".spread":
                     _check(loaded, image, size)

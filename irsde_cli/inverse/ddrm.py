@@ -14,7 +14,7 @@ from torch import Tensor
 
 from irsde_cli.inverse.method import Denoiser, Method, Problem, need_spectrum
 from irsde_cli.networks.preconditioning import vp_levels
-from irsde_cli.operators.operator import Operator, Spectrum
+from irsde_cli.operators.operator import Operator, Recipe, Spectrum
 from irsde_cli.randomness import RandnLike
 
 MIDDLE = 0.5  # of the pixels: what is nothing to a process between -1 and 1
@@ -42,9 +42,9 @@ class DDRM(Method):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} lies in [0, 1], and is not {getattr(self, name):g}")
 
-    def check(self, operator: Operator) -> None:
+    def check(self, damage: Operator | Recipe) -> None:
         """See `Method.check`."""
-        need_spectrum("ddrm", operator)
+        need_spectrum("ddrm", damage)
 
     def steps(self, problem: Problem, denoise: Denoiser, evaluations: int, randn_like: RandnLike) -> Iterator[Tensor]:
         """See `Method.steps`; the levels are evenly spread over the steps of DDPM that the denoiser knows."""

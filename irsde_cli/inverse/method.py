@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.errors import UsageError
-from irsde_cli.operators.operator import Operator
+from irsde_cli.operators.operator import Operator, Recipe
 from irsde_cli.randomness import RandnLike
 
 LEAST_NOISE = 0.25 / 255  # what a picture of 8 bits has at least
@@ -67,7 +67,7 @@ class Method(ABC):
     draws: ClassVar[bool] = True
     each: ClassVar[int] = 1
 
-    def check(self, operator: Operator) -> None:
+    def check(self, damage: Operator | Recipe) -> None:
         """Raise a UsageError where the method cannot work with such an operator."""
         return
 
@@ -76,9 +76,9 @@ class Method(ABC):
         """Yield the image after each evaluation; the last is the restored one."""
 
 
-def need_spectrum(name: str, operator: Operator) -> None:
+def need_spectrum(name: str, damage: Operator | Recipe) -> None:
     """Raise a UsageError unless the operator has a spectrum."""
-    if operator.spectrum is None:
+    if not damage.spectral:
         raise UsageError(
             f"the method '{name}' needs the singular values of the damage, and those of a blur are known for a "
             "circular border alone.",

@@ -1,7 +1,7 @@
 """Convolution with a kernel, whatever lies beyond the border."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.errors import UsageError
+from irsde_cli.errors import InputError, UsageError
 from irsde_cli.operators import KERNELS
 from irsde_cli.operators.canvas import Border, Canvas
 from irsde_cli.operators.kernels import arc_kernels, gaussian_kernel, read_kernel, shaken_kernel
@@ -39,6 +39,7 @@ class Blur(Operator):
         self.kernels = kernels
         self.size = size
         self.border = border
+        self.spectral = border == "circular"
         self.radius = kernels.shape[-1] // 2
         self.tolerance = tolerance
         self._transfers: dict[tuple[int, int], Tensor] = {}
@@ -67,7 +68,7 @@ class Blur(Operator):
     @property
     def spectrum(self) -> Spectrum | None:
         """See `Operator.spectrum`: that of the torus, in half of the frequencies; its phase belongs to U."""
-        if self.border != "circular":
+        if not self.spectral:
             return None
         height, width = self.size
         transfer = self._transfer(self.size)
@@ -172,49 +173,99 @@ class _Steps:
 
     def __init__(self, blur: Blur, y: Tensor) -> None:
         self.y = y
-        self._canvas = blur.canvas(y)
-        self._transfer = blur.cast(self._canvas.size, y)
-        self._back = self._transfer.conj().resolve_conj()
-        self._power = self._transfer.real.square().add_(self._transfer.imag.square())
-        self.first: Tensor | None = None
-        if blur.border == "circular":
-            self._least = LOST**2
-            self._seen = _spectrum_of(y).mul_(self._back)
-            return
-        self._least = BORDER_RIDGE
-        x, spectrum = y, _spectrum_of(self._canvas.extended(y))
-        for ridge in FIRST_RIDGES:
-            self._seen = self._around(spectrum)
-            x = self._solved(spectrum, ridge)
-            spectrum = _spectrum_of(self._canvas.extended(x))
-        self._seen = self._around(spectrum)
-        self.first = x
+        canvas = blur.canvas(y)
+        torus = blur.border == "circular"
+        self._least = LOST**2 if torus else BORDER_RIDGE
+        self._filters = [_Filter(blur, canvas, number, y) for number in range(len(y))]
+        self._seen: list[Tensor] = []  # K* y of each channel of each image
+        self.first = None if torus else torch.empty_like(y)
+        for image, channel, kernel in self._channels():
+            one = y[image, channel]
+            if self.first is None:
+                self._seen.append(kernel.spectrum_of(one).mul_(kernel.back))
+            else:
+                estimate, seen = kernel.begun(one)
+                self.first[image, channel] = estimate
+                self._seen.append(seen)
 
     def __call__(self, z: Tensor, ridge: float) -> Tensor:
         """The image for one z."""
-        return self._solved(_spectrum_of(self._canvas.extended(z)), max(ridge, self._least))
+        found = torch.empty_like(z, memory_format=torch.contiguous_format)
+        for (image, channel, kernel), seen in zip(self._channels(), self._seen, strict=True):
+            spectrum = kernel.spectrum_of(z[image, channel])
+            found[image, channel] = kernel.solved(seen, spectrum, max(ridge, self._least))
+        return found
 
-    def _around(self, spectrum: Tensor) -> Tensor:
-        """K* y, with y continued as what is seen of an image of that spectrum."""
-        around = _image_of(spectrum * self._transfer, self._canvas.size)
-        self._canvas.cut(around).copy_(self.y)
-        return _spectrum_of(around).mul_(self._back)
-
-    def _solved(self, spectrum: Tensor, ridge: float) -> Tensor:
-        """The image whose spectrum is (K* y + ridge z) / (K* K + ridge); that of z is used up."""
-        torch.add(self._seen, spectrum, alpha=ridge, out=spectrum)
-        torch.view_as_real(spectrum).mul_((self._power + ridge).reciprocal_()[..., None])
-        return self._canvas.cut(_image_of(spectrum, self._canvas.size))
+    def _channels(self) -> Iterator[tuple[int, int, "_Filter"]]:
+        for image, kernel in enumerate(self._filters):
+            for channel in range(self.y.shape[1]):
+                yield image, channel, kernel
 
 
-def _spectrum_of(images: Tensor) -> Tensor:
-    spectrum: Tensor = torch.fft.rfft2(images)
-    return spectrum
+class _Filter:
+    """A kernel on the canvas of one channel.
 
+    A channel at a time: what is worked on stays in the cache, and is small enough that the C library uses its memory
+    again. Three at a time took twice as long, as the system gave new pages for each step.
 
-def _image_of(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
-    image: Tensor = torch.fft.irfft2(spectrum, s=size)
-    return image
+    Attributes:
+        back: K*.
+    """
+
+    def __init__(self, blur: Blur, canvas: Canvas, number: int, like: Tensor) -> None:
+        transfer = blur.cast(canvas.size, like)
+        self._number = min(number, len(transfer) - 1)
+        self._blur = blur
+        self._canvas = canvas
+        transfer = transfer[self._number, 0]
+        self.back = transfer.conj().resolve_conj()
+        self._power = transfer.real.square().add_(transfer.imag.square())
+        self._gain = torch.view_as_real(torch.empty_like(transfer))
+        self._ridge: float | None = None
+
+    def spectrum_of(self, image: Tensor) -> Tensor:
+        """Of an image (H, W), continued on the canvas."""
+        spectrum: Tensor = torch.fft.rfft2(self._canvas.extended(image))
+        return spectrum
+
+    def begun(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """A first estimate of y (H, W), and K* y, with y continued as what is seen of that estimate."""
+        estimate, spectrum = y, None
+        for ridge in FIRST_RIDGES:
+            around = self._around(estimate, y)
+            spectrum = around.clone() if spectrum is None else spectrum
+            estimate = self.solved(around.mul_(self.back), spectrum, ridge)
+        return estimate, self._around(estimate, y).mul_(self.back)
+
+    def solved(self, seen: Tensor, spectrum: Tensor, ridge: float) -> Tensor:
+        """The image whose spectrum is (K* y + ridge z) / (K* K + ridge); it takes the place of that of z."""
+        if ridge != self._ridge:
+            torch.add(self._power, ridge, out=self._gain[..., 0]).reciprocal_()
+            self._gain[..., 1] = self._gain[..., 0]
+            self._ridge = ridge
+        torch.add(seen, spectrum, alpha=ridge, out=spectrum)
+        torch.view_as_real(spectrum).mul_(self._gain)
+        image: Tensor = torch.fft.irfft2(spectrum, s=self._canvas.size)
+        return self._canvas.cut(image)
+
+    def _around(self, x: Tensor, y: Tensor) -> Tensor:
+        """The spectrum of y, continued as what is seen of an image x (H, W): only what lies beyond is blurred."""
+        continued = self._canvas.extended(x)
+        beyond = [(axis, places, self._seen_at(continued, axis, places)) for axis, places in self._canvas.beyond()]
+        for axis, places, seen in beyond:
+            continued.index_copy_(axis, places, seen)
+        self._canvas.cut(continued).copy_(y)
+        spectrum: Tensor = torch.fft.rfft2(continued)
+        return spectrum
+
+    def _seen_at(self, continued: Tensor, axis: int, places: Tensor) -> Tensor:
+        """The rows (axis 0) or columns at neighbouring places of a canvas, blurred."""
+        reach, long = self._blur.radius, continued.shape[axis]
+        around = torch.arange(-reach, len(places) + reach, device=places.device) + places[0]
+        band = continued.index_select(axis, around % long)
+        transfer = self._blur.cast((band.shape[0], band.shape[1]), band)[self._number, 0]
+        seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(band) * transfer, s=band.shape)
+        return seen.narrow(axis, reach, len(places))
 
 
 def conjugate_gradients(
@@ -291,12 +342,25 @@ class Kernel:
         """See `Recipe.files`."""
         return () if self.kernel in ("", *KERNELS) else (Path(self.kernel),)
 
+    def check(self) -> None:
+        """See `Recipe.check`."""
+        self._kernel()
+
     def kernels(self, size: tuple[int, int]) -> Tensor:
         """(1, K, K), for images of that height and width.
 
         Raises:
-            UsageError: it cannot be read, is no kernel, or is larger than the image.
+            UsageError: it cannot be read, or is no kernel.
+            InputError: it is larger than the image.
         """
+        found = self._kernel()
+        if found.shape[-1] > min(size):
+            raise InputError(
+                f"the kernel '{self.kernel}' is {found.shape[-1]} pixels wide, and the picture {size[1]} x {size[0]}."
+            )
+        return found[None]
+
+    def _kernel(self) -> Tensor:
         if not self.kernel:
             raise UsageError(
                 "which kernel blurred the picture?",
@@ -304,20 +368,15 @@ class Kernel:
             )
         match self.kernel:
             case "gaussian":
-                found = gaussian_kernel(self.sigma)
+                return gaussian_kernel(self.sigma)
             case "motion":
                 arc = (self.length, math.radians(self.angle), math.radians(self.bend))
                 length, angle, bend = (torch.tensor([value], dtype=torch.float64) for value in arc)
-                found = arc_kernels(length, angle, bend, math.ceil(self.length / 2) + 1)[0]
+                return arc_kernels(length, angle, bend, math.ceil(self.length / 2) + 1)[0]
             case "levin":
-                found = shaken_kernel(self.length, self.seed)
+                return shaken_kernel(self.length, self.seed)
             case path:
-                found = read_kernel(Path(path))
-        if found.shape[-1] > min(size):
-            raise UsageError(
-                f"the kernel '{self.kernel}' is {found.shape[-1]} pixels wide, and the picture {size[1]} x {size[0]}."
-            )
-        return found[None]
+                return read_kernel(Path(path))
 
 
 @dataclass(frozen=True)
@@ -330,6 +389,11 @@ class BlurRecipe(Kernel, Recipe):
     """
 
     border: Border = "mirror"
+
+    @property
+    def spectral(self) -> bool:
+        """See `Operator.spectral`."""
+        return self.border == "circular"
 
     def build(self, size: tuple[int, int], known: Tensor | None = None) -> Operator:
         """See `Recipe.build`."""

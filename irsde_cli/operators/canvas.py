@@ -39,7 +39,7 @@ class Canvas:
         )
 
     def extended(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) on the canvas."""
+        """Images (..., H, W) on the canvas."""
         if self.border == "circular":
             return x
         if self.border == "zero":
@@ -58,6 +58,13 @@ class Canvas:
         canvas = x.new_zeros(*x.shape[:-2], *self.size)
         self.cut(canvas).copy_(x)
         return canvas
+
+    def beyond(self) -> list[tuple[int, Tensor]]:
+        """Axis (0, 1) and indices of the rows and of the columns that are beyond the image, from its far end on."""
+        return [
+            (axis, (torch.arange(side + self.margin, long + self.margin) % long).to(self._rows.device))
+            for axis, (side, long) in enumerate(zip(self.image, self.size, strict=True))
+        ]
 
     def cut(self, canvas: Tensor) -> Tensor:
         """The image of a canvas; a view."""
@@ -83,14 +90,14 @@ def _mirrored(side: int, before: int, after: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def quick(side: int) -> int:
-    """The least multiple of four that has no prime factor above 7, from `side` on.
+    """The least multiple of four that has no prime factor above 13, from `side` on.
 
     Transforms of such a size are up to ten times as fast as those of the next prime.
     """
     side = math.ceil(side / 4) * 4
     while True:
         rest = side
-        for prime in (2, 3, 5, 7):
+        for prime in (2, 3, 5, 7, 11, 13):
             while rest % prime == 0:
                 rest //= prime
         if rest == 1:

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from irsde_cli.errors import UsageError
+from irsde_cli.errors import InputError
 from irsde_cli.operators.blur import Blur, Kernel
 from irsde_cli.operators.operator import LOST, Operator, Recipe, Spectrum
 from irsde_cli.operators.separable import check_factor
@@ -88,5 +88,5 @@ class DecimationRecipe(Kernel, Recipe):
     def build(self, size: tuple[int, int], known: Tensor | None = None) -> Operator:
         """See `Recipe.build`."""
         if size[0] % self.factor or size[1] % self.factor:
-            raise UsageError(f"{size[1]} x {size[0]} pixels are no multiple of {self.factor}.")
+            raise InputError(f"{size[1]} x {size[0]} pixels are no multiple of {self.factor}.")
         return Decimation(self.kernels(size), size, self.factor)

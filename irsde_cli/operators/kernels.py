@@ -41,7 +41,21 @@ def read_kernel(path: Path) -> Tensor:
         raise UsageError(
             f"{where} has the sum {float(values.sum()):g}; a blur keeps the light, so it must be positive."
         )
+    if _is_negative(values):
+        raise UsageError(
+            f"{where} is dark on bright ground: a kernel is the picture of a point of light, bright on black.",
+            hint="Invert it.",
+        )
     return centred(values / values.sum(), where)
+
+
+def _is_negative(kernel: Tensor) -> bool:
+    """Whether all of its rim is bright, and something within is not; a box is bright throughout."""
+    inside = kernel[1:-1, 1:-1]
+    if not inside.numel():
+        return False
+    rim = torch.cat((kernel[0], kernel[-1], kernel[:, 0], kernel[:, -1])).min()
+    return bool(rim > kernel.max() / 2 > inside.min())
 
 
 def centred(kernel: Tensor, where: str = "the kernel") -> Tensor:

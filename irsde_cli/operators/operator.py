@@ -47,10 +47,12 @@ class Operator(ABC):
     Attributes:
         scale: side of x by that of A x.
         alike: whether what is seen is an image like x but for sharpness, size and noise.
+        spectral: whether there is a `spectrum`.
     """
 
     scale: int = 1
     alike: bool = True
+    spectral: bool = True
 
     def seen(self, image: Tensor) -> Tensor:
         """y, of an image (B, 3, h, w) as a file holds it."""
@@ -101,6 +103,14 @@ class Recipe(ABC):
         """Whose content decides too."""
         return ()
 
+    @property
+    def spectral(self) -> bool:
+        """See `Operator.spectral`."""
+        return True
+
+    def check(self) -> None:  # noqa: B027 - most have nothing to read
+        """Raise a UsageError where it is for no image at all; files are read for that."""
+
     @abstractmethod
     def build(self, size: tuple[int, int], known: Tensor | None = None) -> Operator:
         """The operator for images of that height and width.
@@ -110,5 +120,6 @@ class Recipe(ABC):
             known: (B, 1, H, W) of booleans: which pixels of the degraded image are known, where a mask says so.
 
         Raises:
-            UsageError: there can be none for such an image.
+            UsageError: what is known does not suffice.
+            InputError: there can be none for an image of that size.
         """

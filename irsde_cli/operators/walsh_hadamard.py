@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irsde_cli.errors import UsageError
+from irsde_cli.errors import InputError
 from irsde_cli.operators.operator import Operator, Recipe, Spectrum
 
 
@@ -84,7 +84,7 @@ class WalshHadamardRecipe(Recipe):
         """See `Recipe.build`."""
         count = math.prod(size)
         if count & (count - 1) or self.factor > count:
-            raise UsageError(
+            raise InputError(
                 f"the operator 'walsh-hadamard' needs a power of two in pixels, not {size[1]} x {size[0]}."
             )
         return WalshHadamard(size, self.factor, seed=self.seed)

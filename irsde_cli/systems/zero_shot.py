@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from irsde_cli.config import assignment, from_mapping, put, to_mapping
 from irsde_cli.errors import UsageError
@@ -18,6 +19,7 @@ from irsde_cli.networks.network import ToldMapper
 from irsde_cli.networks.tiling import Evaluate, whole
 from irsde_cli.observation import Observation
 from irsde_cli.operators import OPERATORS, OperatorConfig, build_recipe
+from irsde_cli.operators.blur import Blur
 from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import RandnLike
 from irsde_cli.registry import unknown_name
@@ -31,6 +33,9 @@ from irsde_cli.systems.parts import check_strength
 USUAL_NOISE = 1.0  # of 255, where it cannot be told from the picture
 LEAST_NOISE = 0.25
 SPECTRUM_BYTES = 600  # for each pixel of the restored image
+CELL = 4  # pixels, of which means are looked at: noise is a quarter there, and what a wrong kernel leaves is as large
+MIDDLE = 512  # pixels of each side that are looked at
+MISFIT = 3.0  # times what noise explains: see docs/zero-shot.md
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,14 @@ class ZeroShot(Restorer):
         config: what is known; its operator has a name.
         prior: a restorer that takes out noise of any level.
         scale: of the damage, where it is told with each image; the operator's own if not given.
+        own: whether the settings' operator counts, even for an image that comes with its own.
     """
 
     config: ZeroShotConfig
     max_batch = 1
     takes_sampler = True
 
-    def __init__(self, config: ZeroShotConfig, prior: Restorer, scale: int | None = None) -> None:
+    def __init__(self, config: ZeroShotConfig, prior: Restorer, scale: int | None = None, own: bool = False) -> None:
         super().__init__()
         if prior.largest_noise <= 0:
             raise UsageError(
@@ -106,8 +112,11 @@ class ZeroShot(Restorer):
         self.recipe = build_recipe(OperatorConfig(options.pop("name"), options))
         self.whole_bytes = SPECTRUM_BYTES * (scale or self.recipe.scale) ** 2
         self._scale = scale or self.recipe.scale
+        self._told = scale is not None
+        self._own = own
         self._operators: dict[Any, Operator] = {}
         self._draws = build_method(DEFAULT, {}).draws
+        self._doubts: list[str] = []
 
     @property
     def facts(self) -> Facts:
@@ -118,6 +127,11 @@ class ZeroShot(Restorer):
     def draws(self) -> bool:
         """See `Restorer.draws`: what the method last asked for does."""
         return self._draws
+
+    @property
+    def doubts(self) -> list[str]:
+        """See `Restorer.doubts`: the kernel does not fit."""
+        return self._doubts
 
     def resolve(self, asked: Sampling) -> Sampling:
         """See `Restorer.resolve`; the sampler is the method."""
@@ -133,6 +147,9 @@ class ZeroShot(Restorer):
                 )
         check_strength(asked)
         method = build_method(name, self.config.method)
+        if not self._told:
+            self.recipe.check()
+            method.check(self.recipe)
         steps = method.evaluations if asked.steps is None else asked.steps
         if steps < method.each or steps % method.each:
             raise UsageError(
@@ -153,11 +170,13 @@ class ZeroShot(Restorer):
         method = build_method(sampling.sampler, self.config.method)
         method.check(operator)
         problem = Problem(operator.seen(observation.image), operator, self._noise(observation, operator, sampling))
-        yield from method.steps(problem, _Prior(self.prior, evaluate), sampling.steps, randn_like)
+        for state in method.steps(problem, _Prior(self.prior, evaluate), sampling.steps, randn_like):
+            yield state
+        self._doubts = misfit(problem, state)
 
     def operator(self, observation: Observation) -> Operator:
         """The operator of an image: as told with it, or by the settings."""
-        if observation.operator is not None:
+        if observation.operator is not None and not self._own:
             return observation.operator
         height, width = (self._scale * side for side in observation.image.shape[-2:])
         if observation.known is not None:
@@ -174,6 +193,29 @@ class ZeroShot(Restorer):
         if operator.scale == 1 and observation.known is None and operator.alike:
             return max(estimate_noise(observation.image), LEAST_NOISE / 255)
         return USUAL_NOISE / 255
+
+
+def misfit(problem: Problem, restored: Tensor) -> list[str]:
+    """Whether the restored image, blurred again, differs from what was seen by more than noise, in words."""
+    blur = problem.operator
+    if not isinstance(blur, Blur):
+        return []
+    sides = [min(side, MIDDLE + 2 * blur.radius) for side in problem.y.shape[-2:]]
+    top, left = ((long - side) // 2 for long, side in zip(problem.y.shape[-2:], sides, strict=True))
+    seen, image = (one[..., top : top + sides[0], left : left + sides[1]] for one in (problem.y, restored))
+    again = Blur(blur.kernels, (sides[0], sides[1]), blur.border).forward(image.to(seen))
+    inside = [slice(blur.radius, side - blur.radius) for side in sides]
+    missed = (again.clamp(0, 1) - seen)[..., inside[0], inside[1]]
+    if min(missed.shape[-2:]) < 4 * CELL:
+        return []
+    found = 255 * float(F.avg_pool2d(missed, CELL).square().mean().sqrt())
+    explained = max(255 * problem.noise_std, USUAL_NOISE) / CELL
+    if found <= MISFIT * explained:
+        return []
+    return [
+        f"blurred again it differs from the input by {found:.1f} of 255, where noise explains {explained:.1f}: "
+        "the kernel does not fit"
+    ]
 
 
 class _Prior:

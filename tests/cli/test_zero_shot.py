@@ -72,6 +72,27 @@ def test_a_kernel_sharpens_a_picture(blurred: Path, tmp_path: Path) -> None:
     assert summary("--set", "noise=2") == (1, 0)
 
 
+def test_a_kernel_that_does_not_fit_is_named(blurred: Path, tmp_path: Path) -> None:
+    """The result blurred again is the picture, but for noise, where the kernel is right; else it is said."""
+    words = ["--task", "deblur", "--model", "zero-shot", "--set", "noise=1", "--set"]
+    said = []
+    for name, kernel in (("a", tmp_path / "psf.png"), ("b", "gaussian")):
+        done = program("restore", blurred, tmp_path / f"{name}.png", *words, f"operator.kernel={kernel}")
+        said.append("the kernel does not fit" in " ".join(done.stderr.split()))
+    assert said == [False, True]
+    program("restore", blurred, tmp_path / "c.png", *words, "operator.kernel=gaussian", "--strict", code=3)
+
+
+def test_a_picture_that_is_smaller_than_the_kernel_fails_alone(blurred: Path, tmp_path: Path) -> None:
+    """The others of its folder are restored."""
+    write(blurred.parent / "small.png", scene(8, 9))
+    np.save(tmp_path / "psf.npy", np.eye(11))
+    words = ["restore", blurred.parent, tmp_path / "out", "--task", "deblur", "--model", "zero-shot"]
+    failed = program(*words, "--set", f"operator.kernel={tmp_path / 'psf.npy'}", "--set", "noise=1", code=3)
+    assert "11 pixels wide, and the picture 9 x 8" in " ".join(failed.stderr.split())
+    assert (tmp_path / "out" / "a.png").exists() and not (tmp_path / "out" / "small.png").exists()
+
+
 def test_missing_pixels_are_filled_and_known_ones_kept(tmp_path: Path) -> None:
     """With `--mask`, as other inpainting."""
     clean = scene()

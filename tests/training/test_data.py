@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.errors import UsageError
 from irsde_cli.observation import Observation
+from irsde_cli.operators import OperatorConfig, build_recipe
 from irsde_cli.training.config import TrainConfig
 from irsde_cli.training.data import (
     Augmentation,
@@ -61,6 +63,31 @@ def test_a_sample_depends_on_its_generator_alone(tmp_path: Path, name: str) -> N
     name_, whole = source.pair(1, 64, 0)
     assert (name_, whole.clean.shape) == ("1", (1, 3, 64, 64))
     assert torch.equal(whole.observation.image, source.pair(1, 64, 0)[1].observation.image)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "settings"),
+    [
+        ("motion-blur", "blur", {"kernel": "motion"}),
+        ("defocus-blur", "blur", {"kernel": "gaussian"}),
+        ("downsampling", "bicubic", {"factor": 4}),
+        ("random-mask", "mask", {"share": 0.5}),
+        ("free-form-mask", "mask", {"share": 0.5}),
+        ("gaussian-noise", "identity", {}),
+    ],
+)
+def test_training_damages_with_the_operators_of_restoring(
+    tmp_path: Path, name: str, operator: str, settings: dict[str, Any]
+) -> None:
+    """One implementation: what a lesson was damaged with is what zero-shot restoration would be told, and did it."""
+    degradation = build_degradation(DegradationConfig(name))
+    source = load_clean(photos(tmp_path / "p"), degradation, crop=64, device=CPU, skip_bad=None)
+    _, lesson = source.pair(1, 64, 0)
+    told, seen = lesson.observation.operator, lesson.observation
+    assert type(told) is type(build_recipe(OperatorConfig(operator, settings)).build((64, 64)))
+    missed = told.seen(seen.image) - told.forward(lesson.clean)
+    noise = 1 / 255 if seen.noise_std is None else seen.noise_std
+    assert float(missed.square().mean().sqrt()) <= noise + 0.5 / 255
 
 
 def test_hidden_colours_are_not_learnt(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def encode(
     data: bytes | None = None
     same = unchanged(loaded, output, options)
     if same is None and loaded.known is None and "" in output.images:
-        output.notes = drifts(options.task, loaded.degraded(), output.images[""])
+        output.notes = output.notes + drifts(options.task, loaded.degraded(), output.images[""])
     for suffix in list(output.images):
         if same is not None and suffix != ".spread":
             del output.images[suffix]
