@@ -230,15 +230,14 @@ class _Filter:
 
     def begun(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """A first estimate of y (H, W), and K* y, with y continued as what is seen of that estimate."""
-        estimate, spectrum = y, None
+        estimate = y
         for ridge in FIRST_RIDGES:
-            around = self._around(estimate, y)
-            spectrum = around.clone() if spectrum is None else spectrum
-            estimate = self.solved(around.mul_(self.back), spectrum, ridge)
+            seen = self._around(estimate, y).mul_(self.back)
+            estimate = self.solved(seen, self.spectrum_of(estimate), ridge)
         return estimate, self._around(estimate, y).mul_(self.back)
 
     def solved(self, seen: Tensor, spectrum: Tensor, ridge: float) -> Tensor:
-        """The image whose spectrum is (K* y + ridge z) / (K* K + ridge); it takes the place of that of z."""
+        """The image whose spectrum is (K* y + ridge z) / (K* K + ridge); that of z is used up."""
         if ridge != self._ridge:
             torch.add(self._power, ridge, out=self._gain[..., 0]).reciprocal_()
             self._gain[..., 1] = self._gain[..., 0]

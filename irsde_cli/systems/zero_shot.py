@@ -203,7 +203,7 @@ def misfit(problem: Problem, restored: Tensor) -> list[str]:
     sides = [min(side, MIDDLE + 2 * blur.radius) for side in problem.y.shape[-2:]]
     top, left = ((long - side) // 2 for long, side in zip(problem.y.shape[-2:], sides, strict=True))
     seen, image = (one[..., top : top + sides[0], left : left + sides[1]] for one in (problem.y, restored))
-    again = Blur(blur.kernels, (sides[0], sides[1]), blur.border).forward(image.to(seen))
+    again = Blur(blur.kernels, (sides[0], sides[1]), blur.border).forward(image.to(seen).clamp(0, 1))
     inside = [slice(blur.radius, side - blur.radius) for side in sides]
     missed = (again.clamp(0, 1) - seen)[..., inside[0], inside[1]]
     if min(missed.shape[-2:]) < 4 * CELL:
