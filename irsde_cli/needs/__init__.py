@@ -1,6 +1,6 @@
 """Whether a picture needs a restoration at all: one file and one row a damage. No torch.
 
-Some damages are measured before a network is asked; noise and rain are told by what it took out. The figures from
+Some damages are measured before a network is asked; noise, rain and haze are told by what it took out. The figures from
 which on a result is taken are measured: docs/trust.md has them.
 """
 
@@ -66,21 +66,36 @@ AFTER = Registry(
     {
         "denoise": "irsde_cli.needs.noise:taken",
         "derain": "irsde_cli.needs.streaks:taken",
+        "dehaze": "irsde_cli.needs.haze:taken",
+    },
+)
+# Functions of a degraded and a restored picture that take the second nearer to what the first allows.
+KEPT = Registry(
+    "damage",
+    {
+        "jpeg": "irsde_cli.needs.blocks:consistent",
+        "sr2": "irsde_cli.needs.reduction:consistent",
+        "sr3": "irsde_cli.needs.reduction:consistent",
+        "sr4": "irsde_cli.needs.reduction:consistent",
     },
 )
 SIGNS = {
     "denoise": Sign(nothing=0.56, full=0.38, words="detail beside what was taken out {:.2f}"),
     "deblur": Sign(nothing=0.64, full=0.52, words="sharpest edges across the softest direction {:.2f}"),
-    "derain": Sign(nothing=0.40, full=0.55, words="streaks of one direction {:.2f}"),
+    "derain": Sign(nothing=0.51, full=0.57, words="streaks of one direction {:.2f}"),
+    "dehaze": Sign(nothing=1.34, full=1.37, words="contrast that haze had taken, times {:.2f}"),
     "jpeg": Sign(nothing=5.0, full=9.0, words="steps of JPEG {:.0f} of 255"),
     "lowlight": Sign(nothing=0.35, full=0.31, words="nine tenths of it darker than {:.2f}"),
 }
+JUDGED = tuple(dict.fromkeys((*SIGNS, *KEPT)))
 
 
 def need(task: str, picture: "Tensor") -> Need:
-    """What a picture (3, H, W) in [0, 1] needs of a task of `SIGNS`, before any network is asked."""
+    """What a picture (3, H, W) in [0, 1] needs of a task of `JUDGED`, before any network is asked."""
     if task in AFTER:
         return Need(task, 1.0, open=True)
+    if task not in SIGNS:
+        return Need(task, 1.0, "made larger, and kept to what it is when it is made small again")
     return _need(task, BEFORE.load(task)(picture))
 
 

@@ -14,6 +14,7 @@ from irsde_cli.needs.noise import level
 from irsde_cli.needs.streaks import taken
 
 AROUND = 7  # pixels of which streaks stand out
+DRAWN, ANYWHERE = 0.6, 0.25
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def choose(picture: Tensor) -> Choice:
     """For a picture (3, H, W) in [0, 1]: the first that shows, as what comes later in the row is hidden by it.
 
     Coding comes last in the making of a picture, and rounds off the signs of the others; darkness hides them; blur has
-    a direction, as rain has; rain has fine detail, as noise has. Haze is not measured.
+    a direction, as rain has; rain has fine detail, as noise has. Haze shows only in what its network makes of it.
     """
     seen: list[str] = []
     for task, (measure, sign) in RULES.items():
@@ -48,11 +49,17 @@ def streaks(picture: Tensor) -> float:
     return taken(picture, F.avg_pool2d(padded, AROUND, stride=1)[0])[0]
 
 
-# Blur, rain and noise are asked for more sternly than where somebody has named the task: a soft camera is no motion.
+def moved(picture: Tensor) -> float:
+    """How sharp a picture is, less what of it is drawn out in one direction, as motion does it."""
+    return sharpness(picture) - DRAWN * max(0.0, streaks(picture) - ANYWHERE)
+
+
+# Blur and noise are asked for more sternly than where somebody has named the task: a soft camera is no motion. What
+# stands out of its surroundings agrees less on a direction than what a network took out.
 RULES: dict[str, tuple[Callable[[Tensor], float], Sign]] = {
     "jpeg": (coarseness, SIGNS["jpeg"]),
     "lowlight": (brightness, SIGNS["lowlight"]),
-    "deblur": (sharpness, replace(SIGNS["deblur"], nothing=0.45, full=0.40)),
-    "derain": (streaks, replace(SIGNS["derain"], nothing=0.45)),
+    "deblur": (moved, replace(SIGNS["deblur"], nothing=0.44, full=0.40)),
+    "derain": (streaks, replace(SIGNS["derain"], nothing=0.27, full=0.37)),
     "denoise": (level, Sign(nothing=4.5, full=6.0, words="noise {:.1f} of 255 in its evenest places")),
 }

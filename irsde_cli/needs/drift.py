@@ -17,8 +17,11 @@ SQUARE = 8  # cells
 BAND = 512  # rows of the degraded picture that are reduced at a time
 # Damages after which means of squares are those of the clean picture.
 KEEP_MEANS = ("denoise", "deblur", "jpeg", "sr2", "sr3", "sr4")
-# Damages that hide no texture of more than a cell.
-KEEP_TEXTURE = (*KEEP_MEANS, "derain")
+# Damages that only add light.
+ADD_LIGHT = ("derain",)
+# Damages that hide no texture of more than a cell, at least where they changed the mean little.
+KEEP_TEXTURE = (*KEEP_MEANS, *ADD_LIGHT)
+LITTLE = 8 / 255
 FAINT = 1.5  # of 255: texture below it may be noise
 CLEAR = 4  # times as much as the noise in the evenest squares
 
@@ -35,6 +38,7 @@ class Bound:
 BRIGHTNESS = Bound("its brightness changed by {:.1f} of 255", 3.5)
 COLOUR = Bound("its colours changed by {:.1f} of 255", 1.5)
 PLACE = Bound("the brightness of a place in it changed by {:.0f} of 255", 8.0)
+BRIGHTER = Bound("a place in it became brighter by {:.0f} of 255, though rain only adds light", 2.0)
 TEXTURE = Bound("{:.0%} of its texture is lost", 0.6)
 REDUCED = Bound("made small again it differs from the input by {:.1f} of 255", 3.0)
 
@@ -51,12 +55,14 @@ def drifts(task: str, degraded: Tensor, restored: Tensor) -> list[str]:
         return []
     scale = restored.shape[-1] // degraded.shape[-1]
     before, after = cells(degraded, CELL), cells(restored, CELL * scale)
-    found: list[tuple[Bound, float]] = [(TEXTURE, texture_lost(before, after))]
+    change = 255 * (after - before)
+    places = luma(F.avg_pool2d(change[None], SQUARE)[0])
+    found: list[tuple[Bound, float]] = [(TEXTURE, texture_lost(before, after, places.abs() < 255 * LITTLE))]
+    if task in ADD_LIGHT:
+        found.append((BRIGHTER, float(places.max())))
     if task in KEEP_MEANS:
-        change = 255 * (after - before)
         channels = change.mean((1, 2))
         mean = channels.mean()
-        places = luma(F.avg_pool2d(change[None], SQUARE)[0])
         found = [
             (BRIGHTNESS, float(mean.abs())),
             (COLOUR, float((channels - mean).abs().max())),
@@ -79,11 +85,17 @@ def cells(picture: Tensor, side: int) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def texture_lost(before: Tensor, after: Tensor) -> float:
-    """How much of what varies between cells (3, h, w) is gone, from 0 to 1; noise would be the same in all squares."""
+def texture_lost(before: Tensor, after: Tensor, counted: Tensor) -> float:
+    """How much of what varies between cells (3, h, w) is gone, from 0 to 1; noise would be the same in all squares.
+
+    Args:
+        before: cells of the degraded picture.
+        after: of the restored one.
+        counted: which squares of `SQUARE` cells tell it.
+    """
     old, new = (F.avg_pool2d(_details(image)[None], SQUARE)[0] for image in (before, after))
     noise = max(quantile(old - new, 0.1), 0.0)  # what is gone from the evenest squares
-    shown = old - noise > max((FAINT / 255) ** 2, CLEAR * noise)
+    shown = counted & (old - noise > max((FAINT / 255) ** 2, CLEAR * noise))
     if int(shown.sum()) < 1:
         return 0.0
     kept = float((new[shown] / (old[shown] - noise)).clamp_max(1).mean())

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from irsde_cli.needs import AFTER, SIGNS, Need
-from irsde_cli.needs.blocks import consistent
+from irsde_cli.needs import AFTER, KEPT, SIGNS, Need
 
 UNSEEN = 0.4 / 255  # the root mean square of a difference that is none
 
@@ -14,10 +13,11 @@ UNSEEN = 0.4 / 255  # the root mean square of a difference that is none
 def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Need]:
     """A restored picture (3, H, W) drawn back to the degraded one where that needed less, and what it needed after all.
 
-    What is left where almost nothing was changed is the degraded picture itself, and the need is 0.
+    What is left where almost nothing was changed is the degraded picture itself, and the need is 0. A picture that was
+    made larger is taken whole.
     """
-    if need.task == "jpeg":
-        restored = consistent(degraded, restored)
+    if need.task in KEPT:
+        restored = KEPT.load(need.task)(degraded, restored)
     if need.weight == 1 and not need.open:
         return restored, need
     if need.open:

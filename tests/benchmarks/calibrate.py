@@ -6,8 +6,9 @@ DATA is the folder with `testsets`, `photos` and `photos_free`. Calibrated are c
 photographs that no network here has learnt from, each damaged N times (once) as the network was taught, restored with
 the settings that it ships with (and with what each picture needs); and for systems whose usual result is no mean, the
 mean of four draws. What
-is printed is the coverage on pictures of other sources, 53 of Kodak24, LIVE1, Set14 and Set5. With --keep the files
-stay as they are: for what they hold, the coverage alone.
+is printed is the coverage on pictures of other sources, 53 of Kodak24, LIVE1, Set14 and Set5, and on pairs that others
+made or took; it goes into the tables of docs/trust.md. With --keep the files stay as they are: for what they hold, the
+coverage alone.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from torch import Tensor
 from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.images import read_picture, to_tensor
-from irsde_cli.needs import SIGNS, need
+from irsde_cli.needs import JUDGED, need
 from irsde_cli.needs.interval import Evidence, Interval, calibrated, enlarged, half_width, within
 from irsde_cli.needs.tempering import tempered
 from irsde_cli.networks.tiling import Reduced
@@ -37,11 +38,19 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.storage.files import write_whole
 from irsde_cli.tasks import TASKS
 from irsde_cli.weights import shipped_path
+from tests.benchmarks.pages import TRUST, put
 
 SIDE = 128
 DRAWS = 4
 HELD_OUT = ("photos_free/val", "photos_free/val_bysa", "photos/val")
 OTHERS = ("testsets/kodak24", "testsets/live1", "testsets/set14/GT", "testsets/set5/GT")
+PAIRS = {
+    "denoise": ("noise_cc", "noise_polyu"),
+    "deblur": ("gopro",),
+    "derain": ("rain100l", "rain100h", "rain12", "rain_ssir"),
+    "dehaze": ("sots_indoor", "sots_outdoor"),
+    "lowlight": ("lol",),
+}
 DATA = "56 photographs of photos_free/val, photos_free/val_bysa and BSDS500's val"
 DAMAGE: dict[str, tuple[str, dict[str, Any]]] = {
     "denoise": (
@@ -96,13 +105,17 @@ def restored(restorer: Restorer, seen: Observation, key: str, draw: int, samplin
         return last(restorer.steps(seen, noise, resolved, evaluate))[0].float().clamp(0, 1), torch.empty(0)
 
 
-def case(restorer: Restorer, task: str, name: str, clean: Tensor, seed: int) -> Case:
-    """One picture, damaged once."""
+def damaged(task: str, name: str, clean: Tensor, seed: int) -> Observation:
+    """A picture, damaged as the network was taught."""
     seen = build_degradation(DegradationConfig(*DAMAGE[task])).observe(clean[None], damage_for(seed, name))
-    degraded = (seen.image[0].clamp(0, 1) * 255).round() / 255
-    seen = replace(seen, samples=degraded[None], operator=None)
+    return replace(seen, samples=(seen.image.clamp(0, 1) * 255).round() / 255, operator=None)
+
+
+def case(restorer: Restorer, task: str, name: str, clean: Tensor, seen: Observation) -> Case:
+    """One damaged picture."""
+    degraded = seen.image[0]
     known = None if seen.known is None else seen.known[0, 0]
-    needed = need(task, degraded) if task in SIGNS else None
+    needed = need(task, degraded) if task in JUDGED else None
 
     def kept(image: Tensor) -> Tensor:
         if needed is not None:
@@ -165,11 +178,16 @@ def main() -> None:
 
         def cases(places: tuple[str, ...], restorer: Restorer = loaded.restorer, task: str = task) -> list[Case]:
             seeds = range(arguments.damages)
-            return [case(restorer, task, *one, seed) for one in pictures(arguments.data, places) for seed in seeds]
+            return [
+                case(restorer, task, *one, damaged(task, *one, seed))
+                for one in pictures(arguments.data, places)
+                for seed in seeds
+            ]
 
         others = cases(OTHERS)
         held = [] if arguments.keep else cases(HELD_OUT)
         found: dict[str, Interval] = {}
+        cells = [""] * 6
         for around, draws in (("result", 1), ("mean", DRAWS)):
             if not pairs(others, around):
                 continue
@@ -185,8 +203,25 @@ def main() -> None:
             share, wide, least = coverage(interval, pairs(others, around))
             own = "" if arguments.keep else f", on its own {coverage(interval, pairs(held, around))[0]:.3f}"
             print(f"{task:9} {around:6} holds {share:.3f}, least {least:.2f}, width {wide:.1f}{own}", flush=True)
+            place = 0 if around == "result" else 3
+            cells[place : place + 3] = f"{share:.3f}", f"{least:.2f}", f"{wide:.1f}"
+        print(put(TRUST, "| | result | least |", task, *cells))
+        for name in PAIRS.get(task, ()) if "result" in found else ():
+            taken = real(arguments.data / "testsets" / name, loaded.restorer, task)
+            share, wide, least = coverage(found["result"], pairs(taken, "result"))
+            row = f"{task}, {name}, {len(taken)}", f"{share:.3f}", f"{least:.2f}", f"{wide:.1f}"
+            print(put(TRUST, "| pairs of others |", *row), flush=True)
         if not arguments.keep:
             write(path, found)
+
+
+def real(folder: Path, restorer: Restorer, task: str) -> list[Case]:
+    """Pairs that others made or took."""
+    clean = dict(pictures(folder, ("GT",)))
+    return [
+        case(restorer, task, name, clean[name], Observation(degraded[None]))
+        for name, degraded in pictures(folder, ("LQ",))
+    ]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.conversions.published import content
-from irsde_cli.needs import SIGNS
+from irsde_cli.needs import JUDGED
 from irsde_cli.networks.unet import UNet
 from irsde_cli.restorer import Restorer
 from irsde_cli.storage import weight_files
@@ -88,7 +88,7 @@ def shipped(folder: Path, name: str) -> Pixels:
     task = checkpoint.read_header(shipped_path(name)).task
     Image.fromarray(subject()).save(folder / "a.png")
     words = [folder / "a.png", folder / f"{name}.png", "--task", task, "--model", name]
-    if task in SIGNS:
+    if task in JUDGED:
         words += ["--strength", 1]  # all that the network itself makes of it
     if TASKS[task].needs_mask:
         known = np.full((SIDE, SIDE), 255, np.uint8)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from irsde_cli.needs.choosing import RULES, choose
 from irsde_cli.needs.noise import level
@@ -49,7 +50,18 @@ def test_a_picture_of_one_pixel_needs_nothing() -> None:
 
 
 def test_noise_is_measured_where_a_picture_is_even(clean: Tensor) -> None:
-    """Luma has less noise than a channel: 0.67 times as much."""
+    """Grey noise as it is; of white noise R - G has 1.4 times as much, which is counted twice."""
+    even = clean * 0.6 + 0.2
     for sigma in (5.0, 20.0):
-        found = level(noisy(clean * 0.6 + 0.2, sigma))
-        assert 0.5 * sigma < found < 0.75 * sigma
+        grey = (even + noisy(torch.full((1, *clean.shape[1:]), 0.5), sigma) - 0.5).clamp(0, 1)
+        assert 0.7 * sigma < level(grey) < 1.1 * sigma
+        assert 2.0 * sigma < level(noisy(even, sigma)) < 3.0 * sigma
+
+
+def test_soft_noise_is_seen_by_its_colours(clean: Tensor) -> None:
+    """What a camera smoothed hardly shows in luma."""
+    even = clean * 0.2 + 0.4
+    grains = torch.randn(even.shape, generator=torch.Generator().manual_seed(0)) * 16 / 255
+    soft = even + F.avg_pool2d(F.pad(grains[None], (1,) * 4, mode="reflect"), 3, stride=1)[0]
+    assert choose(soft).task == "denoise"
+    assert choose(even + (soft - even).mean(0)).task != "denoise"

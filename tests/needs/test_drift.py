@@ -57,6 +57,14 @@ def test_lost_texture_is_named() -> None:
     assert said.endswith("of its texture is lost")
 
 
+def test_rain_only_adds_light() -> None:
+    darker = PICTURE.clone()
+    darker[:, :64] -= 20 / 255
+    assert drifts("derain", PICTURE, darker) == []
+    (said,) = drifts("derain", darker, PICTURE)
+    assert said == "a place in it became brighter by 20 of 255, though rain only adds light"
+
+
 def test_a_larger_picture_that_is_another_is_named() -> None:
     """Its means may stay, but made small again it is not what was given."""
     picture = smooth(6)

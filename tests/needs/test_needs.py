@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.images import read_picture, to_tensor
-from irsde_cli.needs import AFTER, BEFORE, SIGNS, Need, need
+from irsde_cli.needs import AFTER, BEFORE, JUDGED, KEPT, SIGNS, Need, need
 from irsde_cli.needs.blocks import WITHIN, find_grid, transformed
 from irsde_cli.needs.planes import luma
+from irsde_cli.needs.reduction import resized
 from irsde_cli.needs.tempering import tempered
 
 SIDE = 128
@@ -48,6 +49,7 @@ def moved(picture: Tensor) -> Tensor:
 def test_every_measure_has_its_figures_and_every_figure_its_measure() -> None:
     assert {*BEFORE, *AFTER} == set(SIGNS)
     assert not set(BEFORE) & set(AFTER)
+    assert set(JUDGED) == {*SIGNS, *KEPT}
 
 
 @pytest.mark.parametrize("task", BEFORE)
@@ -131,6 +133,60 @@ def test_streaks_count_and_structures_do_not(clean: Tensor) -> None:
     restored, found = tempered(clean, torch.full_like(clean, 0.5), need("derain", clean))
     assert found.weight == 0, found.words
     assert restored is clean
+
+
+def test_structures_of_the_picture_count_less_than_rain() -> None:
+    """Upright lines that lose a half of their height go where upright lines stay."""
+    lines = torch.from_numpy(np.tile((np.arange(SIDE) % 11 < 4) * 0.4 + 0.3, (3, SIDE, 1))).float()
+    _, of_its_own = tempered(lines, 0.5 + (lines - 0.5) / 2, need("derain", lines))
+    _, rain = tempered(lines, torch.full_like(lines, 0.3), need("derain", lines))
+    assert of_its_own.weight < 0.5 < rain.weight == 1
+
+
+def test_what_may_be_texture_is_changed_by_no_more_than_nobody_sees(clean: Tensor) -> None:
+    """Fine detail everywhere, of which a denoiser took a part in proportion: 45 dB stay."""
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    strength = 0.02 + 0.1 * columns / SIDE
+    detail = (strength * torch.sin(1.9 * columns + 0.7 * rows)).expand(3, -1, -1)
+    textured = (0.5 + detail).clamp(0, 1)
+    smoothed = (0.5 + 0.5 * detail).clamp(0, 1)
+    assert float((textured - smoothed).square().mean().sqrt()) > 3 / 255
+    restored, _ = tempered(textured, smoothed, need("denoise", textured))
+    assert float((textured - restored).square().mean().sqrt()) < 1.4 / 255
+
+
+def test_haze_counts_and_a_little_more_contrast_does_not(clean: Tensor) -> None:
+    """Haze takes contrast from most of a scene."""
+    transmission = torch.linspace(0.3, 0.7, SIDE)[:, None]
+    hazy = clean * transmission + 0.85 * (1 - transmission)
+    restored, found = tempered(hazy, clean, need("dehaze", hazy))
+    assert found.weight == 1, found.words
+    torch.testing.assert_close(restored, clean)
+
+    livelier = (0.5 + 1.2 * (clean - 0.5)).clamp(0, 1)
+    restored, found = tempered(clean, livelier, need("dehaze", clean))
+    assert found.weight == 0, found.words
+    assert restored is clean
+
+
+@pytest.mark.parametrize("task", AFTER)
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 9)])
+def test_what_a_network_did_is_measured_at_any_size(task: str, size: tuple[int, int]) -> None:
+    restored, found = tempered(torch.rand(3, *size), torch.rand(3, *size), need(task, torch.rand(3, *size)))
+    assert 0 <= found.weight <= 1
+    assert bool(restored.isfinite().all())
+
+
+@pytest.mark.parametrize("task", ["sr2", "sr3", "sr4"])
+def test_an_enlarged_picture_made_small_again_is_its_input(task: str, clean: Tensor) -> None:
+    """Whatever the network made of it, one step of back-projection leaves a fraction of what is missed."""
+    scale = int(task[2:])
+    wrong = F.interpolate(clean[None], scale_factor=scale, mode="nearest")[0] * 0.9
+    found = need(task, clean)
+    assert (found.weight, found.open) == (1, False)
+    restored, _ = tempered(clean, wrong, found)
+    missed = [float((resized(image, clean) - clean).square().mean().sqrt()) for image in (wrong, restored)]
+    assert missed[1] < 0.4 * missed[0]
 
 
 def test_a_half_need_is_a_half_of_the_difference() -> None:

@@ -15,7 +15,7 @@ from irsde_cli.engine.settings import Engine
 from irsde_cli.errors import UsageError
 from irsde_cli.metrics import OPTIONAL_METRICS, SET_METRICS
 from irsde_cli.metrics.protocols import PROTOCOLS, get_protocol
-from irsde_cli.needs import AUTO, SIGNS
+from irsde_cli.needs import AUTO, JUDGED
 from irsde_cli.option import option
 from irsde_cli.registry import unknown_name
 from irsde_cli.samplers.settings import Sampling, amount, check_sampler
@@ -177,9 +177,9 @@ def resolved(request: Request) -> EvaluateOptions:
         for one in contenders:
             if one.learnt:
                 find_weights(one.model, task, prior=one.sampling.prior)
-            if one.sampling.is_judged and task not in SIGNS:
+            if one.sampling.is_judged and task not in JUDGED:
                 raise UsageError(
-                    f"strength=auto does not know the task '{task}'.", hint=f"It does: {', '.join(SIGNS)}."
+                    f"strength=auto does not know the task '{task}'.", hint=f"It does: {', '.join(JUDGED)}."
                 )
     lpips = request.lpips
     if lpips is not None and not lpips.is_file():

@@ -9,7 +9,7 @@ from irsde_cli import extras
 from irsde_cli.config import read_paths
 from irsde_cli.engine.settings import device_for
 from irsde_cli.errors import UsageError
-from irsde_cli.needs import AUTO, SIGNS
+from irsde_cli.needs import AUTO, JUDGED
 from irsde_cli.samplers.settings import check_sampler
 from irsde_cli.tasks import EACH, TASKS
 from irsde_cli.weights import BEST, SHIPPED, ZERO_SHOT, Weights, find_weights
@@ -127,7 +127,7 @@ def judged(options: Options, weights: Weights) -> Options:
     sampling = options.sampling
     said = sampling.strength is not None or sampling.noise_level is not None or options.shared_noise
     said = said or options.opening or options.coding is not None
-    if said or weights.name not in SHIPPED or options.task not in SIGNS:
+    if said or weights.name not in SHIPPED or options.task not in JUDGED:
         return options
     return replace(options, sampling=replace(sampling, strength=AUTO))
 
@@ -139,10 +139,10 @@ def _check(options: Options) -> None:
     if options.sampling.sampler is not None:
         check_sampler(options.sampling.sampler)
     each = options.task == EACH and options.model is None
-    if options.sampling.is_judged and options.task not in SIGNS and not each:
+    if options.sampling.is_judged and options.task not in JUDGED and not each:
         raise UsageError(
             f"--strength auto does not know what the task '{options.task}' is for.",
-            hint=f"It does: {', '.join(SIGNS)}.",
+            hint=f"It does: {', '.join(JUDGED)}.",
         )
     if options.report is not None and (options.in_place or "-" in (*options.inputs, options.outputs)):
         raise UsageError("--report needs the inputs beside the results: no pipe, and no --in-place.")

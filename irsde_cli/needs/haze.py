@@ -1,0 +1,38 @@
+"""Haze: how much contrast a restoration gave back, place by place."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from irsde_cli.needs import SIGNS
+from irsde_cli.needs.planes import around, luma
+
+LONGEST = 192  # pixels of the longer side at which contrast is compared
+NEAR = 7
+PLACES = 3  # across and down
+LEAST = 1.5 / 255  # contrast of a place that has some
+LOW, HIGH = 0.5, 0.75
+
+
+def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
+    """By how much local contrast grew, as a factor; how much of the difference counts, (1, 1, 1).
+
+    Haze divides contrast by its transmission, over most of a scene, while a clear photograph gains in its far parts
+    alone. So of nine places the middle one and the third one from above count, in the geometric mean.
+    """
+    before, after = (_contrast(image) for image in (degraded, restored))
+    shown = before > LEAST
+    if int(shown.sum()) < PLACES:
+        return 1.0, degraded.new_zeros(1, 1, 1)
+    gains = (after[shown].clamp_min(LEAST / 4) / before[shown]).log()
+    figure = math.exp(float((gains.quantile(LOW) + gains.quantile(HIGH)) / 2))
+    return figure, degraded.new_full((1, 1, 1), SIGNS["dehaze"].weight(figure))
+
+
+def _contrast(image: Tensor) -> Tensor:
+    """(PLACES ** 2,): the mean standard deviation of luma in small squares, of each place of (3, H, W)."""
+    factor = max(1, round(max(image.shape[-2:]) / LONGEST))
+    plane = F.avg_pool2d(luma(image)[None, None], min(factor, *image.shape[-2:]))[0, 0]
+    variance = around(plane.square(), NEAR) - around(plane, NEAR).square()
+    return F.adaptive_avg_pool2d(variance.clamp_min(0).sqrt()[None, None], PLACES).flatten()
