@@ -14,7 +14,7 @@ def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Ne
     """A restored picture (3, H, W) drawn back to the degraded one where that needed less, and what it needed after all.
 
     What is left where almost nothing was changed is the degraded picture itself, and the need is 0. A picture that was
-    made larger is taken whole.
+    made larger is taken whole, and changed in place.
     """
     if need.task in KEPT:
         restored = KEPT.load(need.task)(degraded, restored)

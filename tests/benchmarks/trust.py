@@ -157,7 +157,7 @@ def row(task: str, name: str, pairs: list[Pair], restoration: Restoration) -> st
         *_, outputs = restoration.sample([One(f"{name}{index}", degraded)])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
         restored = outputs[0].images[""].float()
-        taken = tempered(degraded, restored, found)[0] if found.weight else degraded
+        taken = tempered(degraded, restored.clone(), found)[0] if found.weight else degraded
         before = resized(degraded, clean).clamp(0, 1)
         rows.append([decibels(seen(one, clean), clean) for one in (before, restored, taken)])
     if name == "clean":

@@ -15,7 +15,7 @@ from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.needs import AFTER, BEFORE, JUDGED, KEPT, SIGNS, Need, need
 from irsde_cli.needs.blocks import WITHIN, find_grid, transformed
 from irsde_cli.needs.planes import luma
-from irsde_cli.needs.reduction import resized
+from irsde_cli.needs.reduction import BAND, consistent, resized
 from irsde_cli.needs.tempering import tempered
 
 SIDE = 128
@@ -184,9 +184,18 @@ def test_an_enlarged_picture_made_small_again_is_its_input(task: str, clean: Ten
     wrong = F.interpolate(clean[None], scale_factor=scale, mode="nearest")[0] * 0.9
     found = need(task, clean)
     assert (found.weight, found.open) == (1, False)
-    restored, _ = tempered(clean, wrong, found)
+    restored, _ = tempered(clean, wrong.clone(), found)
     missed = [float((resized(image, clean) - clean).square().mean().sqrt()) for image in (wrong, restored)]
     assert missed[1] < 0.4 * missed[0]
+
+
+def test_bands_of_an_enlarged_picture_leave_no_seam() -> None:
+    """What is added band by band is what the whole picture at once would get."""
+    generator = torch.Generator().manual_seed(0)
+    degraded = torch.rand(3, 2 * BAND + 5, 9, generator=generator) * 0.4 + 0.3
+    wrong = torch.rand(3, 2 * degraded.shape[1], 18, generator=generator) * 0.4 + 0.3
+    whole = (wrong + resized(degraded - resized(wrong, degraded), wrong)).clamp(0, 1)
+    torch.testing.assert_close(consistent(degraded, wrong.clone()), whole)
 
 
 def test_a_half_need_is_a_half_of_the_difference() -> None:
