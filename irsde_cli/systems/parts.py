@@ -27,7 +27,7 @@ from irsde_cli.registry import unknown_name
 from irsde_cli.samplers import SAMPLERS
 from irsde_cli.samplers.fit import PAIRED, fitting, refusal
 from irsde_cli.samplers.nodes import choose_nodes, falling, times_from
-from irsde_cli.samplers.sampler import CleanPredictor, PairPredictor
+from irsde_cli.samplers.sampler import CleanPredictor, PairPredictor, in_bands
 from irsde_cli.samplers.settings import MOST_STRENGTH, Amount, Sampling
 
 logger = logging.getLogger(__name__)
@@ -330,7 +330,9 @@ def pair_predictor(
 
 
 def _clipped(clean: Tensor, clip: bool) -> Tensor:
-    return clean if not clip else clean.clamp(0, 1) if torch.is_grad_enabled() else clean.clamp_(0, 1)
+    if not clip or torch.is_grad_enabled():
+        return clean.clamp(0, 1) if clip else clean
+    return in_bands(lambda band: band.clamp_(0, 1), clean, into=clean)
 
 
 def _asked(
