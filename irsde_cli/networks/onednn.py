@@ -11,6 +11,7 @@ from torch import Tensor
 
 X86 = {"x86_64", "AMD64", "i386", "i686"}
 ROWS = 256
+Activation = Literal["none", "swish", "relu", "leaky_relu"]
 
 
 def is_usable(dtype: torch.dtype) -> bool:
@@ -51,10 +52,14 @@ class Convolution:
         self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = None if bias is None else bias.detach().to(dtype)
 
-    def __call__(self, x: Tensor, activation: Literal["none", "swish", "relu"] = "none") -> Tensor:
-        """(B, C, H, W), channels last, to (B, C', H', W'), then SiLU ("swish") or ReLU if asked."""
+    def __call__(self, x: Tensor, activation: Activation = "none", slope: float | None = None) -> Tensor:
+        """(B, C, H, W), channels last, to (B, C', H', W'), then SiLU ("swish") or a ReLU if asked.
+
+        A leaky ReLU needs its `slope` below 0.
+        """
+        scalars = [] if slope is None else [slope]
         out: Tensor = self.operators._convolution_pointwise(
-            x, self.weight, self.bias, *self.geometry, activation, [], ""
+            x, self.weight, self.bias, *self.geometry, activation, scalars, ""
         )
         return out
 
@@ -84,10 +89,10 @@ class PackedConvolution(Convolution):
         super().__init__(weight, bias, dtype, **geometry)
         self.is_packed = False
 
-    def __call__(self, x: Tensor, activation: Literal["none", "swish", "relu"] = "none") -> Tensor:
+    def __call__(self, x: Tensor, activation: Activation = "none", slope: float | None = None) -> Tensor:
         """See `Convolution`."""
         self._pack(x)
-        return super().__call__(x, activation)
+        return super().__call__(x, activation, slope)
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """See `Convolution`."""

@@ -22,30 +22,33 @@ DRAWING = "drawing."
 
 
 class QuarterBlock(nn.Module):
-    """Convolution, ReLU, convolution, and the sum with the input; starts as the identity.
+    """Convolution, ReLU or leaky ReLU, convolution, and the sum with the input; starts as the identity.
 
     Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, slope: float) -> None:
         super().__init__()
+        self.slope = slope
         self.conv1 = conv3(width, width, bias=True)
         self.conv2 = conv3(width, width, bias=True)
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        out: Tensor = x + self.conv2(F.relu(self.conv1(x), inplace=True))
+        h = self.conv1(x)
+        h = F.leaky_relu(h, self.slope, inplace=True) if self.slope else F.relu(h, inplace=True)
+        out: Tensor = x + self.conv2(h)
         return out
 
 
 class Drawing(nn.Module):
     """A difference that changes with the noise, from features and noise; small at first."""
 
-    def __init__(self, width: int, channels: int, count: int) -> None:
+    def __init__(self, width: int, channels: int, count: int, slope: float) -> None:
         super().__init__()
         self.intro = conv3(width + channels, width, bias=True)
-        self.blocks = nn.Sequential(*(QuarterBlock(width) for _ in range(count)))
+        self.blocks = nn.Sequential(*(QuarterBlock(width, slope) for _ in range(count)))
         self.ending = conv3(width, channels, bias=True)
         with torch.no_grad():
             self.ending.weight.mul_(0.1)
@@ -66,6 +69,7 @@ class QuarterUNet(Fusible):
         state: whether it sees the state beside the degraded image; a network of one evaluation need not.
         heads: images that come out, one after the other in the channels.
         patch: side of the pixel blocks of the finest level. 2 keeps more detail, and costs more than twice the time.
+        slope: of the ReLU in a block, below 0. At 0 most channels of the coarse levels die in training.
         drawing: blocks of a branch that makes the last head from the last features and the noise of the state, x - mu.
             Nothing else of the network sees that noise, and nothing else learns from that head. 0 is no branch.
     """
@@ -79,6 +83,7 @@ class QuarterUNet(Fusible):
         state: bool = True,
         heads: int = 1,
         patch: int = 4,
+        slope: float = 0.0,
         drawing: int = 0,
     ) -> None:
         super().__init__()
@@ -109,13 +114,13 @@ class QuarterUNet(Fusible):
         self.downs = nn.ModuleList()
         self.ups = nn.ModuleList()
         for width, below, count in zip(widths[:-1], widths[1:], blocks[:-1], strict=True):
-            self.encoders.append(nn.Sequential(*(QuarterBlock(width) for _ in range(count))))
+            self.encoders.append(nn.Sequential(*(QuarterBlock(width, slope) for _ in range(count))))
             self.downs.append(nn.Conv2d(width, below, 2, 2))
             self.ups.append(nn.Sequential(nn.Conv2d(below, 4 * width, 1), nn.PixelShuffle(2)))
-            self.decoders.append(nn.Sequential(*(QuarterBlock(width) for _ in range(count))))
-        self.middle = nn.Sequential(*(QuarterBlock(widths[-1]) for _ in range(blocks[-1])))
+            self.decoders.append(nn.Sequential(*(QuarterBlock(width, slope) for _ in range(count))))
+        self.middle = nn.Sequential(*(QuarterBlock(widths[-1], slope) for _ in range(blocks[-1])))
         self.ending = conv3(widths[0], channels * (heads - 1 if drawing else heads), bias=True)
-        self.drawing = Drawing(widths[0], channels, drawing) if drawing else None
+        self.drawing = Drawing(widths[0], channels, drawing, slope) if drawing else None
         for layer in (self.ending, *cast(Sequence[nn.Linear], self.times)):
             nn.init.zeros_(cast(Tensor, layer.weight))
             nn.init.zeros_(cast(Tensor, layer.bias))
@@ -249,13 +254,13 @@ class _Drawing:
         return self.ending(_through(self.blocks, self.intro(both.contiguous(memory_format=torch.channels_last))))
 
 
-def _packed_blocks(level: nn.Module, dtype: torch.dtype) -> list[tuple[Convolution, Convolution]]:
+def _packed_blocks(level: nn.Module, dtype: torch.dtype) -> list[tuple[Convolution, Convolution, float]]:
     blocks = cast(Sequence[QuarterBlock], level)
-    return [(packed(block.conv1, dtype), packed(block.conv2, dtype)) for block in blocks]
+    return [(packed(block.conv1, dtype), packed(block.conv2, dtype), block.slope) for block in blocks]
 
 
-def _through(level: Sequence[tuple[Convolution, Convolution]], h: Tensor) -> Tensor:
+def _through(level: Sequence[tuple[Convolution, Convolution, float]], h: Tensor) -> Tensor:
     """`h`, which is overwritten, through the blocks of a level."""
-    for first, second in level:
-        h = second.add_to(h, first(h, "relu"))
+    for first, second, slope in level:
+        h = second.add_to(h, first(h, "leaky_relu", slope) if slope else first(h, "relu"))
     return h

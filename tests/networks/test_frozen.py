@@ -90,9 +90,10 @@ def test_a_frozen_network_keeps_only_so_many_times(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 3, 32, 32), (2, 3, 13, 22), (3, 3, 1, 1)])
 def test_a_quarter_unet_of_smaller_blocks_is_frozen_alike(size: tuple[int, ...]) -> None:
-    """With 2x2 pixels a block, and a branch that draws, it computes the same, at any size."""
+    """With 2x2 pixels a block, a leaky ReLU and a branch that draws, it computes the same, at any size."""
     torch.manual_seed(0)
-    network = QuarterUNet(widths=(8, 16), blocks=(1, 1), time_dim=8, state=False, heads=2, patch=2, drawing=1)
+    shape: dict[str, Any] = {"widths": (8, 16), "blocks": (1, 1), "time_dim": 8, "state": False, "heads": 2}
+    network = QuarterUNet(**shape, patch=2, slope=0.1, drawing=1)
     for parameter in network.parameters():
         parameter.copy_(torch.randn_like(parameter) / 10)
     network.eval().requires_grad_(False)
