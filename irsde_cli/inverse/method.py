@@ -67,6 +67,10 @@ class Method(ABC):
     draws: ClassVar[bool] = True
     each: ClassVar[int] = 1
 
+    def usual(self, *, sparse: bool) -> int:
+        """The number of evaluations where nobody asks for another; see `Recipe.sparse`."""
+        return self.evaluations
+
     def check(self, damage: Operator | Recipe) -> None:
         """Raise a UsageError where the method cannot work with such an operator."""
         return

@@ -60,6 +60,11 @@ class MaskRecipe(Recipe):
         if not 0 <= self.share < 1:
             raise ValueError(f"the share of missing pixels lies in [0, 1), and is not {self.share:g}")
 
+    @property
+    def sparse(self) -> bool:
+        """See `Recipe.sparse`."""
+        return True
+
     def build(self, size: tuple[int, int], known: Tensor | None = None) -> Operator:
         """See `Recipe.build`."""
         if known is None and not self.share:

@@ -99,6 +99,11 @@ class Recipe(ABC):
         return 1
 
     @property
+    def sparse(self) -> bool:
+        """Whether most of the image must be made up from few pixels, or those around a hole."""
+        return self.scale > 2
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Whose content decides too."""
         return ()

@@ -105,3 +105,10 @@ def test_without_its_library_one_sentence_says_so(tmp_path: Path, monkeypatch: p
     assert result.exit_code == 5
     assert "the baseline 'nl-means' needs scikit-image, which is not installed." in result.stderr
     assert "pip install 'irsde[classical]'" in result.stderr
+
+
+def test_the_task_of_a_data_set_is_that_which_was_asked_for() -> None:
+    """Another damage than its own needs other weights; without a word it is its own."""
+    request = Request(dataset="kodak24", task="inpaint", degradation="random-mask")
+    assert resolved(request).task == "inpaint"
+    assert resolved(Request(dataset="kodak24")).task == "denoise"

@@ -77,3 +77,16 @@ def test_every_combination_works_or_is_refused(name: str, kind: str) -> None:
             restored = last(system.steps(Observation(image), Noise(), sampling))
         assert restored.shape == (1, 3, side * recipe.scale, side * recipe.scale), each
         assert torch.isfinite(restored).all(), each
+
+
+def test_what_is_sparse_gets_more_evaluations() -> None:
+    """Holes, and three times larger, take twice the evaluations of a blur, unless told otherwise."""
+
+    def steps(asked: int | None, name: str, **options: object) -> int | None:
+        system = ZeroShot(ZeroShotConfig(operator={"name": name, **options}), prior("one that is told"))
+        return system.resolve(Sampling(steps=asked)).steps
+
+    assert steps(None, "bicubic", factor=3) == 2 * 8
+    assert steps(None, "mask", share=0.5) == 2 * 8
+    assert steps(None, "bicubic", factor=2) == steps(None, "identity") == 8
+    assert steps(5, "bicubic", factor=3) == 5

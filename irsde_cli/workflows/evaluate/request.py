@@ -70,7 +70,9 @@ class Request:
         panel=WHAT,
         flag="--way",
     )
-    task: str = option("pixels", "With --gt: what is undone.", default="", panel=WHAT, short="-t")
+    task: str = option(
+        "pixels", "What is undone; with --dataset, what it is for if not given.", default="", panel=WHAT, short="-t"
+    )
     degradation: str | None = option(
         "pixels", f"Damage clean pictures on the fly: {', '.join(DEGRADATIONS)}.", panel=WHAT
     )
@@ -158,7 +160,7 @@ def resolved(request: Request) -> EvaluateOptions:
             raise unknown_name("metric", metric, MORE)
     if dataset is not None:
         dataset = dataset_name(dataset)
-        task = get_dataset(dataset).task
+        task = task or get_dataset(dataset).task
     _check_damage(request, dataset)
     templates = request.result_pairs
     if request.pairs != "{stem}" and request.degraded is None and dataset is None and not templates:
