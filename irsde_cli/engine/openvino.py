@@ -76,7 +76,7 @@ def take_over(checkpoint: Checkpoint, dtype: torch.dtype | None) -> None:
         assert isinstance(network, Mapper | Predictor), "what a system evaluates"
         converted = Converted(network.facts, kept(checkpoint, name, network))
         converted.compiled(dtype or torch.float32)
-        if dtype is not None:
+        if dtype not in (None, torch.float32):
             _check_half(network, converted, dtype)
         other = ConvertedMapper(converted) if isinstance(network, Mapper) else ConvertedPredictor(converted)
         setattr(restorer.get_submodule(above), own, other)
