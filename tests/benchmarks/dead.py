@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.dead WEIGHTS PHOTOS [OUT]
 
-Crops of 128 pixels with five damages go through the network. OUT is the same network, for weights that are told
-nothing of noise: dead channels have fresh weights, and what follows them begins at 0, so that its results stay.
+Crops of 128 pixels with five damages go through the network, or with white noise of five levels where it must be told
+of noise. OUT is the same network; where it can but need not be told, one that cannot. Dead channels have fresh weights,
+and what follows them begins at 0, so that its results stay.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from tests.benchmarks.blind import SETS
 
 SIDE = 128
 RARELY = 0.002  # of all places
+LEVELS = (2, 10, 25, 75, 200)  # of 255
 LARGER = 3  # than fresh weights, so that what wakes is about as large as the rest
 
 
@@ -35,6 +37,14 @@ def crops(folder: Path) -> Tensor:
         source = replace(photos, degradation=build_degradation(DegradationConfig(damage, options)))
         found += [source.pair(index, SIDE, 0)[1].observation.image for index in range(0, len(photos), 4)]
     return torch.cat(found).clamp(0, 1)
+
+
+def noisy(folder: Path) -> list[tuple[Tensor, Tensor | None]]:
+    """A few with noise of each level, which is told."""
+    nothing = build_degradation(DegradationConfig("gaussian-noise"))
+    photos = load_clean(folder, nothing, crop=SIDE, device=torch.device("cpu"), skip_bad=None)
+    clean = torch.cat([photos.pair(index, SIDE, 0)[1].clean for index in range(0, len(photos), 4)])
+    return [(clean + level / 255 * torch.randn_like(clean), torch.full((len(clean),), level)) for level in LEVELS]
 
 
 def untold(old: OnePass) -> OnePass:
@@ -60,17 +70,22 @@ def main() -> None:
     torch.manual_seed(0)
     old = checkpoint.load(asked.weights).restorer
     assert isinstance(old, OnePass)
-    system = untold(old) if old.config.noise_level_max else old
+    told = old.config.noise_level_max > 0 and not old.config.blind
+    system = untold(old) if old.config.noise_level_max and not told else old
     system.requires_grad_(True)  # so that blocks are called and not their fused form
     on: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
-        return lambda _module, _inputs, output: on.__setitem__(name, (output > 0).float().mean((0, 2, 3)))
+        def share(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            found = (output > 0).float().mean((0, 2, 3))
+            on[name] = torch.maximum(on.get(name, found), found)
+
+        return share
 
     blocks = {name: one for name, one in system.named_modules() if isinstance(one, QuarterBlock)}
     hooks = [block.conv1.register_forward_hook(keep(name)) for name, block in blocks.items()]
-    images = crops(asked.photos)
-    before = system.predict(images).detach()
+    seen = noisy(asked.photos) if told else [(crops(asked.photos), None)]
+    before = [system.predict(images, levels=levels).detach() for images, levels in seen]
     for hook in hooks:
         hook.remove()
     for name, block in blocks.items():
@@ -81,7 +96,9 @@ def main() -> None:
             block.conv1.weight[dead] = LARGER * fresh.weight[dead]
             cast(Tensor, block.conv1.bias)[dead] = 0
             block.conv2.weight[:, dead] = 0
-    print(f"results change by {float((system.predict(images) - before).detach().abs().mean()):.5f} on average")
+    after = [system.predict(images, levels=levels).detach() for images, levels in seen]
+    change = [float((one - other).abs().mean()) for one, other in zip(after, before, strict=True)]
+    print(f"results change by {sum(change) / len(change):.5f} on average")
     if asked.out is not None:
         checkpoint.save(asked.out, system, task="auto")
 
