@@ -29,7 +29,7 @@ from irsde_cli.training.maximum_likelihood import maximum_likelihood, normalised
 from irsde_cli.training.noise_matching import noise_matching
 from irsde_cli.training.rate_distortion import rate_distortion
 from irsde_cli.training.reconstruction import reconstruction
-from irsde_cli.training.told_noise import told_noise
+from irsde_cli.training.told_noise import ERROR, POWER, told_noise
 from tests.extras import needs_diffusers
 from tests.golden import load_golden
 from tests.systems.test_restorers import FLUX_NET, KL_AUTOENCODER, build
@@ -186,16 +186,22 @@ def test_half_of_the_samples_are_told_how_much_noise_there_is() -> None:
 
 
 def test_every_level_of_told_noise_is_taught() -> None:
-    """The level told is that of the noise, from next to none to the strongest; half of them are below a fifth."""
+    """The level told is that of the noise, from next to none to the strongest; half of them are below an eighth.
+
+    Losses are squares where the error is less than is usual at the level, and no more than proportional beyond.
+    """
     system = OnePass(OnePassConfig(POCKET, noise_level_max=255))  # a fresh one returns its input
     asked: list[float] = []
     system.network.register_forward_pre_hook(lambda _, given: asked.extend(given[2].tolist()))
     clean = torch.rand(400, 3, 8, 8)
     losses = told_noise(system, clean, clean, torch.ones(400), torch.randn_like(clean))
     assert 1 <= min(asked) < 2 and 230 < max(asked) <= 255
-    assert 0.4 < sum(level < 51 for level in asked) / 400 < 0.6
-    errors = (2 * losses.detach()).exp().sqrt() * 255
-    assert float((errors / torch.tensor(asked)).median()) == pytest.approx(1, abs=0.05)
+    assert 0.4 < sum(level < 255 / 8 for level in asked) / 400 < 0.6
+    levels = torch.tensor(asked)
+    relative = levels / (ERROR * levels**POWER) * torch.randn(10_000, 1, generator=torch.Generator().manual_seed(0))
+    assert float((losses.detach() / ((1 + relative**2).sqrt() - 1).mean(0)).median()) == pytest.approx(1, abs=0.05)
+    assert (losses.detach() < relative.square().mean(0) / 2 * 1.5).all()
+    assert (losses.detach() < relative.abs().mean(0) * 1.5).all()
     with pytest.raises(UsageError, match="told of noise"):
         told_noise(OnePass(OnePassConfig(POCKET)), clean, clean, torch.ones(400), torch.randn_like(clean))
 
