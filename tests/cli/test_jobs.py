@@ -206,11 +206,11 @@ def test_killed_halfway(restore: Program, stub: Path, photos: Path, tmp_path: Pa
         run.signal(signal.SIGKILL)
         assert run.wait().code == -signal.SIGKILL
     assert before.items() < finished(out).items() <= whole.items()
-    shown = restore(photos, out, "-r", steps=60).stderr
     until = time.monotonic() + 60
-    while any(map(alive, left)):
+    while any(map(alive, left)):  # what one of them holds, no other run takes over
         assert time.monotonic() < until, "the processes of a killed run do not end"
         time.sleep(0.01)
+    shown = restore(photos, out, "-r", steps=60).stderr
     assert ", 0 failed, " in shown and ", 0 up to date" not in shown
     assert tree(out) == whole
     assert not list((out / ".irsde").glob("*job*"))
