@@ -19,7 +19,7 @@ from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.networks.quarter_unet import QuarterBlock, QuarterUNet
 from irsde_cli.systems.one_pass import UNTOLD, OnePass
-from irsde_cli.training.data import load_clean
+from irsde_cli.training.data import CleanSource, load_clean
 from tests.benchmarks.blind import SETS
 
 SIDE = 128
@@ -28,22 +28,26 @@ LEVELS = (2, 10, 25, 75, 200)  # of 255
 LARGER = 3  # than fresh weights, so that what wakes is about as large as the rest
 
 
+def photos(folder: Path) -> CleanSource:
+    """The photographs of a folder."""
+    nothing = build_degradation(DegradationConfig("gaussian-noise"))
+    return load_clean(folder, nothing, crop=SIDE, device=torch.device("cpu"), skip_bad=None)
+
+
 def crops(folder: Path) -> Tensor:
     """A few of each damage, (N, 3, H, W)."""
-    nothing = build_degradation(DegradationConfig("gaussian-noise"))
-    photos = load_clean(folder, nothing, crop=SIDE, device=torch.device("cpu"), skip_bad=None)
+    clean = photos(folder)
     found = []
     for _, damage, options in SETS["all"]:
-        source = replace(photos, degradation=build_degradation(DegradationConfig(damage, options)))
-        found += [source.pair(index, SIDE, 0)[1].observation.image for index in range(0, len(photos), 4)]
+        source = replace(clean, degradation=build_degradation(DegradationConfig(damage, options)))
+        found += [source.pair(index, SIDE, 0)[1].observation.image for index in range(0, len(source), 4)]
     return torch.cat(found).clamp(0, 1)
 
 
 def noisy(folder: Path) -> list[tuple[Tensor, Tensor | None]]:
     """A few with noise of each level, which is told."""
-    nothing = build_degradation(DegradationConfig("gaussian-noise"))
-    photos = load_clean(folder, nothing, crop=SIDE, device=torch.device("cpu"), skip_bad=None)
-    clean = torch.cat([photos.pair(index, SIDE, 0)[1].clean for index in range(0, len(photos), 4)])
+    source = photos(folder)
+    clean = torch.cat([source.pair(index, SIDE, 0)[1].clean for index in range(0, len(source), 4)])
     return [(clean + level / 255 * torch.randn_like(clean), torch.full((len(clean),), level)) for level in LEVELS]
 
 

@@ -8,7 +8,6 @@ as in `restore`: torch with frozen weights, OpenVINO converted for any size.
 
 import argparse
 import copy
-import statistics
 import time
 from functools import partial
 from typing import Any, cast
@@ -22,7 +21,7 @@ from irsde_cli.networks import NETWORKS
 from irsde_cli.networks.network import Mapper
 from irsde_cli.weights import SHIPPED, shipped_path
 from tests.benchmarks.frozen import DTYPES
-from tests.benchmarks.turns import in_turns
+from tests.benchmarks.turns import in_turns, times_as_fast
 
 TIME = 50
 
@@ -76,10 +75,9 @@ def main() -> None:
                 }
                 taken = in_turns(works, asked.rounds)
                 ours, other = (1000 * min(times) for times in taken.values())
-                median = statistics.median(one / two for one, two in zip(*taken.values(), strict=True))
                 print(
-                    f"{name} {size} {precision}: torch {ours:.1f} ms, OpenVINO {other:.1f}, {ours / other:.2f} times "
-                    f"as fast (median {median:.2f}); errors {errors[0]:.1e}, {errors[1]:.1e}",
+                    f"{name} {size} {precision}: torch {ours:.1f} ms, OpenVINO {other:.1f}, "
+                    f"{times_as_fast(*taken.values())}; errors {errors[0]:.1e}, {errors[1]:.1e}",
                     flush=True,
                 )
 

@@ -9,7 +9,6 @@ in the style of the reference, in float32: `tests.benchmarks.speed_reference`.
 
 import argparse
 import copy
-import statistics
 from functools import partial
 
 import torch
@@ -25,7 +24,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.mean_reverting import MeanReverting, MeanRevertingConfig
 from irsde_cli.systems.parts import NetworkConfig, ProcessConfig
 from tests.benchmarks.speed_reference import reference_sample
-from tests.benchmarks.turns import in_turns
+from tests.benchmarks.turns import in_turns, times_as_fast
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -76,11 +75,10 @@ def loops(name: str, image: Tensor, steps: int, precisions: list[str], rounds: i
     apart = {one: float((sampled(one) - expected).abs().max()) for one in precisions}
     taken = {work: [1000 * one / steps for one in times] for work, times in in_turns(works, rounds).items()}
     for one in precisions:
-        median = statistics.median(old / new for old, new in zip(taken["reference"], taken[one], strict=True))
         old, new = min(taken["reference"]), min(taken[one])
         print(
             f"{name} {image.shape[-1]} {one}: an evaluation of the reference's loop {old:.0f} ms, ours {new:.0f} ms, "
-            f"{old / new:.2f} times as fast (median {median:.2f}); largest difference {apart[one]:.1e}",
+            f"{times_as_fast(taken['reference'], taken[one])}; largest difference {apart[one]:.1e}",
             flush=True,
         )
 
@@ -108,10 +106,9 @@ def main() -> None:
             before, after = (partial(output, one, image, dtype) for one in pair)
             taken = in_turns({"plain": before, "faster": after}, asked.rounds)
             plain, faster = (1000 * min(times) for times in taken.values())
-            median = statistics.median(one / other for one, other in zip(*taken.values(), strict=True))
             print(
-                f"{name} {asked.size} {precision}: {plain:.0f} ms, {faster:.0f} ms, {plain / faster:.2f} times as fast "
-                f"(median {median:.2f}); errors {errors[0]:.1e}, {errors[1]:.1e}",
+                f"{name} {asked.size} {precision}: {plain:.0f} ms, {faster:.0f} ms, "
+                f"{times_as_fast(*taken.values())}; errors {errors[0]:.1e}, {errors[1]:.1e}",
                 flush=True,
             )
 

@@ -56,7 +56,7 @@ class EvaluateOptions:
         clean: folder of clean pictures, without a data set.
         degraded: folder of degraded ones; `None` where `degradation` makes them.
         pairs: the stem of a degraded file, given `{stem}`.
-        task: what is undone; for folders, or instead of the data set's.
+        task: what is undone.
         protocol: a row of `irsde_cli.metrics.protocols.PROTOCOLS`; the data set's own if `None`.
         degradation: damage made on the fly, in place of the data set's.
         mask: what is known (white), a file, a folder or a mask set of the data set; holes are made of it.

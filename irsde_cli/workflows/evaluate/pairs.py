@@ -160,7 +160,7 @@ def find_pairs(
                 f"the data set '{options.dataset}' has degraded pictures of its own.",
                 hint=f"To damage its clean ones: --gt and their folder, in '{found.folder}'.",
             )
-        return options.task or dataset.task, found.pairing, synthetic, dataset.count, found.folder
+        return options.task, found.pairing, synthetic, dataset.count, found.folder
     if options.clean is None:
         raise UsageError("nothing to measure on.", hint="Give --dataset, or --gt with --lq or --degradation.")
     if options.degraded is None:
