@@ -216,13 +216,15 @@ class Journal:
         Raises:
             MachineError: one does not end.
         """
-        manifests = self._folder.glob(_manifest(self._folder, worker(self._label, "*")).name)
-        for path in sorted(manifests, key=lambda path: path.stat().st_mtime_ns):
+        for path in sorted(self._workers(), key=lambda path: path.stat().st_mtime_ns):
             try:
                 self.absorb(path.name.removeprefix("manifest.").removesuffix(".jsonl"))
             except MachineError:
                 if patient:
                     raise
+
+    def _workers(self) -> Iterator[Path]:
+        return self._folder.glob(_manifest(self._folder, worker(_JOB.sub("", self._label), "*")).name)
 
     def absorb(self, label: str) -> None:
         """Append the lines of a worker that has ended, and remove its manifest.
@@ -261,6 +263,14 @@ class Journal:
     def entry(self, output: str) -> Entry | None:
         """What is known of an output, by its path relative to the folder."""
         return self._known.get(output)
+
+    def late(self, output: str) -> Entry | None:
+        """What the workers of a run that was killed say of an output; one of them may notice only after it is named."""
+        table = _Table()
+        for path in self._workers():
+            with suppress(FileNotFoundError):  # taken over meanwhile
+                table.read(path)
+        return table.get(output)
 
     def entries(self, outputs: Iterable[str]) -> dict[str, Entry]:
         """What is known of several outputs, without those of which nothing is."""

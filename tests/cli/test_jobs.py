@@ -18,6 +18,7 @@ from irsde_cli.workflows.restore.pool import places
 from tests.cli.stub import Program, endless, thirteen, tree
 from tests.reliability.processes import Running, start
 
+MARK = "RUN_INTO"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
@@ -144,7 +145,15 @@ def test_processes_that_do_not_stay_alive(
 def started(stub: Path, photos: Path, out: Path, *more: object) -> Running:
     """`irsde restore` of these in a process of its own."""
     words = ["restore", photos, out, "-r", "--task", "denoise", "--model", stub, "--steps", 60, *more]
-    return start(*words, cwd=photos, environment={"OMP_NUM_THREADS": "1"})
+    return start(*words, cwd=photos, environment={"OMP_NUM_THREADS": "1", MARK: str(out)})
+
+
+def alone(out: Path) -> None:
+    """Wait until the processes of killed runs into `out` end: what one of them holds, no other run takes over."""
+    mark, until = f"{MARK}={out}".encode(), time.monotonic() + 60
+    while any(mark in _read(pid, "environ") for pid in Path("/proc").glob("[0-9]*")):
+        assert time.monotonic() < until, "the processes of a killed run do not end"
+        time.sleep(0.01)
 
 
 def told(run: Running, count: int) -> None:
@@ -161,27 +170,20 @@ def ended(run: Running, code: int) -> str:
 
 def workers(run: Running) -> list[int]:
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    return [pid for pid in map(int, children) if alive(pid) and b"spawn_main" in _words(pid)]
+    return [pid for pid in map(int, children) if b"spawn_main" in _read(Path(f"/proc/{pid}"), "cmdline")]
 
 
-def _words(pid: int) -> bytes:
+def _read(process: Path, name: str) -> bytes:
+    """A file of a process; those of one that has ended are empty."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has ended meanwhile
+        return (process / name).read_bytes()
+    except OSError:  # it has just gone
         return b""
 
 
 def finished(out: Path) -> dict[str, bytes]:
     """The results; what a killed process was writing lies beside them until the next run."""
     return {name: data for name, data in tree(out).items() if not name.endswith(".part")}
-
-
-def alive(pid: int) -> bool:
-    """Whether it is there, and not only because nobody has asked how it ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
@@ -202,14 +204,10 @@ def test_killed_halfway(restore: Program, stub: Path, photos: Path, tmp_path: Pa
     with endless(photos, after="09"):
         run = started(stub, photos, out, "--jobs", 2)
         told(run, 2)
-        left = workers(run)
         run.signal(signal.SIGKILL)
         assert run.wait().code == -signal.SIGKILL
     assert before.items() < finished(out).items() <= whole.items()
-    until = time.monotonic() + 60
-    while any(map(alive, left)):  # what one of them holds, no other run takes over
-        assert time.monotonic() < until, "the processes of a killed run do not end"
-        time.sleep(0.01)
+    alone(out)
     shown = restore(photos, out, "-r", steps=60).stderr
     assert ", 0 failed, " in shown and ", 0 up to date" not in shown
     assert tree(out) == whole

@@ -222,7 +222,7 @@ def check_free(path: Path, relative: str, item: Item, journal: Journal, options:
     """
     if options.overwrite or options.in_place or not is_there(path):
         return
-    entry = journal.entry(relative)
+    entry = journal.entry(relative) or journal.late(relative)
     if entry is None:
         raise InputError(
             f"'{path}' exists, and this folder's manifest does not say from what.", hint="Give --overwrite."
