@@ -168,9 +168,33 @@ class QuarterUNet(Fusible):
         if (faster := self.faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
+        out, h = self._seen(self.image(x, mu), t)
+        if self.drawing is not None:
+            out = torch.cat((out, self.drawing(h.detach(), self.noise(x, mu))), dim=1)
+        return F.pixel_shuffle(out, self.patch)[..., :height, :width]
+
+    def drawn(self, mu: Tensor, t: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The heads before the last, of which nothing is learnt, and the last for each of several states.
+
+        `forward` for each state is the same; here the rest of the network runs once, and keeps nothing for gradients.
+
+        Raises:
+            ValueError: the network has no drawing branch.
+        """
+        if self.drawing is None:
+            raise ValueError("it has no drawing branch")
+        height, width = mu.shape[-2:]
+        with torch.no_grad():
+            first, h = self._seen(self.image(mu, mu), t)
+        heads = [first, *(self.drawing(h, self.noise(x, mu)) for x in states)]
+        before, *last = (F.pixel_shuffle(head, self.patch)[..., :height, :width] for head in heads)
+        return before, last
+
+    def _seen(self, image: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the trunk makes of `image`, with the last features."""
         time = self.time_mlp(t)
         modulations = [layer(time)[:, :, None, None].chunk(2, dim=1) for layer in self.times]
-        h = _modulated(self.intro(self.image(x, mu)), *modulations[0])
+        h = _modulated(self.intro(image), *modulations[0])
         skips: list[Tensor] = []
         for blocks, down, modulation in zip(self.encoders, self.downs, modulations[1:], strict=True):
             h = blocks(h)
@@ -179,10 +203,7 @@ class QuarterUNet(Fusible):
         h = self.middle(h)
         for blocks, up in zip([*self.decoders][::-1], [*self.ups][::-1], strict=True):
             h = blocks(up(h) + skips.pop())
-        out = self.ending(h)
-        if self.drawing is not None:
-            out = torch.cat((out, self.drawing(h.detach(), self.noise(x, mu))), dim=1)
-        return F.pixel_shuffle(out, self.patch)[..., :height, :width]
+        return self.ending(h), h
 
 
 def _modulated(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -59,6 +59,11 @@ OBJECTIVES = Registry(
             checked="properties",
             evidence="tests/training/test_energy.py::test_a_gaussian_problem_is_learnt_within_two_percent",
         ),
+        "drawing": Entry(
+            "irsde_cli.training.energy:drawing",
+            checked="properties",
+            evidence="tests/training/test_energy.py::test_a_drawing_branch_learns_alone",
+        ),
         "two-outputs": Entry(
             "irsde_cli.training.two_outputs:two_outputs",
             paper="2308.13712",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.errors import UsageError
+from irsde_cli.networks.quarter_unet import QuarterUNet
 from irsde_cli.systems.two_heads import TwoHeads
 from irsde_cli.training.direct_decibels import FLOOR
 
@@ -29,13 +30,43 @@ def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     """
     if not isinstance(system, TwoHeads):
         raise UsageError("the objective 'two-heads' is for the system 'two-heads'.")
-    other = noise.roll((1, noise.shape[-2] // 2, noise.shape[-1] // 2), (0, 2, 3))
-    first, second = (system.heads(mu, one) for one in (noise, other))
-    shift = torch.zeros(2, dtype=torch.long, device="cpu")
-    if not noise.is_meta:  # as where a step is only counted
-        shift = (1e3 * noise.flatten()[:2].abs()).long().cpu() % PATCH
+    first, second = (system.heads(mu, one) for one in (noise, _other(noise)))
     unit = difficulty(first[0], x0)
-    return unit.flatten() * score(first, second, x0, unit, shift)
+    return unit.flatten() * score(first, second, x0, unit, _shift(noise))
+
+
+def drawing(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """The energy score of two draws, for the drawing branch alone: all else stays as it is.
+
+    Raises:
+        UsageError: the system is another, or its network has no such branch.
+    """
+    if not isinstance(system, TwoHeads):
+        raise UsageError("the objective 'drawing' is for the system 'two-heads'.")
+    network, std = system.network, system.config.noise_std
+    if not isinstance(network, QuarterUNet) or network.drawing is None:
+        raise UsageError(
+            "the objective 'drawing' is for networks with a drawing branch.",
+            hint="Give the network 'quarter-unet' the option drawing = 2.",
+        )
+    states = [mu + std * one for one in (noise, _other(noise))]
+    residual, differences = network.drawn(mu, torch.ones(len(mu), device=mu.device), states)
+    mean = mu + residual.to(mu.dtype)
+    unit = difficulty(mean, x0)
+    first, second = ((mean + difference.to(mu.dtype)) / unit for difference in differences)
+    return unit.flatten() * energy(first, second, x0 / unit, _shift(noise))
+
+
+def _other(noise: Tensor) -> Tensor:
+    """Another noise: that of the neighbour in the batch, moved by half."""
+    return noise.roll((1, noise.shape[-2] // 2, noise.shape[-1] // 2), (0, 2, 3))
+
+
+def _shift(noise: Tensor) -> Tensor:
+    """How far the grid of patches is moved, by chance in the noise."""
+    if noise.is_meta:  # as where a step is only counted
+        return torch.zeros(2, dtype=torch.long, device="cpu")
+    return (1e3 * noise.flatten()[:2].abs()).long().cpu() % PATCH
 
 
 def difficulty(mean: Tensor, clean: Tensor) -> Tensor:

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from irsde_cli.training.energy import difficulty, energy, score
+from irsde_cli.errors import UsageError
+from irsde_cli.systems.two_heads import TwoHeads
+from irsde_cli.training.energy import difficulty, drawing, energy, score, two_heads
+from tests.systems.test_restorers import build
 
 
-class TwoHeads(nn.Module):
+class Toy(nn.Module):
     """A small network from noise to a mean and a difference, of two numbers each."""
 
     def __init__(self) -> None:
@@ -35,10 +38,10 @@ def two_modes(count: int, generator: torch.Generator) -> Tensor:
     return side * torch.tensor([1.0, 0.5]) + 0.15 * torch.randn(count, 2, generator=generator)
 
 
-def learnt(law: Callable[[int, torch.Generator], Tensor]) -> tuple[TwoHeads, torch.Generator]:
+def learnt(law: Callable[[int, torch.Generator], Tensor]) -> tuple[Toy, torch.Generator]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    network = TwoHeads()
+    network = Toy()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     steps = 1000
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -165,3 +168,27 @@ def test_a_hard_image_weighs_as_much_as_an_easy_one() -> None:
         loss = unit.flatten() * score(heads[0], heads[1], clean, unit, torch.zeros(2, dtype=torch.long))
         gradients.append(torch.autograd.grad(loss.sum(), means[0])[0])
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-2, atol=1e-5)
+
+
+def test_a_drawing_branch_learns_alone() -> None:
+    """The score is that of whole draws, its gradient is theirs, and nothing but the branch has one."""
+    torch.manual_seed(0)
+    options = {"widths": [8, 16], "blocks": [1, 1], "time_dim": 8, "state": False, "heads": 2, "drawing": 1}
+    restorer = build("two-heads", network={"name": "quarter-unet", "options": options}).train().requires_grad_()
+    assert isinstance(restorer, TwoHeads)
+    for parameter in restorer.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))
+    clean, mu, noise = torch.rand(2, 3, 20, 28), torch.rand(2, 3, 20, 28), torch.randn(2, 3, 20, 28)
+    gradients = []
+    for objective in (drawing, two_heads):
+        restorer.zero_grad(set_to_none=True)
+        torch.autograd.backward(objective(restorer, clean, mu, torch.ones(2), noise).sum())
+        gradients.append({name: one.grad for name, one in restorer.named_parameters() if one.grad is not None})
+    alone, both = gradients
+    assert alone and all(name.startswith("network.drawing.") for name in alone)
+    for name, gradient in alone.items():
+        torch.testing.assert_close(gradient, both[name], rtol=1e-4, atol=1e-7)
+    with pytest.raises(UsageError, match="with a drawing branch"):
+        drawing(build("two-heads"), clean, mu, torch.ones(2), noise)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="for the system 'two-heads'"):
+        drawing(build("one-pass"), clean, mu, torch.ones(2), noise)  # type: ignore[arg-type]

@@ -86,6 +86,10 @@ POCKET = NetworkConfig("pocket-unet", {"widths": (8, 8), "blocks": (1, 1), "time
 UNET = NetworkConfig("unet", {"nf": 8, "depth": 2, "conditional": False})
 AUTOENCODER = NetworkConfig("latent-unet", {"ch": 8, "ch_mult": (1, 2), "embed_dim": 4})
 LATENT_NET = NetworkConfig("nafnet", {"img_channel": 4, "width": 8, "enc_blk_nums": (1,), "dec_blk_nums": (1,)})
+DRAWING = {
+    "name": "quarter-unet",
+    "options": {"widths": [8, 8], "blocks": [1, 1], "time_dim": 8, "state": False, "heads": 2, "drawing": 1},
+}
 
 
 def sde(max_sigma: float, prediction: Any) -> ProcessConfig:
@@ -100,6 +104,7 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
     "one-pass": lambda p: OnePass(OnePassConfig(POCKET)),
     "told": lambda p: OnePass(OnePassConfig(POCKET, noise_level_max=255)),
     "two-heads": lambda p: build("two-heads").train().requires_grad_(),
+    "drawing": lambda p: build("two-heads", network=DRAWING).train().requires_grad_(),
     "pmrf": lambda p: build("pmrf").train().requires_grad_(),
     "two-outputs": lambda p: MeanReverting(
         MeanRevertingConfig(
@@ -111,6 +116,7 @@ SYSTEMS_BY_OBJECTIVE: dict[str, Callable[[Any], Restorer]] = {
 }
 OWN = {
     "two-heads": ("two-heads", ""),
+    "drawing": ("drawing", ""),
     "mean-and-flow": ("pmrf", ""),
     "two-outputs": ("two-outputs", "residual-and-noise"),
     "rate-distortion": ("codec", ""),
