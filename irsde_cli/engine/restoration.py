@@ -22,13 +22,13 @@ from irsde_cli.images.formats.irc import Coded
 from irsde_cli.needs import Need
 from irsde_cli.needs.gate import USUAL, Fallback
 from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
-from irsde_cli.needs.tempering import tempered
+from irsde_cli.needs.tempering import glanced, tempered
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Float32, Ragged, Reduced, Tiles, whole
 from irsde_cli.observation import Observation
 from irsde_cli.operators.operator import Operator
 from irsde_cli.randomness import ImageNoise, Prefetched, RandnLike, draw_key, generator_for
-from irsde_cli.restorer import Restorer, strengthened
+from irsde_cli.restorer import Restorer, last, strengthened
 from irsde_cli.runtime import HALVES, is_lost_device, is_out_of_memory, received, sent
 from irsde_cli.samplers.fit import MORE_HELD
 from irsde_cli.samplers.settings import Sampling
@@ -251,15 +251,43 @@ class Restoration:
         return 1 if self.device.type == "cpu" else GPU_LOOK_AHEAD
 
     def sample(self, batch: Sequence[Subject]) -> Iterator[Step | list[Output]]:
-        """Restore a batch; the last thing yielded are its outputs.
+        """Restore a batch; the last thing yielded are its outputs. What needs nothing comes back as it is.
 
         Raises:
             InputError: a result is not what a photograph can be, or does not fit into memory.
         """
+        needs = [self.settled(loaded) for loaded in batch]
+        asked = [index for index, need in enumerate(needs) if need is None or need.weight]
+        made: dict[int, Output] = {}
+        if asked:
+            for event in self._restored([batch[index] for index in asked], [needs[index] for index in asked]):
+                if isinstance(event, list):
+                    made = dict(zip(asked, event, strict=True))
+                else:
+                    yield event
+        yield [made.get(index) or self._untouched(loaded, needs[index]) for index, loaded in enumerate(batch)]
+
+    def settled(self, subject: Subject) -> Need | None:
+        """What a picture needs, after a glance at a small copy of it where that tells; `None` where nobody asked."""
+        need = subject.need
+        if need is None:
+            return None
+
+        def restore(image: Tensor) -> Tensor:
+            noise = ImageNoise([generator_for(self.options.seed, subject.key)])
+            observation, usual = Observation(sent(image[None], self.device)), self.restorer.resolve(Sampling())
+            with torch.inference_mode():
+                states = self.restorer.steps(observation, noise, usual, self._evaluating(self.dtype))
+                return last(states)[0].float().clamp(0, 1).cpu()
+
+        return glanced(subject.degraded(), need, restore)
+
+    def _restored(self, batch: Sequence[Subject], needs: Sequence[Need | None]) -> Iterator[Step | list[Output]]:
+        """The same for pictures that need something, as often as memory and precision make it necessary."""
         tile, dtype = self._tile_for(batch), self.dtype
         while True:
             try:
-                yield from self._sample(batch, tile, dtype)
+                yield from self._sample(batch, needs, tile, dtype)
                 return
             except (RuntimeError, MemoryError) as error:
                 if is_lost_device(error):
@@ -285,7 +313,9 @@ class Restoration:
                 dtype = None
                 self._spared.whole_again()
 
-    def _sample(self, batch: Sequence[Subject], tile: int, dtype: torch.dtype | None) -> Iterator[Step | list[Output]]:
+    def _sample(
+        self, batch: Sequence[Subject], needs: Sequence[Need | None], tile: int, dtype: torch.dtype | None
+    ) -> Iterator[Step | list[Output]]:
         sizes = [loaded.size for loaded in batch]
         observation = self._observed(batch)
         sampling = self._mapped(batch, (observation.samples.shape[-2], observation.samples.shape[-1]))
@@ -295,7 +325,7 @@ class Restoration:
             amount = 1.0 if sampling.realism is None else sampling.realism
             sampling = replace(sampling, realism=Gate(amount, interval, observation, sizes, scale))
         grown = [(height * scale, width * scale) for height, width in sizes]
-        one: Evaluate = Reduced(dtype) if dtype else Float32() if self.device.type == "cuda" else whole
+        one = self._evaluating(dtype)
         names = tuple(loaded.name for loaded in batch)
         megapixels = sum(height * width for height, width in grown) / 1e6
         steps = (self.sampling.steps or 1) * self.draws
@@ -321,7 +351,7 @@ class Restoration:
         grey = [index for index, samples in enumerate(observation.samples) if _is_grey(samples)]
         short = self.in_bytes and self.gate != "input" and self.interval is None and self.options.estimate == "sample"
         short = short and not self.options.spread and observation.samples.dtype == torch.uint8
-        short = short and all(loaded.need is None for loaded in batch)
+        short = short and all(need is None for need in needs)
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -366,12 +396,13 @@ class Restoration:
                         result = image[index, :, :height, :width]
                         kept_near = to_input(result, in_unit(loaded.degraded()), interval, scale)
                         image[index, :, :height, :width] = kept_near
-                if loaded.need is not None:
+                need = needs[index]
+                if need is not None:
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
-                        if self.interval is not None and loaded.need.open:
+                        if self.interval is not None and need.open:
                             own[index] = result.clone()
-                        needed, output.need = tempered(in_unit(loaded.degraded()), result, loaded.need)
+                        needed, output.need = tempered(in_unit(loaded.degraded()), result, need)
                         image[index, :, :height, :width] = needed
                 if self.options.estimate == "sample":
                     output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width]
@@ -405,6 +436,10 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def _evaluating(self, dtype: torch.dtype | None) -> Evaluate:
+        """How a network is applied to a canvas in that precision."""
+        return Reduced(dtype) if dtype else Float32() if self.device.type == "cuda" else whole
 
     def _deviating(
         self, observation: Observation, noise: RandnLike, sampling: Sampling, evaluate: Evaluate, found: list[Tensor]
@@ -443,7 +478,7 @@ class Restoration:
             shown[index, :, :height, :width] = self.restorer.opened(latent, quality, (height, width))
         yield shown
 
-    def untouched(self, subject: Subject) -> Output:
+    def _untouched(self, subject: Subject, need: Need | None) -> Output:
         """What is made of a picture that needs nothing: itself, in place of each draw and of its state."""
         image, options = in_unit(subject.degraded()), self.options
         draws = range(1, self.draws if options.estimate == "sample" else 1)
@@ -453,7 +488,7 @@ class Restoration:
                 image.new_zeros(image.shape[-2:]) if self.interval is None else self._half_width(subject, image, None)
             )
             images[".spread"] = _doubt(half)
-        return Output(images=images, states=[_seen(image)] if options.trajectory else [], need=subject.need)
+        return Output(images=images, states=[_seen(image)] if options.trajectory else [], need=need)
 
     def _observed(self, batch: Sequence[Subject]) -> Observation:
         """A batch on the device; pictures of unequal size share a canvas, each in its upper left corner."""

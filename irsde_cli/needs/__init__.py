@@ -1,7 +1,7 @@
 """Whether a picture needs a restoration at all: one file and one row a damage. No torch.
 
-Some damages are measured before a network is asked; noise, rain and haze are told by what it took out. The figures from
-which on a result is taken are measured: docs/trust.md has them.
+Some damages are measured before a network is asked; noise and rain are told by what it took out, and haze by what it
+makes of a small copy of the scene. The figures from which on a result is taken are measured: docs/trust.md has them.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Need:
         task: what is to be undone.
         weight: from 0, nothing, to 1, all of it; what stands before the network has been asked if `open`.
         words: what was seen.
-        open: whether what the network takes out has yet to say it.
+        open: whether what the network makes of it has yet to say it.
     """
 
     task: str
@@ -66,9 +66,11 @@ AFTER = Registry(
     {
         "denoise": "irsde_cli.needs.noise:taken",
         "derain": "irsde_cli.needs.streaks:taken",
-        "dehaze": "irsde_cli.needs.haze:taken",
     },
 )
+# Functions of a small copy of a picture and of what the network makes of that copy, that give a figure: a network sees
+# only so far, so that what it makes of a whole scene depends on how large the scene is.
+GLANCED = Registry("damage", {"dehaze": "irsde_cli.needs.haze:gained"})
 # Functions of a degraded and a restored picture that take the second nearer to what the first allows.
 KEPT = Registry(
     "damage",
@@ -92,13 +94,14 @@ JUDGED = tuple(dict.fromkeys((*SIGNS, *KEPT)))
 
 def need(task: str, picture: "Tensor") -> Need:
     """What a picture (3, H, W) in [0, 1] needs of a task of `JUDGED`, before any network is asked."""
-    if task in AFTER:
+    if task in AFTER or task in GLANCED:
         return Need(task, 1.0, open=True)
     if task not in SIGNS:
         return Need(task, 1.0, "made larger, and kept to what it is when it is made small again")
-    return _need(task, BEFORE.load(task)(picture))
+    return needed(task, BEFORE.load(task)(picture))
 
 
-def _need(task: str, figure: float) -> Need:
+def needed(task: str, figure: float) -> Need:
+    """What a figure of a task of `SIGNS` says."""
     sign = SIGNS[task]
     return Need(task, sign.weight(figure), sign.words.format(figure))

@@ -1,11 +1,10 @@
-"""Haze: how much contrast a restoration gave back, place by place."""
+"""Haze: how much contrast a restoration gives back to a small copy of the scene, place by place."""
 
 import math
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.needs import SIGNS
 from irsde_cli.needs.planes import around, luma
 
 LONGEST = 192  # pixels of the longer side at which contrast is compared
@@ -15,8 +14,8 @@ LEAST = 1.5 / 255  # contrast of a place that has some
 LOW, HIGH = 0.5, 0.75
 
 
-def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
-    """By how much local contrast grew, as a factor; how much of the difference counts, (1, 1, 1).
+def gained(degraded: Tensor, restored: Tensor) -> float:
+    """By how much local contrast grew from (3, H, W) to the same of it restored, as a factor.
 
     Haze divides contrast by its transmission, over most of a scene, while a clear photograph gains in its far parts
     alone. So of nine places the middle one and the third one from above count, in the geometric mean.
@@ -24,10 +23,9 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
     before, after = (_contrast(image) for image in (degraded, restored))
     shown = before > LEAST
     if int(shown.sum()) < PLACES:
-        return 1.0, degraded.new_zeros(1, 1, 1)
+        return 1.0
     gains = (after[shown].clamp_min(LEAST / 4) / before[shown]).log()
-    figure = math.exp(float((gains.quantile(LOW) + gains.quantile(HIGH)) / 2))
-    return figure, degraded.new_full((1, 1, 1), SIGNS["dehaze"].weight(figure))
+    return math.exp(float((gains.quantile(LOW) + gains.quantile(HIGH)) / 2))
 
 
 def _contrast(image: Tensor) -> Tensor:

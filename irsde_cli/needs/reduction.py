@@ -1,12 +1,16 @@
-"""A larger picture: made small again, it is to be its input."""
+"""A larger picture: made small again, it is to be its input. And small copies, to look at."""
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from irsde_cli.images import in_unit
+
 BAND = 64  # rows of the smaller picture that are taken at a time: a large one is not held twice
 REACH = 4  # rows of it that a band's result depends on beyond it
+FINER = 4  # times as fine is what means are taken of, along each side: a large picture is not converted whole
 
 
 def consistent(degraded: Tensor, restored: Tensor) -> Tensor:
@@ -33,6 +37,18 @@ def resized(image: Tensor, like: Tensor) -> Tensor:
     """(3, H, W) at the size of another; bicubic, without aliasing."""
     size = (like.shape[-2], like.shape[-1])
     return F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
+
+
+def copy_of(samples: Tensor, pixels: int) -> Tensor:
+    """A picture's samples (3, H, W) in [0, 1], made as small as so many `pixels` by means, where they are more."""
+    height, width = samples.shape[-2:]
+    factor = math.sqrt(height * width / pixels)
+    if factor <= 1:
+        return in_unit(samples)
+    skipped = max(1, int(factor / FINER))
+    fine = in_unit(samples[:, ::skipped, ::skipped])
+    size = [max(1, round(side / factor)) for side in (height, width)]
+    return F.interpolate(fine[None], size=size, mode="area")[0]
 
 
 def _bands(height: int) -> Iterator[tuple[slice, slice, slice]]:

@@ -1,13 +1,30 @@
 """A result, as far as its picture needs it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from irsde_cli.needs import AFTER, KEPT, SIGNS, Need
+from irsde_cli.needs import AFTER, GLANCED, KEPT, SIGNS, Need, needed
+from irsde_cli.needs.reduction import copy_of
 
 UNSEEN = 0.4 / 255  # the root mean square of a difference that is none
+GLANCE = 384 * 288  # pixels of the copy of a scene at which bounds were chosen
+
+
+def glanced(samples: Tensor, need: Need, restore: Callable[[Tensor], Tensor]) -> Need:
+    """What a picture needs, where its network's result for a small copy tells that; else what it needed.
+
+    Args:
+        samples: the picture's, (3, H, W).
+        need: what stands before.
+        restore: makes of a picture (3, h, w) in [0, 1] what the network makes of it.
+    """
+    if not need.open or need.task not in GLANCED:
+        return need
+    copy = copy_of(samples, GLANCE)
+    return needed(need.task, GLANCED.load(need.task)(copy, restore(copy)))
 
 
 def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Need]:

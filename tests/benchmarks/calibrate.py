@@ -29,7 +29,7 @@ from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.needs import JUDGED, need
 from irsde_cli.needs.interval import Evidence, Interval, calibrated, enlarged, half_width, within
-from irsde_cli.needs.tempering import tempered
+from irsde_cli.needs.tempering import glanced, tempered
 from irsde_cli.networks.tiling import Reduced
 from irsde_cli.observation import Observation
 from irsde_cli.randomness import ImageNoise, damage_for, draw_key, generator_for
@@ -115,7 +115,11 @@ def case(restorer: Restorer, task: str, name: str, clean: Tensor, seen: Observat
     """One damaged picture."""
     degraded = seen.image[0]
     known = None if seen.known is None else seen.known[0, 0]
-    needed = need(task, degraded) if task in JUDGED else None
+
+    def glance(image: Tensor) -> Tensor:
+        return restored(restorer, Observation(image[None]), name, 0, Sampling())[0]
+
+    needed = glanced(degraded, need(task, degraded), glance) if task in JUDGED else None
 
     def kept(image: Tensor) -> Tensor:
         if needed is not None:

@@ -21,7 +21,7 @@ from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.needs import need
 from irsde_cli.needs.choosing import RULES, choose
-from irsde_cli.needs.tempering import tempered
+from irsde_cli.needs.tempering import glanced, tempered
 from irsde_cli.randomness import damage_for
 from irsde_cli.restorer import Restorer
 from irsde_cli.weights import find_weights
@@ -82,12 +82,14 @@ def network(task: str) -> Restorer:
 
 def restored(task: str, degraded: Tensor) -> Tensor:
     """As a run does it."""
-    found = need(task, degraded)
-    if not found.weight:
-        return degraded
-    with torch.autocast("cpu", torch.bfloat16):
-        result = network(task)(degraded).float()
-    return tempered(degraded, result, found)[0]
+
+    def made(image: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            result: Tensor = network(task)(image)
+            return result.float()
+
+    found = glanced(degraded, need(task, degraded), made)
+    return tempered(degraded, made(degraded), found)[0] if found.weight else degraded
 
 
 def main(data: Path) -> None:

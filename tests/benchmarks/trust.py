@@ -26,7 +26,7 @@ from irsde_cli.engine.restoration import Restoration
 from irsde_cli.engine.settings import Settings
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.metrics.psnr import psnr
-from irsde_cli.needs import JUDGED, need
+from irsde_cli.needs import JUDGED, Need, need
 from irsde_cli.needs.reduction import resized
 from irsde_cli.needs.tempering import tempered
 from irsde_cli.randomness import damage_for
@@ -58,6 +58,7 @@ MADE: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "sr4": [("downsampling", {})],
     "jpeg": [("jpeg", {"quality_min": quality, "quality_max": quality}) for quality in (10, 30, 60, 80, 92)],
 }
+HAZY = ("real/haze", "testsets/sots_indoor/LQ", "testsets/sots_outdoor/LQ")
 Pair = tuple[Tensor, Tensor]
 
 
@@ -70,7 +71,7 @@ class One:
     known: None = None
     operator: None = None
     noise_std: None = None
-    need: None = None
+    need: Need | None = None
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -150,7 +151,8 @@ def row(task: str, name: str, pairs: list[Pair], restoration: Restoration) -> st
     """What became of a set, put into its table."""
     rows = []
     for index, (clean, degraded) in enumerate(pairs):
-        found = need(task, degraded)
+        found = restoration.settled(One(f"{name}{index}", degraded, need=need(task, degraded)))
+        assert found is not None, "it was asked"
         if name == "clean" and not found.weight:
             rows.append([90.0, 90.0, 90.0])
             continue
@@ -171,6 +173,21 @@ def row(task: str, name: str, pairs: list[Pair], restoration: Restoration) -> st
     return put(TRUST, "| | input | network |", f"{task}, {name}, {len(rows)}", *cells)
 
 
+def glances(data: Path, restoration: Restoration) -> Iterator[str]:
+    """How many whole pictures of a folder, at their own size, get how much of a restoration of haze."""
+    for place in (*HAZY, *CLEAN, "testsets/sots_indoor/GT"):
+        found: dict[str, Need] = {}
+        for path in sorted((data / place).iterdir()):
+            picture = to_tensor(read_picture(path, path.name))
+            settled = restoration.settled(One(path.name, picture, need=need("dehaze", picture)))
+            assert settled is not None, "it was asked"
+            found[path.name] = settled
+        weights = [one.weight for one in found.values()]
+        yield f"{place}: {len(weights)}, all of it {weights.count(1)}, nothing {weights.count(0)}"
+        for name, one in found.items():
+            yield f"    {name}: {one.words}, {one.weight:.0%}"
+
+
 def main(data: Path, tasks: list[str]) -> None:
     """Print the rows of each task."""
     for task in tasks:
@@ -178,6 +195,8 @@ def main(data: Path, tasks: list[str]) -> None:
         restoration = Restoration(loaded, Settings(), torch.device("cpu"), torch.bfloat16)
         for name, pairs in sets(data, task):
             print(row(task, name, pairs, restoration), flush=True)
+        if task == "dehaze":
+            print(*glances(data, restoration), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

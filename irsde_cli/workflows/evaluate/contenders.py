@@ -240,12 +240,9 @@ class Learnt(Ready):
         judged = self.contender.sampling.is_judged
         needed = need(self.task, loaded.observation.image[0]) if judged else None
         subject = _Subject(pair.key, os.fsencode(pair.key + pair.degraded.suffix), loaded.observation, maps, needed)
-        if needed is not None and not needed.weight:
-            output = self.restoration.untouched(subject)
-        else:
-            *_, outputs = self.restoration.sample([subject])
-            assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
-            output = outputs[0]
+        *_, outputs = self.restoration.sample([subject])
+        assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
+        output = outputs[0]
         return Made(kept(output.images[""][None], loaded), output.draws, output.half)
 
 

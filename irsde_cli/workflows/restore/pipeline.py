@@ -147,12 +147,6 @@ class Pipeline:
         return batch
 
     def _restore(self, batch: list[Loaded]) -> Iterator[Event]:
-        for loaded in batch:
-            if loaded.need is not None and not loaded.need.weight:
-                yield from self._encode(loaded, self.restoration.untouched(loaded))
-        batch = [loaded for loaded in batch if loaded.need is None or loaded.need.weight]
-        if not batch:
-            return
         try:
             with explained():
                 for event in self.restoration.sample(batch):
