@@ -22,20 +22,20 @@ from irsde_cli.systems.zero_shot import ZeroShot, ZeroShotConfig
 from irsde_cli.weights import PRIOR, shipped_path
 
 OUT = Path(__file__).with_name("zero-shot.jpg")
-ROWS: tuple[tuple[str, slice, slice, str, dict[str, Any]], ...] = (
-    ("astronaut", slice(0, 240), slice(110, 350), "motion-blur", {"noise_min": 2, "noise_max": 2}),
-    ("chelsea", slice(40, 280), slice(120, 360), "random-mask", {"share": 0.8}),
+ROWS: tuple[tuple[str, slice, slice, str, dict[str, Any], str], ...] = (
+    ("astronaut", slice(0, 240), slice(110, 350), "motion-blur", {"noise_min": 2, "noise_max": 2}, "blur"),
+    ("chelsea", slice(40, 280), slice(120, 360), "random-mask", {"share": 0.8}, "mask"),
 )
 
 
 def main() -> None:
     """A row for each damage: what was seen, what was restored, and the truth."""
     prior, rows = checkpoint.load(shipped_path(PRIOR)).restorer, []
-    for photo, down, across, damage, options in ROWS:
+    for photo, down, across, damage, options, operator in ROWS:
         clean = to_tensor(Picture(getattr(data, photo)()[down, across], name=photo))[None]
         degradation = build_degradation(DegradationConfig(damage, options))
         seen = degradation.observe(clean, torch.Generator().manual_seed(0))
-        restorer = ZeroShot(ZeroShotConfig(operator={"name": "identity"}), prior, 1)
+        restorer = ZeroShot(ZeroShotConfig(operator={"name": operator}), prior, 1)
         noise = ImageNoise([generator_for(0, b"")])
         with torch.inference_mode():
             restored = last(restorer.steps(seen, noise, restorer.resolve(Sampling())))

@@ -60,8 +60,7 @@ class MaskRecipe(Recipe):
         if not 0 <= self.share < 1:
             raise ValueError(f"the share of missing pixels lies in [0, 1), and is not {self.share:g}")
 
-    @property
-    def sparse(self) -> bool:
+    def sparse(self, scale: int) -> bool:
         """See `Recipe.sparse`."""
         return True
 

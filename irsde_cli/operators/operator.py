@@ -98,10 +98,9 @@ class Recipe(ABC):
         """See `Operator.scale`."""
         return 1
 
-    @property
-    def sparse(self) -> bool:
-        """Whether most of the image must be made up from few pixels, or those around a hole."""
-        return self.scale > 2
+    def sparse(self, scale: int) -> bool:
+        """Whether most of an image with `scale` times the sides is made up from few pixels, or those around a hole."""
+        return scale > 2
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -150,7 +150,7 @@ class ZeroShot(Restorer):
         if not self._told:
             self.recipe.check()
             method.check(self.recipe)
-        steps = method.usual(sparse=self.recipe.sparse or self._scale > 2) if asked.steps is None else asked.steps
+        steps = method.usual(sparse=self.recipe.sparse(self._scale)) if asked.steps is None else asked.steps
         if steps < method.each or steps % method.each:
             raise UsageError(
                 f"the method '{name}' takes {method.each} evaluations a round: --steps {steps} is no number of rounds."

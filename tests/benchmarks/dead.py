@@ -1,10 +1,11 @@
 """Channels of a quarter-unet that are never on, and how to wake them.
 
-    python -m tests.benchmarks.dead WEIGHTS PHOTOS [OUT]
+    python -m tests.benchmarks.dead WEIGHTS PHOTOS [OUT] [--rarely 0.002] [--slope 0]
 
 Crops of 128 pixels with five damages go through the network, or with white noise of five levels where it must be told
-of noise. OUT is the same network; where it can but need not be told, one that cannot. Dead channels have fresh weights,
-and what follows them begins at 0, so that its results stay.
+of noise. OUT is the same network; where it can but need not be told, one that cannot. Channels that are on more rarely
+than in that share of all places have fresh weights, and what follows them begins at 0, so that its results stay; with a
+slope below 0, which its ReLUs had not, they change until training goes on.
 """
 
 import argparse
@@ -23,7 +24,6 @@ from irsde_cli.training.data import CleanSource, load_clean
 from tests.benchmarks.blind import SETS
 
 SIDE = 128
-RARELY = 0.002  # of all places
 LEVELS = (2, 10, 25, 75, 200)  # of 255
 LARGER = 3  # than fresh weights, so that what wakes is about as large as the rest
 
@@ -64,15 +64,31 @@ def untold(old: OnePass) -> OnePass:
     return new
 
 
-def main() -> None:
-    """Print a line for each block."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def sloped(old: OnePass, slope: float) -> OnePass:
+    """The network with another slope of its ReLUs below 0."""
+    network = replace(old.config.network, options={**old.config.network.options, "slope": slope})
+    new = OnePass(replace(old.config, network=network))
+    new.load_state_dict(old.state_dict())
+    return new
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, nargs="?")
-    asked = parser.parse_args()
+    parser.add_argument("--rarely", type=float, default=0.002, help="share of all places")
+    parser.add_argument("--slope", type=float, help="of the ReLUs of OUT, below 0; that of WEIGHTS if not given")
+    return parser
+
+
+def main() -> None:
+    """Print a line for each block."""
+    asked = parser().parse_args()
     torch.manual_seed(0)
-    old = checkpoint.load(asked.weights).restorer
+    loaded = checkpoint.load(asked.weights)
+    old, header = loaded.restorer, loaded.header
     assert isinstance(old, OnePass)
     told = old.config.noise_level_max > 0 and not old.config.blind
     system = untold(old) if old.config.noise_level_max and not told else old
@@ -93,18 +109,22 @@ def main() -> None:
     for hook in hooks:
         hook.remove()
     for name, block in blocks.items():
-        dead = on[name] < RARELY
+        dead = on[name] < asked.rarely
         print(f"{name:24} {int(dead.sum()):4} of {len(dead)} never on")
         fresh = nn.Conv2d(block.conv1.in_channels, block.conv1.out_channels, 3)
         with torch.no_grad():
             block.conv1.weight[dead] = LARGER * fresh.weight[dead]
             cast(Tensor, block.conv1.bias)[dead] = 0
             block.conv2.weight[:, dead] = 0
+    if asked.slope is not None:
+        system = sloped(system, asked.slope)
+        system.requires_grad_(True)
     after = [system.predict(images, levels=levels).detach() for images, levels in seen]
     change = [float((one - other).abs().mean()) for one, other in zip(after, before, strict=True)]
     print(f"results change by {sum(change) / len(change):.5f} on average")
     if asked.out is not None:
-        checkpoint.save(asked.out, system, task="auto")
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(asked.out, system, task=header.task, data=header.data, licence=header.licence)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.recipes NAME PHOTOS OUT
 
 PHOTOS holds train/ and val/: of BSDS500, but of free photographs for the networks of `FREE`. The parts of a recipe
-are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins with the weights of the one before. Run the command
-again to go on. OUT/N/model.safetensors of the last is the network.
+are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins with the weights of the one before. A part that begins
+with `WAKE` wakes dead channels instead (`tests.benchmarks.dead`). Run the command again to go on.
+OUT/N/model.safetensors of the last is the network.
 """
 
 import argparse
@@ -27,6 +28,8 @@ DARK = "--set model.centre=degraded --set model.process.residual_std=0.35 --set 
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 LESS_CLEAN = "--set degradation.options.untouched"
+WAKE = "wake "
+DEAD = "tests.benchmarks.dead"
 LESS_SKY = 'degradation.options.parts=[{name="haze",options={own_air_share=0.3}}]'
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
@@ -40,7 +43,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
         f"--steps 6656 --set decay=0 --set '{LESS_SKY}'",
         "--steps 8500 --set warm_up=100 --set decay=0.3 --seed 2",
     ),
-    "prior-small": ("--steps 17500 --set warm_up=200 --set decay=0.45",),
+    "prior-small": (
+        "--steps 17500 --set warm_up=200 --set decay=0.45 --set model.network.options.slope=0.0",
+        f"{WAKE}--rarely 0.02 --slope 0.1",
+        f"--steps 12000 {ON} --seed 3 --set warm_up=100 --set decay=0.5",
+    ),
     "deblur-small": (
         f"--steps 70000 {MIXED} --degradation motion-blur",
         f"--steps 6000 {ON} --seed 6",
@@ -64,16 +71,21 @@ RECIPES: dict[str, tuple[str, ...]] = {
 
 
 def commands(name: str, photos: Path, out: Path) -> list[list[str]]:
-    """The words of each `irsde train`, in order."""
+    """The words of each part behind `python -m`, in order."""
     found = []
     for number, part in enumerate(RECIPES[name], start=1):
+        before = str(out / str(number - 1) / "model.safetensors")
+        if part.startswith(WAKE):
+            woken = str(out / str(number) / "model.safetensors")
+            found.append([DEAD, before, str(photos / "val"), woken, *shlex.split(part.removeprefix(WAKE))])
+            continue
         words = shlex.split(part.replace("SHIPPED", str(shipped_path("denoise-small").parent)))
         if number > 1:
-            words += ["--init", str(out / str(number - 1) / "model.safetensors")]
+            words += ["--init", before]
         folders = ["--data", photos / "train", "--validation", photos / "val", "--out", out / str(number)]
         data, licence = (FREE_DATA, FREE_LICENCE) if name in FREE else (DATA, LICENCE)
         facts = ["--data-name", data, "--licence", licence]
-        found.append(["train", "--preset", name, *map(str, folders), *facts, *words])
+        found.append(["irsde_cli", "train", "--preset", name, *map(str, folders), *facts, *words])
     return found
 
 
@@ -85,7 +97,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     for words in commands(arguments.name, arguments.photos, arguments.out):
-        subprocess.run([sys.executable, "-m", "irsde_cli", *words], check=True)
+        subprocess.run([sys.executable, "-m", *words], check=True)
 
 
 if __name__ == "__main__":
