@@ -106,6 +106,10 @@ class Blur(Operator):
             )
         )
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """See `Operator.hidden`: taken for nothing, as the few frequencies would cost as much as a step to the data."""
+        return torch.zeros((), dtype=x.dtype, device=x.device)
+
     def towards(self, y: Tensor) -> Step:
         """See `Operator.towards`; less near than that along the image's border, where it is not circular."""
         if self._steps is None or self._steps.y is not y:

@@ -82,6 +82,10 @@ class Operator(ABC):
         """A first estimate of x, where y has noise of that standard deviation."""
         return self.inverse(y, (noise_std / SPREAD) ** 2)
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """The part of images (B, C, H, W) of which nothing is seen, x - A^+ A x; zero of any shape if there is none."""
+        return x - self.inverse(self.forward(x))
+
     def towards(self, y: Tensor) -> Step:
         """What takes an image z and a ridge to the image x that minimises |A x - y|^2 + ridge |x - z|^2.
 

@@ -63,6 +63,21 @@ def test_a_gaussian_prior_gives_the_posterior_mean() -> None:
     assert (found - x).square().mean() < 1.5 * (best - x).square().mean()
 
 
+def test_what_is_hidden_goes_farther() -> None:
+    """Holes come nearer to the best answer in as many turns, and nothing changes where nothing is hidden."""
+
+    def error(name: str, ahead: float, **options: object) -> float:
+        given, x = problem(operator(name, SIZE, **options), SIZE, 0.01)
+        found = last(build_method("dpir", {"ahead": ahead}).steps(given, Gaussian(), 8, Noise()))
+        return float((found - posterior_mean(given, x)).square().mean())
+
+    assert error("mask", 1.0, share=0.8) < 0.8 * error("mask", 0.0, share=0.8)
+    for name, options in (("identity", {}), ("blur", {"kernel": "motion", "length": 5.0})):
+        assert error(name, 1.0, **options) == pytest.approx(error(name, 0.0, **options))
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        build_method("dpir", {"ahead": 1.5})
+
+
 def test_turning_undoes_what_a_denoiser_does_to_one_side() -> None:
     """A prior that leans to the right leans nowhere on the whole; turning is undone exactly."""
 

@@ -62,6 +62,17 @@ def test_adjoints_are_transposes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_seen_of_what_is_hidden(kind: str) -> None:
+    """A x is the same without the hidden part of x; where fewer values are seen than there are, something is hidden."""
+    for size in sizes(kind):
+        a, x = build(kind, size), image(size)
+        hidden = a.hidden(x).expand_as(x)
+        torch.testing.assert_close(a.forward(x - hidden), a.forward(x), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(a.hidden(hidden).expand_as(x), hidden, atol=1e-6, rtol=1e-6)
+        assert hidden.abs().max() > 0.01 or int(a.forward(x).count_nonzero()) == x.numel()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ridge", [1e-3, 0.05])
 def test_regularised_inverses_solve_their_equation(kind: str, ridge: float) -> None:
     """(A^T A + ridge) x = A^T y for x = A^T (A A^T + ridge)^-1 y; `towards` minimises what it says."""
