@@ -270,17 +270,15 @@ class Restoration:
     def settled(self, subject: Subject) -> Need | None:
         """What a picture needs, after a glance at a small copy of it where that tells; `None` where nobody asked."""
         need = subject.need
-        if need is None:
-            return None
+        return need if need is None else glanced(subject.degraded(), need, lambda small: self.usual(small, subject.key))
 
-        def restore(image: Tensor) -> Tensor:
-            noise = ImageNoise([generator_for(self.options.seed, subject.key)])
-            observation, usual = Observation(sent(image[None], self.device)), self.restorer.resolve(Sampling())
-            with torch.inference_mode():
-                states = self.restorer.steps(observation, noise, usual, self._evaluating(self.dtype))
-                return last(states)[0].float().clamp(0, 1).cpu()
-
-        return glanced(subject.degraded(), need, restore)
+    def usual(self, image: Tensor, key: bytes) -> Tensor:
+        """What the network makes of a small picture (3, H, W) in [0, 1] where nothing is asked of it, on the CPU."""
+        noise = ImageNoise([generator_for(self.options.seed, key)])
+        observation, sampling = Observation(sent(image[None], self.device)), self.restorer.resolve(Sampling())
+        with torch.inference_mode():
+            states = self.restorer.steps(observation, noise, sampling, self._evaluating(self.dtype))
+            return last(states)[0].float().clamp(0, 1).cpu()
 
     def _restored(self, batch: Sequence[Subject], needs: Sequence[Need | None]) -> Iterator[Step | list[Output]]:
         """The same for pictures that need something, as often as memory and precision make it necessary."""

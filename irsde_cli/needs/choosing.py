@@ -1,20 +1,26 @@
-"""Which of the networks that ship a picture needs, by what is seen of it alone; or none."""
+"""Which of the networks that ship a picture needs, by what is seen of it, and what networks make of a part; or none."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.needs import SIGNS, Sign
+from irsde_cli.images import in_unit
+from irsde_cli.needs import GLANCED, SIGNS, Sign, need
 from irsde_cli.needs.blocks import coarseness
 from irsde_cli.needs.blur import sharpness
 from irsde_cli.needs.darkness import brightness
-from irsde_cli.needs.noise import level
+from irsde_cli.needs.haze import gained
+from irsde_cli.needs.noise import BLOCK, WINDOW, level
+from irsde_cli.needs.reduction import copy_of
 from irsde_cli.needs.streaks import taken
+from irsde_cli.needs.tempering import GLANCE, tempered
 
 AROUND = 7  # pixels of which streaks stand out
 DRAWN, ANYWHERE = 0.6, 0.25
+Look = Callable[[str], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,12 @@ class Choice:
     words: str
 
 
-def choose(picture: Tensor) -> Choice:
+def choose(picture: Tensor, look: Look | None = None) -> Choice:
     """For a picture (3, H, W) in [0, 1]: the first that shows, as what comes later in the row is hidden by it.
 
     Coding comes last in the making of a picture, and rounds off the signs of the others; darkness hides them; blur has
-    a direction, as rain has; rain has fine detail, as noise has. Haze shows only in what its network makes of it.
+    a direction, as rain has; rain has fine detail, as noise has. Light rain, soft noise and haze show only in what
+    their networks make of a part, which `look` gives for a task, with that part: see `looked_at`.
     """
     seen: list[str] = []
     for task, (measure, sign) in RULES.items():
@@ -38,7 +45,24 @@ def choose(picture: Tensor) -> Choice:
         if sign.weight(figure) > 0:
             return Choice(task, said)
         seen.append(said)
+    if look is None:
+        return Choice("", "; ".join(seen))
+    for task, (compare, sign) in ASKED.items():
+        figure = compare(*look(task))
+        said = sign.words.format(figure)
+        if sign.weight(figure) > 0:
+            return Choice(task, said)
+        seen.append(said)
     return Choice("", "; ".join(seen))
+
+
+def looked_at(task: str, samples: Tensor) -> Tensor:
+    """What a network of `ASKED` is shown of a picture's samples (3, H, W): a copy of the whole scene, or its middle."""
+    if task in GLANCED:
+        return copy_of(samples, GLANCE)
+    side = math.isqrt(GLANCE)
+    top, left = (max(0, size - side) // 2 for size in samples.shape[-2:])
+    return in_unit(samples[:, top : top + side, left : left + side])
 
 
 def streaks(picture: Tensor) -> float:
@@ -54,6 +78,19 @@ def moved(picture: Tensor) -> float:
     return sharpness(picture) - DRAWN * max(0.0, streaks(picture) - ANYWHERE)
 
 
+def directed(degraded: Tensor, restored: Tensor) -> float:
+    """How well what was taken out agrees on a direction."""
+    return taken(degraded, restored)[0]
+
+
+def removed(degraded: Tensor, restored: Tensor) -> float:
+    """The root mean square, of 255, of what is taken for noise of all that a network took out; 0 of small pictures."""
+    if min(degraded.shape[-2:]) < WINDOW * BLOCK:
+        return 0.0
+    kept, _ = tempered(degraded, restored, need("denoise", degraded))
+    return 255 * float((kept - degraded).square().mean().sqrt())
+
+
 # Blur and noise are asked for more sternly than where somebody has named the task: a soft camera is no motion. What
 # stands out of its surroundings agrees less on a direction than what a network took out.
 RULES: dict[str, tuple[Callable[[Tensor], float], Sign]] = {
@@ -62,4 +99,10 @@ RULES: dict[str, tuple[Callable[[Tensor], float], Sign]] = {
     "deblur": (moved, replace(SIGNS["deblur"], nothing=0.44, full=0.40)),
     "derain": (streaks, replace(SIGNS["derain"], nothing=0.27, full=0.37)),
     "denoise": (level, Sign(nothing=4.5, full=6.0, words="noise {:.1f} of 255 in its evenest places")),
+}
+# What may be texture is changed by no more than 1.35 of 255: more is noise for certain. Haze is asked for more sternly.
+ASKED: dict[str, tuple[Callable[[Tensor, Tensor], float], Sign]] = {
+    "derain": (directed, SIGNS["derain"]),
+    "denoise": (removed, Sign(nothing=1.6, full=3.0, words="noise {:.1f} of 255 to its network")),
+    "dehaze": (gained, replace(SIGNS["dehaze"], nothing=1.5, full=1.55)),
 }

@@ -7,16 +7,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.needs import SIGNS
-from irsde_cli.needs.planes import around, luma, quantile
+from irsde_cli.needs.planes import luma, quantile
 
 BLOCK = 8
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
-NEAR, SMOOTH = 11, 5
+WINDOW, STEP = 24, 4  # blocks of a window along each side; how far apart windows begin at most
 CLIPPED = 0.015
 FEWEST = 16  # blocks of which something can be told
-UNSURE = 1.35 / 255  # the most that is changed, root mean square, where it may be texture: 45 dB and a little
+UNSURE = (
+    1.2 / 255
+)  # the most that is changed in a window, root mean square, where it may be texture: of all of them, 45 dB
 FREE, BOUND = 0.0, 0.15  # how far what was taken goes with the detail that is left, of noise and of texture
 SPREAD, UNEVEN = 0.62, 0.52  # what was taken from the evenest blocks, beside the mean, of noise and of texture
+BARE, EMPTY = 0.3, 0.2  # detail that is left beside what was taken, where that is hardly texture, if it is plain to see
+FAINT, PLAIN = 3 / 255, 6 / 255
+TIED = 0.5  # `BOUND` there
+OTHER, ALIKE = 0.25, 0.6  # what was taken from a block, beside the mean, where the noise is not that of the window
 DARK, LEVEL = 0.05, 0.1
 COLOURED = 2
 # The mask of Immerkaer (1996), of unit gain for white noise.
@@ -30,39 +36,69 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
     taken for noise, and where more was taken only so much of it counts, by variance. A camera's noise is soft after its
     own processing and differs with brightness, so that this would keep too much of it; but then the picture has little
     of the finest detail, far less than what was taken out, and all of that counts.
+
+    That is asked of each of many overlapping windows, and of each block the one counts in which most is noise: noise of
+    a part of the picture is known from windows that lie in that part.
     """
     variance = (degraded - restored).square().mean(0)
     detail = F.conv2d(restored[:, None], restored.new_tensor(MASK)[None, None] / 6, padding=1).square().mean((0, 1))
     figure = float((detail.mean() / variance.mean().clamp_min(1e-12)).sqrt())
-    certain = SIGNS["denoise"].weight(figure)
-    budget = _evenest(degraded, variance)
-    share = around((budget / around(variance, NEAR).clamp_min(1e-12)).clamp_max(1), SMOOTH)
-    share = share + certain * (1 - share)
-    changed = float((share.square() * variance).mean().sqrt())
-    most = min(1.0, UNSURE / max(changed, 1e-12))
-    return figure, (share * (most + _sure(variance, detail, budget) * (1 - most)))[None]
-
-
-def _sure(variance: Tensor, detail: Tensor, budget: float) -> float:
-    """From 0, what was taken may be texture, to 1, it is noise: alike everywhere, or whatever detail there is."""
     side = min(BLOCK, *variance.shape)
-    taken_out, left = (F.avg_pool2d(plane[None, None], side).flatten() for plane in (variance, detail))
-    if len(left) < FEWEST:
-        return 1.0
-    spread = budget / max(float(taken_out.mean()), 1e-12)
-    pair = torch.stack((taken_out, left)).add(1e-7).log()
-    pair = pair - pair.mean(1, keepdim=True)
-    bound = float((pair[0] * pair[1]).sum() / (pair[0].norm() * pair[1].norm()).clamp_min(1e-12))
-    sure = max((spread - UNEVEN) / (SPREAD - UNEVEN), (BOUND - bound) / (BOUND - FREE))
-    return min(max(sure, 0.0), 1.0)
+    shares = _shares(F.avg_pool2d(torch.stack((variance, detail, luma(degraded)))[None], side)[0])
+    height, width = (size // side * side for size in variance.shape)
+    fine = F.interpolate(shares[None, None], size=(height, width), mode="bilinear", align_corners=False)
+    rest = (0, variance.shape[1] - width, 0, variance.shape[0] - height)
+    return figure, F.pad(fine, rest, mode="replicate")[0]
 
 
-def _evenest(degraded: Tensor, variance: Tensor) -> float:
-    """The variance in the evenest blocks that are neither black nor white."""
-    side = min(BLOCK, *variance.shape)
-    blocks = F.avg_pool2d(torch.stack((variance, luma(degraded)))[None], side)[0]
-    shown = (blocks[1] > CLIPPED) & (blocks[1] < 1 - CLIPPED)
-    return quantile(blocks[0][shown] if int(shown.sum()) >= BLOCK else blocks[0], EVEN)
+def _shares(planes: Tensor) -> Tensor:
+    """(h, w): the share of what was taken from blocks that counts, by means of variance, detail and luma, (3, h, w)."""
+    sides = [min(WINDOW, size) for size in planes.shape[1:]]
+    starts = [_starts(size, side) for size, side in zip(planes.shape[1:], sides, strict=True)]
+    rows, columns = (start[:, None] + torch.arange(side) for start, side in zip(starts, sides, strict=True))
+    places = (rows[:, None, :, None] * planes.shape[2] + columns[None, :, None, :]).reshape(-1, sides[0] * sides[1])
+    places = places.to(planes.device)
+    variance, detail, light = planes.flatten(1)[:, places].unbind()
+    sign, mean = SIGNS["denoise"], variance.mean(1, keepdim=True).clamp_min(1e-12)
+    figure = (detail.mean(1, keepdim=True) / mean).sqrt()
+    certain = ((figure - sign.nothing) / (sign.full - sign.nothing)).clamp(0, 1)
+    budget = _evenest(variance, light)
+    share = (budget / variance.clamp_min(1e-12)).clamp_max(1)
+    alike = ((variance / mean - OTHER) / (ALIKE - OTHER)).clamp(0, 1)
+    share = share + certain * alike * (1 - share)
+    changed = (share.square() * variance).mean(1, keepdim=True).sqrt()
+    most = (UNSURE / changed.clamp_min(1e-12)).clamp_max(1)
+    empty = ((figure - BARE) / (EMPTY - BARE)).clamp(0, 1) * ((mean.sqrt() - FAINT) / (PLAIN - FAINT)).clamp(0, 1)
+    share = share * (most + _sure(variance, detail, budget, empty) * (1 - most))
+    found = torch.zeros_like(planes[0]).flatten()
+    found.scatter_reduce_(0, places.flatten(), share.flatten(), "amax")
+    return found.reshape(planes.shape[1:])
+
+
+def _starts(size: int, side: int) -> Tensor:
+    """Where windows of that `side` begin so that they cover a `size`, at most `STEP` apart."""
+    return torch.linspace(0, size - side, 1 + -(-(size - side) // STEP)).round().long()
+
+
+def _sure(variance: Tensor, detail: Tensor, budget: Tensor, empty: Tensor) -> Tensor:
+    """(N, 1): from 0, what was taken may be texture, to 1, it is noise: the same anywhere, whatever detail there is."""
+    if variance.shape[1] < FEWEST:
+        return torch.ones_like(budget)
+    spread = budget / variance.mean(1, keepdim=True).clamp_min(1e-12)
+    pair = torch.stack((variance, detail)).add(1e-7).log()
+    pair = pair - pair.mean(2, keepdim=True)
+    bound = ((pair[0] * pair[1]).sum(1) / (pair[0].norm(dim=1) * pair[1].norm(dim=1)).clamp_min(1e-12))[:, None]
+    most = BOUND + (TIED - BOUND) * empty
+    return torch.maximum((spread - UNEVEN) / (SPREAD - UNEVEN), (most - bound) / (BOUND - FREE)).clamp(0, 1)
+
+
+def _evenest(variance: Tensor, light: Tensor) -> Tensor:
+    """(N, 1): of windows of blocks (N, M), the variance in the evenest that are neither black nor white."""
+    shown = (light > CLIPPED) & (light < 1 - CLIPPED)
+    counts = shown.sum(1, keepdim=True)
+    shown |= counts < BLOCK  # where hardly any are, all count
+    ordered = variance.masked_fill(~shown, math.inf).sort(1).values
+    return ordered.gather(1, (EVEN * (shown.sum(1, keepdim=True) - 1)).round().long())
 
 
 def level(picture: Tensor) -> float:

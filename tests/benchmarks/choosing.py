@@ -20,12 +20,12 @@ from irsde_cli import checkpoint
 from irsde_cli.degradations import DegradationConfig, build_degradation
 from irsde_cli.images import read_picture, to_tensor
 from irsde_cli.needs import need
-from irsde_cli.needs.choosing import RULES, choose
+from irsde_cli.needs.choosing import ASKED, RULES, choose, looked_at
 from irsde_cli.needs.tempering import glanced, tempered
 from irsde_cli.randomness import damage_for
 from irsde_cli.restorer import Restorer
 from irsde_cli.weights import find_weights
-from tests.benchmarks.trust import decibels, some
+from tests.benchmarks.trust import decibels, scene, some
 
 SIDE = 256
 CLEAN = (("testsets/kodak24", 12), ("testsets/cbsd68", 12), ("photos_free/val", 8), ("photos_free/val_bysa", 8))
@@ -42,7 +42,20 @@ MADE: dict[str, tuple[str, dict[str, Any]]] = {
     "JPEG 50": ("jpeg", {"quality_min": 50, "quality_max": 50}),
     "haze": ("haze", {}),
 }
-PAIRS = ("noise_cc", "noise_polyu", "rain100l", "rain100h", "rain12", "rain_ssir", "lol", "gopro")
+SCENES = ("haze", "sots_indoor", "sots_outdoor")  # of which the whole is looked at, small
+PAIRS = (
+    "noise_cc",
+    "noise_polyu",
+    "rain100l",
+    "rain100h",
+    "rain12",
+    "rain_ssir",
+    "lol",
+    "gopro",
+    "sots_indoor",
+    "sots_outdoor",
+)
+COLUMNS = (*dict.fromkeys((*RULES, *ASKED)), "nothing")
 REAL = ("noise", "blur", "rain", "lowlight", "haze", "raindrop", "shadow", "lowres")
 
 
@@ -67,9 +80,11 @@ def cases(data: Path) -> Iterator[tuple[str, list[tuple[Tensor | None, Tensor]]]
         )
     for name in PAIRS:
         folder = data / "testsets" / name
-        yield f"pairs of {name}", [(read(folder / "GT" / path.name), read(path)) for path in some(folder / "LQ", 8)]
+        look = scene if name in SCENES else read
+        yield f"pairs of {name}", [(look(folder / "GT" / path.name), look(path)) for path in some(folder / "LQ", 8)]
     for name in REAL:
-        yield f"real {name}", [(None, read(path)) for path in some(data / "real" / name, 8)]
+        look = scene if name in SCENES else read
+        yield f"real {name}", [(None, look(path)) for path in some(data / "real" / name, 8)]
 
 
 @cache
@@ -92,20 +107,31 @@ def restored(task: str, degraded: Tensor) -> Tensor:
     return tempered(degraded, made(degraded), found)[0] if found.weight else degraded
 
 
+def chosen(degraded: Tensor) -> str:
+    """The task, as a run chooses it; "" for nothing."""
+
+    def look(task: str) -> tuple[Tensor, Tensor]:
+        small = looked_at(task, degraded)
+        with torch.inference_mode():
+            return small, network(task)(small).float().clamp(0, 1)
+
+    return choose(degraded, look).task
+
+
 def main(data: Path) -> None:
     """Print a row for each kind of picture."""
-    print("| | " + " | ".join((*RULES, "nothing")) + " | worse | dB |")
-    print("|---|" + "---:|" * (len(RULES) + 3))
+    print("| | " + " | ".join(COLUMNS) + " | worse | dB |")
+    print("|---|" + "---:|" * (len(COLUMNS) + 2))
     worse = pairs = 0
     for name, pictures in cases(data):
-        chosen = [choose(degraded).task for _, degraded in pictures]
+        tasks = [chosen(degraded) for _, degraded in pictures]
         gains = []
-        for task, (clean, degraded) in zip(chosen, pictures, strict=True):
+        for task, (clean, degraded) in zip(tasks, pictures, strict=True):
             if clean is not None:
                 after = restored(task, degraded) if task else degraded
                 gains.append(decibels(after, clean) - decibels(degraded, clean))
-        counts = Counter(task or "nothing" for task in chosen)
-        cells = [str(counts[task] or "") for task in (*RULES, "nothing")]
+        counts = Counter(task or "nothing" for task in tasks)
+        cells = [str(counts[task] or "") for task in COLUMNS]
         if name == "clean":  # whatever changes it makes it worse: what counts is that nobody sees it
             lost = sum(gain < -45 for gain in gains)
             cells += [f"{lost} below 45 dB", ""]

@@ -1,11 +1,13 @@
 """Each picture's own damage is seen; what has none is left alone."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.needs.choosing import RULES, choose
+from irsde_cli.needs.choosing import ASKED, RULES, choose, looked_at
 from irsde_cli.needs.noise import level
+from irsde_cli.needs.tempering import GLANCE
 from irsde_cli.tasks import TASKS
 from tests.needs.test_needs import clean, moved, saved
 
@@ -43,6 +45,33 @@ def test_a_clean_picture_gets_nothing_and_all_figures_are_said(clean: Tensor) ->
     choice = choose(clean)
     assert choice.task == "", choice
     assert choice.words.count(";") == len(RULES) - 1
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_what_shows_only_to_a_network_is_chosen(task: str, clean: Tensor) -> None:
+    """By what that makes of a part; the networks of other tasks leave that part as it is."""
+    clean = clean.repeat(1, 2, 2)
+    rows, columns = torch.meshgrid(torch.arange(clean.shape[1]), torch.arange(clean.shape[2]), indexing="ij")
+    faint = {
+        "derain": clean + 0.02 * ((columns * 3 + rows) % 21 < 3),
+        "denoise": noisy(clean, 2.2),
+        "dehaze": clean * 0.5 + 0.4,
+    }
+    assert set(faint) == set(ASKED)
+
+    def look(asked: str) -> tuple[Tensor, Tensor]:
+        return faint[task], clean if asked == task else faint[task]
+
+    assert choose(clean, look).task == task
+    assert choose(clean, lambda _: (clean, clean)).task == ""
+    assert TASKS[task].weights is not None
+
+
+def test_a_network_is_shown_the_middle_or_the_whole_made_small() -> None:
+    large = torch.rand(3, 700, 900)
+    assert looked_at("denoise", large).shape == (3, 332, 332)
+    assert looked_at("dehaze", large).shape[1:].numel() <= 1.01 * GLANCE
+    assert looked_at("derain", large[:, :5, :7]).shape == (3, 5, 7)
 
 
 def test_a_picture_of_one_pixel_needs_nothing() -> None:

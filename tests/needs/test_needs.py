@@ -125,6 +125,23 @@ def test_noise_counts_and_detail_does_not(clean: Tensor) -> None:
     assert restored is clean
 
 
+def test_noise_in_a_half_of_a_picture_is_taken_from_that_half(clean: Tensor) -> None:
+    """The other half keeps its detail, of which a denoiser took a part; no edge shows in how much is taken."""
+    wide = clean.repeat(1, 2, 4)
+    middle = wide.shape[2] // 2
+    smooth = F.avg_pool2d(F.pad(wide[None], (1,) * 4, mode="replicate"), 3, stride=1)[0]
+    noise = 25 / 255 * torch.randn(wide.shape, generator=torch.Generator().manual_seed(0))
+    noise[..., :middle] = 0
+    share = AFTER.load("denoise")(wide + noise, torch.lerp(wide, smooth, 0.3))[1]
+    result, _ = tempered(wide + noise, torch.lerp(wide, smooth, 0.3), need("denoise", wide))
+    lost = [
+        float((result - wide)[..., part].square().mean().sqrt()) for part in (slice(middle - 64), slice(middle, None))
+    ]
+    assert lost[0] < 1.4 / 255, "45 dB"
+    assert lost[1] < 0.2 * 25 / 255
+    assert float((share[..., 1:] - share[..., :-1]).abs().max()) < 0.2
+
+
 def test_streaks_count_and_structures_do_not(clean: Tensor) -> None:
     """Slanted lines all over are rain; discs that vanish are none."""
     rows, columns = np.mgrid[:SIDE, :SIDE]

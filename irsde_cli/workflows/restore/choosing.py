@@ -4,12 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from irsde_cli.engine.restoration import unwatched
-from irsde_cli.engine.settings import Tile
+import torch
+from torch import Tensor
+
+from irsde_cli.engine.loading import load
+from irsde_cli.engine.restoration import Restoration, unwatched
+from irsde_cli.engine.settings import Settings, Tile
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import in_unit, samples_of
-from irsde_cli.needs.choosing import Choice, choose
+from irsde_cli.needs.choosing import Choice, choose, looked_at
+from irsde_cli.samplers.settings import Sampling
 from irsde_cli.tasks import TASKS
+from irsde_cli.weights import find_weights
 from irsde_cli.workflows.restore.events import Chosen, Event, Planned
 from irsde_cli.workflows.restore.items import Item
 from irsde_cli.workflows.restore.job import Job
@@ -31,6 +37,7 @@ class Choosing:
     def __init__(self, plan: Plan, job: Callable[[Plan], Job]) -> None:
         self.plan = plan
         self._job = job
+        self._asked: dict[str, Restoration] = {}
         if plan.options.ray is not None:
             raise UsageError("--task auto looks at each picture here, and not on a Ray cluster.")
 
@@ -81,4 +88,17 @@ class Choosing:
             picture = picture_of(item, self.plan.options)
         except (InputError, OSError):
             return None
-        return choose(in_unit(central(samples_of(picture))))
+        samples = samples_of(picture)
+
+        def look(task: str) -> tuple[Tensor, Tensor]:
+            small = looked_at(task, samples)
+            return small, self._network(task).usual(small, item.key)
+
+        return choose(in_unit(central(samples)), look)
+
+    def _network(self, task: str) -> Restoration:
+        """The one that ships, on the CPU in float32: what is chosen is the same on all machines."""
+        if task not in self._asked:
+            loaded = load(find_weights(None, task), task, Sampling())
+            self._asked[task] = Restoration(loaded, Settings(), torch.device("cpu"))
+        return self._asked[task]
