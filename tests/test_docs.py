@@ -15,10 +15,11 @@ import torch
 from irsde_cli import checkpoint
 from irsde_cli.cli.program import app
 from irsde_cli.degradations import DEGRADATIONS
+from irsde_cli.inverse import METHODS
 from irsde_cli.metrics.psnr import psnr
 from irsde_cli.networks import NETWORKS
 from irsde_cli.processes import PROCESSES
-from irsde_cli.registry import address
+from irsde_cli.registry import Registry, address
 from irsde_cli.storage import weight_files
 from irsde_cli.systems import SYSTEMS, networks_of
 from irsde_cli.training import OBJECTIVES
@@ -43,6 +44,14 @@ FACTS = (
     "half precision",
     "checked",
 )
+TABLES: dict[str, Registry] = {
+    "Networks": NETWORKS,
+    "Processes": PROCESSES,
+    "Systems": SYSTEMS,
+    "Objectives and strategies": OBJECTIVES,
+    "Zero-shot methods": METHODS,
+    "Degradations": DEGRADATIONS,
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -73,7 +82,7 @@ def provenance() -> str:
 - `properties`: neither was to be had, or it is ours; what must hold of it does.
 - Nothing: nobody here had the files.""",
     ]
-    for title, table in (("Networks", NETWORKS), ("Processes", PROCESSES), ("Systems", SYSTEMS)):
+    for title, table in TABLES.items():
         rows = [
             (
                 f"`{name}`",

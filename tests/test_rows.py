@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from irsde_cli.degradations import DEGRADATIONS
 from irsde_cli.inverse import METHODS
 from irsde_cli.networks import NETWORKS
 from irsde_cli.processes import PROCESSES
@@ -19,6 +20,7 @@ TABLES = {
     "systems": SYSTEMS,
     "objectives": OBJECTIVES,
     "methods": METHODS,
+    "degradations": DEGRADATIONS,
 }
 EVIDENCE = {f"{kind} {name}": row.evidence for kind, table in TABLES.items() for name, row in table.items()} | {
     f"weights {name}": row.evidence for name, row in CATALOGUE.items() if row.checked

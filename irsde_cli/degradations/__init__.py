@@ -15,20 +15,78 @@ if TYPE_CHECKING:
 DEGRADATIONS = Registry(
     "degradation",
     {
-        "gaussian-noise": "irsde_cli.degradations.gaussian_noise:GaussianNoise",
-        "camera-noise": "irsde_cli.degradations.camera_noise:CameraNoise",
-        "sensor-noise": "irsde_cli.degradations.sensor_noise:SensorNoise",
-        "motion-blur": "irsde_cli.degradations.motion_blur:MotionBlur",
-        "defocus-blur": "irsde_cli.degradations.defocus_blur:DefocusBlur",
-        "rain": "irsde_cli.degradations.rain:Rain",
-        "haze": "irsde_cli.degradations.haze:Haze",
-        "low-light": "irsde_cli.degradations.low_light:LowLight",
-        "jpeg": "irsde_cli.degradations.jpeg:Jpeg",
-        "downsampling": "irsde_cli.degradations.downsampling:Downsampling",
-        "free-form-mask": "irsde_cli.degradations.free_form_mask:FreeFormMask",
-        "second-order": "irsde_cli.degradations.second_order:SecondOrder",
-        "random-mask": "irsde_cli.degradations.random_mask:RandomMask",
-        "mixture": "irsde_cli.degradations.mixture:Mixture",
+        "gaussian-noise": Entry(
+            "irsde_cli.degradations.gaussian_noise:GaussianNoise",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_gaussian_noise_has_the_stated_level",
+        ),
+        "camera-noise": Entry(
+            "irsde_cli.degradations.camera_noise:CameraNoise",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_camera_noise_has_the_stated_variance",
+        ),
+        "sensor-noise": Entry(
+            "irsde_cli.degradations.sensor_noise:SensorNoise",
+            paper="1811.11127",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_the_noise_of_a_sensor_grows_with_light_and_its_colour_is_coarse",
+        ),
+        "motion-blur": Entry(
+            "irsde_cli.degradations.motion_blur:MotionBlur",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_a_straight_motion_has_the_stated_length",
+        ),
+        "defocus-blur": Entry(
+            "irsde_cli.degradations.defocus_blur:DefocusBlur",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_defocus_is_a_disc_of_the_stated_radius",
+        ),
+        "rain": Entry(
+            "irsde_cli.degradations.rain:Rain",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_rain_only_adds_light_along_its_fall",
+        ),
+        "haze": Entry(
+            "irsde_cli.degradations.haze:Haze",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_haze_pulls_towards_the_air",
+        ),
+        "low-light": Entry(
+            "irsde_cli.degradations.low_light:LowLight",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_low_light_takes_the_stated_share",
+        ),
+        "jpeg": Entry(
+            "irsde_cli.degradations.jpeg:Jpeg",
+            checked="code",
+            evidence="tests/degradations/test_degradations.py::test_jpeg_is_the_encoder",
+        ),
+        "downsampling": Entry(
+            "irsde_cli.degradations.downsampling:Downsampling",
+            checked="code",
+            evidence="tests/degradations/test_degradations.py::test_downsampling_is_that_of_the_field",
+        ),
+        "free-form-mask": Entry(
+            "irsde_cli.degradations.free_form_mask:FreeFormMask",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_holes_cover_the_stated_share_and_are_white",
+        ),
+        "second-order": Entry(
+            "irsde_cli.degradations.second_order:SecondOrder",
+            paper="2107.10833",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_a_setting_of_each_step_decides_how_much_is_left",
+        ),
+        "random-mask": Entry(
+            "irsde_cli.degradations.random_mask:RandomMask",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_what_is_told_of_the_damage_is_what_was_done",
+        ),
+        "mixture": Entry(
+            "irsde_cli.degradations.mixture:Mixture",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_a_mixture_takes_its_parts_as_often_as_it_says",
+        ),
         "generated": Entry(
             "irsde_cli.degradations.generated:Generated",
             paper="https://github.com/sudraj2002/GenDeg",
@@ -36,8 +94,17 @@ DEGRADATIONS = Registry(
             evidence="tests/degradations/test_generated.py::test_a_sampler_of_diffusers_agrees",
             extra="flux",
         ),
-        "matched": "irsde_cli.degradations.matched:Matched",
-        "sequence": "irsde_cli.degradations.sequence:Sequence",
+        "matched": Entry(
+            "irsde_cli.degradations.matched:Matched",
+            paper="https://github.com/sudraj2002/GenDeg",
+            checked="code",
+            evidence="tests/degradations/test_degradations.py::test_bins_are_those_of_gendeg",
+        ),
+        "sequence": Entry(
+            "irsde_cli.degradations.sequence:Sequence",
+            checked="properties",
+            evidence="tests/degradations/test_degradations.py::test_a_sequence_is_one_after_another",
+        ),
     },
 )
 

@@ -118,6 +118,7 @@ OBJECTIVES = Registry(
         ),
         "task-uncertainty": Entry(
             "irsde_cli.training.task_uncertainty:TaskUncertainty",
+            paper="https://github.com/Aitical/TUR",
             checked="properties",
             evidence="tests/training/test_parts.py::test_the_best_uncertainty_is_half_of_the_error",
         ),
