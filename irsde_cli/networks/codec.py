@@ -5,7 +5,8 @@ attention along strips between their two halves, a hyper-prior, and a prior in t
 chessboard, as DCVC has it. Names of parameters and counts are those of the published code; no weights of it are known.
 
 The published code rounds without a gradient, so that its encoder learns nothing from what it codes. Here the gradient
-of rounding is that of the identity, and rates are those of latents with uniform noise.
+of rounding is that of the identity, and rates are those of latents with uniform noise. Its fresh latents are a
+thirtieth of a step: all round to 0, and thousands of steps go by until the decoder sees anything. Ours begin larger.
 """
 
 import copy
@@ -28,6 +29,7 @@ NARROWEST, WIDEST = 0.11, 64.0  # standard deviations that are told apart
 SMALLEST_STEP = 0.5
 CHANCE = 1e-5  # added to each probability while learning, as published
 SLOPE = 0.01
+FIRST_GAIN, FIRST_SCALE = 4.0, 1.0  # of fresh latents, and about the standard deviation that the prior expects of them
 FACTOR = 16  # of the latent
 PRIOR = ("hyper_dec", "y_prior_fusion", "y_spatial_prior", "bit_estimator_z")
 
@@ -78,11 +80,27 @@ class RestoringCodec(Mapper):
             DepthBlock(2 * channels, 2 * channels),
         )
         self.bit_estimator_z = Cumulative(hyper)
-        for side in ("enc", "dec"):
-            self.register_parameter(f"q_basic_{side}", nn.Parameter(torch.ones(1, 4 * width, 1, 1)))
+        self.q_basic_enc = nn.Parameter(torch.empty(1, 4 * width, 1, 1))
+        self.q_basic_dec = nn.Parameter(torch.empty(1, 4 * width, 1, 1))
         self.q_scale_enc = nn.Parameter(torch.tensor([0.5, 2.0]).view(2, 1, 1, 1))
         self.q_scale_dec = nn.Parameter(torch.tensor([2.0, 0.5]).view(2, 1, 1, 1))
         self._wide: nn.ModuleDict | None = None
+        self._begin(channels)
+
+    def _begin(self, channels: int) -> None:
+        """Fresh weights by which latents of photographs are a few steps large, and expected to be."""
+        for part in (self.enc, self.N_dim_compress, self.N_dim_decompress, self.dec, self.refine):
+            for layer in part.modules():
+                if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.groups == 1:
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+        nn.init.constant_(self.q_basic_enc, FIRST_GAIN)
+        nn.init.constant_(self.q_basic_dec, 1 / FIRST_GAIN)
+        for prior, start in ((self.y_prior_fusion, channels), (self.y_spatial_prior, 0)):
+            last = prior[-1]
+            assert isinstance(last, DepthBlock)
+            gated = last.block[-1]
+            assert isinstance(gated, Gated) and gated.conv_out.bias is not None
+            nn.init.constant_(gated.conv_out.bias[start : start + channels], FIRST_SCALE)
 
     @classmethod
     def options_from(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from irsde_cli.networks.codec import (
     LEVELS,
+    QUALITIES,
+    SMALLEST_STEP,
     RestoringCodec,
     at_least,
     chessboard,
@@ -51,6 +54,21 @@ def test_sizes_are_the_published_ones(options: dict[str, int], millions: tuple[f
         "blocks": (2, 3, 3, 4),
         "heads": 4,
     }
+
+
+def test_fresh_latents_say_something() -> None:
+    """Of photographs many of their numbers are not 0, and more at a better quality: else a decoder learns nothing."""
+    torch.manual_seed(0)
+    network = RestoringCodec(width=16, channels=64, hyper=16, blocks=(0, 0, 0, 1)).eval()
+    image = F.interpolate(torch.rand(1, 3, 10, 10), size=(80, 80), mode="bicubic").clamp(0, 1)
+    shares = []
+    for number in (0, QUALITIES - 1):
+        with torch.no_grad():
+            latent = network.latent(image, torch.tensor([number]))
+            told = network.y_prior_fusion(network.hyper_dec(network.hyper_latent(latent).round()))
+            step, _, mean = told[..., :5, :5].chunk(3, 1)
+        shares.append(float(((latent / at_least(step, SMALLEST_STEP) - mean).round() != 0).float().mean()))
+    assert 0.1 < shares[0] < shares[1] < 0.99
 
 
 def test_the_decoder_needs_what_is_sent_alone() -> None:
