@@ -5,8 +5,8 @@ attention along strips between their two halves, a hyper-prior, and a prior in t
 chessboard, as DCVC has it. Names of parameters and counts are those of the published code; no weights of it are known.
 
 The published code rounds without a gradient, so that its encoder learns nothing from what it codes. Here the gradient
-of rounding is that of the identity, and rates are those of latents with uniform noise. Its fresh latents are a
-thirtieth of a step: all round to 0, and thousands of steps go by until the decoder sees anything. Ours begin larger.
+of rounding is that of the identity, and rates are those of latents with uniform noise. Fresh weights of torch's own make
+latents of a fifteenth of a step, which round to 0, so that the decoder sees nothing to learn from. Ours begin larger.
 """
 
 import copy
