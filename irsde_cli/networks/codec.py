@@ -5,7 +5,7 @@ attention along strips between their two halves, a hyper-prior, and a prior in t
 chessboard, as DCVC has it. Names of parameters and counts are those of the published code; no weights of it are known.
 
 The published code rounds without a gradient, so that its encoder learns nothing from what it codes. Here the gradient
-of rounding is that of the identity, and rates are those of latents with uniform noise. Fresh weights of torch's own make
+of rounding is that of the identity, and rates are those of latents with uniform noise. Torch's own fresh weights make
 latents of a fifteenth of a step, which round to 0, so that the decoder sees nothing to learn from. Ours begin larger.
 """
 
@@ -202,6 +202,9 @@ class RestoringCodec(Mapper):
             self.__dict__["_wide"] = nn.ModuleDict(parts).to("cpu", torch.float64).requires_grad_(False).eval()
         assert self._wide is not None
         return self._wide
+
+    def freeze(self) -> None:
+        """See `Network.freeze`; nothing changes, as sums in another order may round a latent otherwise."""
 
     def train(self, mode: bool = True) -> Self:
         """Training ends what `wide` began."""
