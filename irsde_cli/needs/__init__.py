@@ -82,7 +82,7 @@ KEPT = Registry(
     },
 )
 SIGNS = {
-    "denoise": Sign(nothing=0.56, full=0.38, words="detail beside what was taken out {:.2f}"),
+    "denoise": Sign(nothing=0.62, full=0.5, words="detail beside what was taken out {:.2f}"),
     "deblur": Sign(nothing=0.64, full=0.52, words="sharpest edges across the softest direction {:.2f}"),
     "derain": Sign(nothing=0.51, full=0.57, words="streaks of one direction {:.2f}"),
     "dehaze": Sign(nothing=1.34, full=1.37, words="contrast that haze had taken, times {:.2f}"),

@@ -14,10 +14,9 @@ EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
 WINDOW, STEP = 24, 4  # blocks of a window along each side; how far apart windows begin at most
 CLIPPED = 0.015
 FEWEST = 16  # blocks of which something can be told
-UNSURE = (
-    1.2 / 255
-)  # the most that is changed in a window, root mean square, where it may be texture: of all of them, 45 dB
+UNSURE = 1.2 / 255  # the most that is changed in a window where it may be texture, root mean square: 45 dB of all
 FREE, BOUND = 0.0, 0.15  # how far what was taken goes with the detail that is left, of noise and of texture
+APART, LOOSE = -0.5, -0.25  # where all of it is noise, however uneven
 SPREAD, UNEVEN = 0.62, 0.52  # what was taken from the evenest blocks, beside the mean, of noise and of texture
 BARE, EMPTY = 0.3, 0.2  # detail that is left beside what was taken, where that is hardly texture, if it is plain to see
 FAINT, PLAIN = 3 / 255, 6 / 255
@@ -35,7 +34,8 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
     Noise is the same in even parts and in detailed ones. So what was taken from the evenest twentieth of the blocks is
     taken for noise, and where more was taken only so much of it counts, by variance. A camera's noise is soft after its
     own processing and differs with brightness, so that this would keep too much of it; but then the picture has little
-    of the finest detail, far less than what was taken out, and all of that counts.
+    of the finest detail, far less than what was taken out, and all of that counts. So it does where most was taken from
+    where least detail is: a texture would be the other way round.
 
     That is asked of each of many overlapping windows, and of each block the one counts in which most is noise: noise of
     a part of the picture is known from windows that lie in that part.
@@ -61,7 +61,9 @@ def _shares(planes: Tensor) -> Tensor:
     variance, detail, light = planes.flatten(1)[:, places].unbind()
     sign, mean = SIGNS["denoise"], variance.mean(1, keepdim=True).clamp_min(1e-12)
     figure = (detail.mean(1, keepdim=True) / mean).sqrt()
-    certain = ((figure - sign.nothing) / (sign.full - sign.nothing)).clamp(0, 1)
+    bound = _bound(variance, detail)
+    apart = ((LOOSE - bound) / (LOOSE - APART)).clamp(0, 1)
+    certain = torch.maximum((figure - sign.nothing) / (sign.full - sign.nothing), apart).clamp(0, 1)
     budget = _evenest(variance, light)
     share = (budget / variance.clamp_min(1e-12)).clamp_max(1)
     alike = ((variance / mean - OTHER) / (ALIKE - OTHER)).clamp(0, 1)
@@ -69,7 +71,10 @@ def _shares(planes: Tensor) -> Tensor:
     changed = (share.square() * variance).mean(1, keepdim=True).sqrt()
     most = (UNSURE / changed.clamp_min(1e-12)).clamp_max(1)
     empty = ((figure - BARE) / (EMPTY - BARE)).clamp(0, 1) * ((mean.sqrt() - FAINT) / (PLAIN - FAINT)).clamp(0, 1)
-    share = share * (most + _sure(variance, detail, budget, empty) * (1 - most))
+    tied = BOUND + (TIED - BOUND) * empty
+    spread = budget / mean
+    sure = torch.maximum((spread - UNEVEN) / (SPREAD - UNEVEN), (tied - bound) / (BOUND - FREE)).clamp(0, 1)
+    share = share * (most + sure * (1 - most))
     found = torch.zeros_like(planes[0]).flatten()
     found.scatter_reduce_(0, places.flatten(), share.flatten(), "amax")
     return found.reshape(planes.shape[1:])
@@ -80,16 +85,15 @@ def _starts(size: int, side: int) -> Tensor:
     return torch.linspace(0, size - side, 1 + -(-(size - side) // STEP)).round().long()
 
 
-def _sure(variance: Tensor, detail: Tensor, budget: Tensor, empty: Tensor) -> Tensor:
-    """(N, 1): from 0, what was taken may be texture, to 1, it is noise: the same anywhere, whatever detail there is."""
+def _bound(variance: Tensor, detail: Tensor) -> Tensor:
+    """(N, 1): how far what was taken from blocks (N, M) goes with the detail that is left, from -1 to 1."""
     if variance.shape[1] < FEWEST:
-        return torch.ones_like(budget)
-    spread = budget / variance.mean(1, keepdim=True).clamp_min(1e-12)
+        return variance.new_zeros(len(variance), 1)
     pair = torch.stack((variance, detail)).add(1e-7).log()
     pair = pair - pair.mean(2, keepdim=True)
-    bound = ((pair[0] * pair[1]).sum(1) / (pair[0].norm(dim=1) * pair[1].norm(dim=1)).clamp_min(1e-12))[:, None]
-    most = BOUND + (TIED - BOUND) * empty
-    return torch.maximum((spread - UNEVEN) / (SPREAD - UNEVEN), (most - bound) / (BOUND - FREE)).clamp(0, 1)
+    squares = pair.square().sum(2, keepdim=True)
+    both = (pair[0] * pair[1]).sum(1, keepdim=True)
+    return both / (squares[0] * squares[1]).sqrt().clamp_min(1e-12)
 
 
 def _evenest(variance: Tensor, light: Tensor) -> Tensor:

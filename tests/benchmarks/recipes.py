@@ -27,18 +27,12 @@ PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
 DARK = "--set model.centre=degraded --set model.process.residual_std=0.35 --set degradation.options.highlights_max=1"
 MIXED = "--set pure_start=false"
 COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
-LESS_CLEAN = "--set degradation.options.untouched"
 WAKE = "wake "
 DEAD = "tests.benchmarks.dead"
 LESS_SKY = 'degradation.options.parts=[{name="haze",options={own_air_share=0.3}}]'
 RECIPES: dict[str, tuple[str, ...]] = {
     "denoise-small": ("--steps 18000 --degradation gaussian-noise", "--steps 6000"),
-    "denoise-photo": (
-        "--steps 3130 --objective direct-regression --set decay=0",
-        "--steps 3700 --set warm_up=100 --set decay=0.35",
-        f"--steps 7000 --objective direct-regression --seed 7 {LESS_CLEAN}=0.02 --set warm_up=100 --set decay=0.4",
-        f"--steps 2400 --learning-rate 0.0006 --seed 8 {LESS_CLEAN}=0.04 --set warm_up=50 --set decay=0.9",
-    ),
+    "denoise-photo": (f"--steps 11500 {ON} --init prior-small --seed 11",),
     "dehaze-photo": (
         f"--steps 6656 --set decay=0 --set '{LESS_SKY}'",
         "--steps 8500 --set warm_up=100 --set decay=0.3 --seed 2",

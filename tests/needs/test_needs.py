@@ -21,7 +21,7 @@ from irsde_cli.needs.planes import luma
 from irsde_cli.needs.reduction import BAND, consistent, copy_of, resized
 from irsde_cli.needs.tempering import GLANCE, glanced, tempered
 from irsde_cli.weights import shipped_path
-from tests.benchmarks.trust import One
+from tests.benchmarks.trust import One, read
 
 SIDE = 128
 
@@ -142,6 +142,21 @@ def test_noise_in_a_half_of_a_picture_is_taken_from_that_half(clean: Tensor) -> 
     assert float((share[..., 1:] - share[..., :-1]).abs().max()) < 0.2
 
 
+def test_uneven_noise_counts_however_uneven(clean: Tensor) -> None:
+    """Noise of the light alone leaves nothing like detail, and noise of the even parts alone is no texture."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(clean.shape, generator=generator)
+    flat = F.avg_pool2d(F.pad(clean[None], (8,) * 4, mode="replicate"), 17, stride=1)[0]
+    bright = (flat + 0.3 * flat**2 * noise).clamp(0, 1)
+    _, found = tempered(bright, flat, need("denoise", bright))
+    assert found.weight > 0.9, found.words
+
+    edges = (clean - flat).abs().mean(0).sqrt()
+    even = clean + 8 / 255 * (1 - edges).clamp_min(0) ** 2 * noise
+    _, found = tempered(even, clean, need("denoise", even))
+    assert found.weight > 0.9, found.words
+
+
 def test_streaks_count_and_structures_do_not(clean: Tensor) -> None:
     """Slanted lines all over are rain; discs that vanish are none."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -253,6 +268,18 @@ def test_photographs_without_damage_need_nothing(task: str, shared: Path) -> Non
     places = sorted((shared / "data/testsets/kodak24").iterdir())[::2]
     needed = [path.name for path in places if need(task, to_tensor(read_picture(path, path.name))).weight]
     assert len(needed) <= 1, needed
+
+
+def test_noisy_photographs_are_restored(shared: Path) -> None:
+    """Phones in the dark, scans and old cameras: hardly anything of what the network takes out is left."""
+    restoration = Restoration(checkpoint.load(shipped_path("denoise-photo")), Settings(), torch.device("cpu"))
+    for path in sorted((shared / "data/real/noise").iterdir()):
+        picture = read(path, 128)
+        *_, outputs = restoration.sample([One(path.name, picture)])
+        assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"
+        restored = outputs[0].images[""].float()
+        _, found = tempered(picture, restored, need("denoise", picture))
+        assert found.weight > 0.7, path.name
 
 
 def test_hazy_photographs_are_found_at_their_own_size(shared: Path) -> None:
