@@ -67,7 +67,7 @@ def choose_tile(
     if free < held + smallest:
         raise TooLargeError(
             f"it takes {(held + smallest) / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
-            hint="Free some, or make the picture smaller." if device.type == "cpu" else "Try --device cpu.",
+            hint=more_memory(device),
         )
     affordable = MEMORY_SHARE * (free - held)
     own = TILE_BYTES if device.type == "cpu" else math.inf
@@ -84,6 +84,11 @@ def choose_tile(
     if tile < largest(own):
         logger.warning("memory is short: tiles of %d pixels instead of %d", tile, largest(own))
     return tile
+
+
+def more_memory(device: torch.device) -> str:
+    """What people can do where a device has too little."""
+    return "Free some, or make the picture smaller." if device.type == "cpu" else "Try --device cpu."
 
 
 def choose_overlap(restorer: Restorer, tile: int, asked: int | None = None) -> int:

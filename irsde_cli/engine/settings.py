@@ -129,8 +129,8 @@ def device_for(engine: Engine, device: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: two units at most."""
-    whole = round(seconds)
+    """A length of time as people say it: two units at most, and a second at least."""
+    whole = max(round(seconds), 1)
     for unit, name, part, lesser in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
         if whole >= unit:
             count, rest = divmod(round(whole / part), unit // part)

@@ -93,7 +93,7 @@ def test_a_picture_that_is_done_again_in_smaller_tiles(clock: Clock) -> None:
     clock.now += 10
     for event in (Tile(("a",), 2, 4, 1, 2, 10.0), *steps("a", 10, 4, 4)):
         shown.show(event)
-    assert shown.work == 40 and shown.left == "about 0 s left"
+    assert shown.work == 40 and shown.left == "about 1 s left"
 
 
 def test_lines_come_inside_a_picture(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_lines_come_inside_a_picture(clock: Clock, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"), (89.4, "89 s"), (90, "2 min"), (3599, "60 min"), (3600, "1 h"), (7500, "2 h 5 min"),
+        (0, "1 s"), (89.4, "89 s"), (90, "2 min"), (3599, "60 min"), (3600, "1 h"), (7500, "2 h 5 min"),
         (86399, "24 h"), (86400, "1 d"), (200_000, "2 d 8 h"),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from irsde_cli.engine.forecast import Forecast
-from irsde_cli.engine.memory import TooLargeError
+from irsde_cli.engine.memory import TooLargeError, more_memory
 from irsde_cli.engine.restoration import Output, Restoration, StoppedError, explained
 from irsde_cli.engine.settings import Step
 from irsde_cli.errors import InputError, IrsdeError, MachineError
@@ -90,7 +90,8 @@ class Pipeline:
             raise self._too_small()
 
     def _too_small(self) -> MachineError:
-        return MachineError("there is not enough memory for any of the pictures.", hint="Try --device cpu.")
+        hint = more_memory(self.restoration.device)
+        return MachineError("there is not enough memory for any of the pictures.", hint=hint)
 
     def _read(self) -> Iterator[Event]:
         """Fill `ready` with the pictures that come next; what is up to date or cannot be read is said at once."""
