@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from irsde_cli import room
 from irsde_cli.images import in_unit
-from irsde_cli.needs.noise import MASK
-from irsde_cli.needs.planes import luma, quantile
+from irsde_cli.needs.planes import detail, luma, quantile
 
 CELL = 4  # pixels of the degraded picture, of which only means are looked at: noise and rings of JPEG hardly show
 SQUARE = 8  # cells
@@ -120,6 +119,4 @@ def contradiction(degraded: Tensor, restored: Tensor) -> float:
 
 def _details(image: Tensor) -> Tensor:
     """(h, w): the square of what the mask of Immerkaer (1996) finds in the luma of (3, h, w)."""
-    plane = luma(image)[None, None]
-    padded = F.pad(plane, (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(padded, plane.new_tensor(MASK)[None, None] / 6)[0, 0].square()
+    return detail(F.pad(luma(image)[None, None], (1, 1, 1, 1), mode="replicate"))[0, 0].square()

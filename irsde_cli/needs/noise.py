@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.needs import SIGNS
-from irsde_cli.needs.planes import luma, quantile
+from irsde_cli.needs.planes import detail, luma, quantile
 
 BLOCK = 8
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
@@ -24,8 +24,6 @@ TIED = 0.5  # `BOUND` there
 OTHER, ALIKE = 0.25, 0.6  # what was taken from a block, beside the mean, where the noise is not that of the window
 DARK, LEVEL = 0.05, 0.1
 COLOURED = 2
-# The mask of Immerkaer (1996), of unit gain for white noise.
-MASK = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
 
 
 def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
@@ -41,10 +39,10 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
     a part of the picture is known from windows that lie in that part.
     """
     variance = (degraded - restored).square().mean(0)
-    detail = F.conv2d(restored[:, None], restored.new_tensor(MASK)[None, None] / 6, padding=1).square().mean((0, 1))
-    figure = float((detail.mean() / variance.mean().clamp_min(1e-12)).sqrt())
+    left = detail(F.pad(restored, (1, 1, 1, 1))).square().mean(0)
+    figure = float((left.mean() / variance.mean().clamp_min(1e-12)).sqrt())
     side = min(BLOCK, *variance.shape)
-    shares = _shares(F.avg_pool2d(torch.stack((variance, detail, luma(degraded)))[None], side)[0])
+    shares = _shares(F.avg_pool2d(torch.stack((variance, left, luma(degraded)))[None], side)[0])
     height, width = (size // side * side for size in variance.shape)
     fine = F.interpolate(shares[None, None], size=(height, width), mode="bilinear", align_corners=False)
     rest = (0, variance.shape[1] - width, 0, variance.shape[0] - height)
@@ -58,10 +56,10 @@ def _shares(planes: Tensor) -> Tensor:
     rows, columns = (start[:, None] + torch.arange(side) for start, side in zip(starts, sides, strict=True))
     places = (rows[:, None, :, None] * planes.shape[2] + columns[None, :, None, :]).reshape(-1, sides[0] * sides[1])
     places = places.to(planes.device)
-    variance, detail, light = planes.flatten(1)[:, places].unbind()
+    variance, left, light = planes.flatten(1)[:, places].unbind()
     sign, mean = SIGNS["denoise"], variance.mean(1, keepdim=True).clamp_min(1e-12)
-    figure = (detail.mean(1, keepdim=True) / mean).sqrt()
-    bound = _bound(variance, detail)
+    figure = (left.mean(1, keepdim=True) / mean).sqrt()
+    bound = _bound(variance, left)
     apart = ((LOOSE - bound) / (LOOSE - APART)).clamp(0, 1)
     certain = torch.maximum((figure - sign.nothing) / (sign.full - sign.nothing), apart).clamp(0, 1)
     budget = _evenest(variance, light)
@@ -85,11 +83,11 @@ def _starts(size: int, side: int) -> Tensor:
     return torch.linspace(0, size - side, 1 + -(-(size - side) // STEP)).round().long()
 
 
-def _bound(variance: Tensor, detail: Tensor) -> Tensor:
+def _bound(variance: Tensor, left: Tensor) -> Tensor:
     """(N, 1): how far what was taken from blocks (N, M) goes with the detail that is left, from -1 to 1."""
     if variance.shape[1] < FEWEST:
         return variance.new_zeros(len(variance), 1)
-    pair = torch.stack((variance, detail)).add(1e-7).log()
+    pair = torch.stack((variance, left)).add(1e-7).log()
     pair = pair - pair.mean(2, keepdim=True)
     squares = pair.square().sum(2, keepdim=True)
     both = (pair[0] * pair[1]).sum(1, keepdim=True)
@@ -123,7 +121,7 @@ def level(picture: Tensor) -> float:
 
 def _level(plane: Tensor, image: Tensor, side: int) -> float:
     """Of a plane (H, W) in squares of an image (3, H, W) that are neither black nor white."""
-    noise = F.conv2d(plane[None, None], plane.new_tensor(MASK)[None, None] / 6).square()
+    noise = detail(plane)[None, None].square()
     blocks = F.avg_pool2d(torch.cat((noise, luma(image)[None, None, 1:-1, 1:-1])), side)[:, 0]
     shown = (blocks[1] > DARK) & (blocks[1] < 1 - DARK)
     found = blocks[0][shown] if int(shown.sum()) >= BLOCK else blocks[0]

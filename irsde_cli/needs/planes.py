@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LUMA = (0.299, 0.587, 0.114)
-MOST = 1 << 20  # elements that a quantile is taken of
+MOST = 1 << 17  # elements that a quantile is taken of
 
 
 def luma(picture: Tensor) -> Tensor:
@@ -28,3 +28,12 @@ def around(plane: Tensor, side: int) -> Tensor:
     ):  # one after the other: side / 2 times faster
         means = F.avg_pool2d(means, shape, stride=1, padding=padding, count_include_pad=False)
     return means[0, 0]
+
+
+def detail(planes: Tensor) -> Tensor:
+    """What the mask of Immerkaer (1996), of unit gain for white noise, finds in (..., H, W): (..., H - 2, W - 2).
+
+    Second differences down, then across: five times as fast as the convolution.
+    """
+    down = planes[..., 2:, :] + planes[..., :-2, :] - 2 * planes[..., 1:-1, :]
+    return (down[..., 2:] + down[..., :-2] - 2 * down[..., 1:-1]) / 6
