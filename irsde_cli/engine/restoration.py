@@ -13,7 +13,7 @@ from torch import Tensor
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine import openvino
 from irsde_cli.engine.gating import Gate, to_input
-from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch
+from irsde_cli.engine.memory import MEMORY_SHARE, TooLargeError, choose_overlap, choose_tile, largest_batch, more_memory
 from irsde_cli.engine.settings import SPREAD_GAIN, Settings, Step, Tile
 from irsde_cli.engine.sparing import Spared
 from irsde_cli.errors import InputError, IrsdeError, MachineError, UsageError
@@ -270,15 +270,35 @@ class Restoration:
     def settled(self, subject: Subject) -> Need | None:
         """What a picture needs, after a glance at a small copy of it where that tells; `None` where nobody asked."""
         need = subject.need
-        return need if need is None else glanced(subject.degraded(), need, lambda small: self.usual(small, subject.key))
+        return need if need is None else glanced(subject.degraded(), need, lambda small: self.plain(small, subject.key))
 
-    def usual(self, image: Tensor, key: bytes) -> Tensor:
-        """What the network makes of a small picture (3, H, W) in [0, 1] where nothing is asked of it, on the CPU."""
+    def plain(self, image: Tensor, key: bytes) -> Tensor:
+        """What the network makes of a small picture (3, H, W) in [0, 1] where nothing is asked of it, on the CPU.
+
+        Raises:
+            MachineError: the device failed.
+            TooLargeError: there is too little memory.
+        """
+        try:
+            result = self._plain(image, key, self.dtype)
+            return result if bool(result.isfinite().all()) else self._plain(image, key, None)
+        except (RuntimeError, MemoryError) as error:
+            self._check_device(error)
+            if is_out_of_memory(error):
+                hint = more_memory(self.device)
+                raise TooLargeError("there is not enough memory to look at it.", hint=hint) from None
+            raise
+
+    def _plain(self, image: Tensor, key: bytes, dtype: torch.dtype | None) -> Tensor:
         noise = ImageNoise([generator_for(self.options.seed, key)])
         observation, sampling = Observation(sent(image[None], self.device)), self.restorer.resolve(Sampling())
         with torch.inference_mode():
-            states = self.restorer.steps(observation, noise, sampling, self._evaluating(self.dtype))
+            states = self.restorer.steps(observation, noise, sampling, self._evaluating(dtype))
             return last(states)[0].float().clamp(0, 1).cpu()
+
+    def _check_device(self, error: BaseException) -> None:
+        if is_lost_device(error):
+            raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
 
     def _restored(self, batch: Sequence[Subject], needs: Sequence[Need | None]) -> Iterator[Step | list[Output]]:
         """The same for pictures that need something, as often as memory and precision make it necessary."""
@@ -288,8 +308,7 @@ class Restoration:
                 yield from self._sample(batch, needs, tile, dtype)
                 return
             except (RuntimeError, MemoryError) as error:
-                if is_lost_device(error):
-                    raise MachineError(f"the device '{self.device}' failed: {str(error).splitlines()[0]}") from error
+                self._check_device(error)
                 if not is_out_of_memory(error):
                     raise
                 self._spared.forget()
@@ -398,7 +417,7 @@ class Restoration:
                 if need is not None:
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
-                        if self.interval is not None and need.open:
+                        if self.interval is not None and need.of_network:
                             own[index] = result.clone()
                         needed, output.need = tempered(in_unit(loaded.degraded()), result, need)
                         image[index, :, :height, :width] = needed

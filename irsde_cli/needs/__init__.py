@@ -5,6 +5,7 @@ makes of a small copy of the scene. The figures from which on a result is taken 
 """
 
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Literal
 
 from irsde_cli.registry import Registry
@@ -30,8 +31,8 @@ class Sign:
     words: str
 
     def weight(self, figure: float) -> float:
-        """From 0, the picture has nothing of it, to 1."""
-        return min(max((figure - self.nothing) / (self.full - self.nothing), 0.0), 1.0)
+        """From 0, the picture has nothing of it, to 1; a figure that is no number is 1: the result is judged then."""
+        return 1.0 if isnan(figure) else min(max((figure - self.nothing) / (self.full - self.nothing), 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Need:
     weight: float
     words: str = ""
     open: bool = False
+
+    @property
+    def of_network(self) -> bool:
+        """Whether its network decides, so that what that makes of the picture says how sure it is."""
+        return self.open or self.task in GLANCED
 
 
 # Functions of a picture (3, H, W) in [0, 1] that give a figure.

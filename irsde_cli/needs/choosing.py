@@ -15,7 +15,7 @@ from irsde_cli.needs.darkness import brightness
 from irsde_cli.needs.haze import gained
 from irsde_cli.needs.noise import BLOCK, WINDOW, level
 from irsde_cli.needs.reduction import copy_of
-from irsde_cli.needs.streaks import taken
+from irsde_cli.needs.streaks import SIDE, taken
 from irsde_cli.needs.tempering import GLANCE, tempered
 
 AROUND = 7  # pixels of which streaks stand out
@@ -79,8 +79,8 @@ def moved(picture: Tensor) -> float:
 
 
 def directed(degraded: Tensor, restored: Tensor) -> float:
-    """How well what was taken out agrees on a direction."""
-    return taken(degraded, restored)[0]
+    """How well what was taken out agrees on a direction; 0 of pictures of one square."""
+    return taken(degraded, restored)[0] if min(degraded.shape[-2:]) > SIDE else 0.0
 
 
 def removed(degraded: Tensor, restored: Tensor) -> float:
@@ -100,7 +100,7 @@ RULES: dict[str, tuple[Callable[[Tensor], float], Sign]] = {
     "derain": (streaks, replace(SIGNS["derain"], nothing=0.27, full=0.37)),
     "denoise": (level, Sign(nothing=4.5, full=6.0, words="noise {:.1f} of 255 in its evenest places")),
 }
-# What may be texture is changed by no more than 1.35 of 255: more is noise for certain. Haze is asked for more sternly.
+# What may be texture is changed by no more than 1.2 of 255: more is noise for certain. Haze is asked for more sternly.
 ASKED: dict[str, tuple[Callable[[Tensor, Tensor], float], Sign]] = {
     "derain": (directed, SIGNS["derain"]),
     "denoise": (removed, Sign(nothing=1.6, full=3.0, words="noise {:.1f} of 255 to its network")),

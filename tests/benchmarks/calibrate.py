@@ -128,14 +128,14 @@ def case(restorer: Restorer, task: str, name: str, clean: Tensor, seen: Observat
 
     image, squared = restored(restorer, seen, name, 0, Sampling())
     base = enlarged(degraded, (clean.shape[-2], clean.shape[-1]))
-    own = image if needed is not None and needed.open else None
+    own = image if needed is not None and needed.of_network else None
     result = Evidence(base, kept(image), known, squared if squared.numel() else None, own)
     if not restorer.takes_realism or restorer.resolve(Sampling()).realism == 0:
         return Case(clean, result, None)
     sampling = Sampling(realism=1.0)
     images = [restored(restorer, seen, name, draw, sampling)[0] for draw in range(DRAWS)]
     draws = torch.stack([kept(one) for one in images])
-    last_own = images[-1] if needed is not None and needed.open else None
+    last_own = images[-1] if needed is not None and needed.of_network else None
     return Case(clean, result, Evidence(base, draws.mean(0), known, draws.var(0), last_own))
 
 

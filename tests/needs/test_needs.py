@@ -273,7 +273,9 @@ def test_photographs_without_damage_need_nothing(task: str, shared: Path) -> Non
 def test_noisy_photographs_are_restored(shared: Path) -> None:
     """Phones in the dark, scans and old cameras: hardly anything of what the network takes out is left."""
     restoration = Restoration(checkpoint.load(shipped_path("denoise-photo")), Settings(), torch.device("cpu"))
-    for path in sorted((shared / "data/real/noise").iterdir()):
+    paths = sorted((shared / "data/real/noise").iterdir())
+    assert paths
+    for path in paths:
         picture = read(path, 128)
         *_, outputs = restoration.sample([One(path.name, picture)])
         assert isinstance(outputs, list), "the last thing that a batch yields is its outputs"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irsde_cli.engine.loading import load
-from irsde_cli.engine.restoration import Restoration, unwatched
+from irsde_cli.engine.restoration import Restoration, explained, unwatched
 from irsde_cli.engine.settings import Settings, Tile
 from irsde_cli.errors import InputError, UsageError
 from irsde_cli.images import in_unit, samples_of
@@ -92,9 +92,13 @@ class Choosing:
 
         def look(task: str) -> tuple[Tensor, Tensor]:
             small = looked_at(task, samples)
-            return small, self._network(task).usual(small, item.key)
+            return small, self._network(task).plain(small, item.key)
 
-        return choose(in_unit(central(samples)), look)
+        try:
+            with explained():
+                return choose(in_unit(central(samples)), look)
+        except InputError as error:
+            return Choice("", f"what it needs cannot be told: {error.message}")
 
     def _network(self, task: str) -> Restoration:
         """The one that ships, on the CPU in float32: what is chosen is the same on all machines."""
