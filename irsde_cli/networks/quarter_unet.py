@@ -168,7 +168,7 @@ class QuarterUNet(Fusible):
         if (faster := self.faster(x, t)) is not None:
             return faster(x, mu, float(t[0]))
         height, width = x.shape[-2:]
-        out, h = self._seen(self.image(x, mu), t)
+        out, h = self._seen(x, mu, t)
         if self.drawing is not None:
             out = torch.cat((out, self.drawing(h.detach(), self.noise(x, mu))), dim=1)
         return F.pixel_shuffle(out, self.patch)[..., :height, :width]
@@ -185,16 +185,16 @@ class QuarterUNet(Fusible):
             raise ValueError("it has no drawing branch")
         height, width = mu.shape[-2:]
         with torch.no_grad():
-            first, h = self._seen(self.image(mu, mu), t)
+            first, h = self._seen(mu, mu, t)
         heads = [first, *(self.drawing(h, self.noise(x, mu)) for x in states)]
         before, *last = (F.pixel_shuffle(head, self.patch)[..., :height, :width] for head in heads)
         return before, last
 
-    def _seen(self, image: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """What the trunk makes of `image`, with the last features."""
+    def _seen(self, x: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the trunk makes of the state, with the last features."""
         time = self.time_mlp(t)
         modulations = [layer(time)[:, :, None, None].chunk(2, dim=1) for layer in self.times]
-        h = _modulated(self.intro(image), *modulations[0])
+        h = _modulated(self.intro(self.image(x, mu)), *modulations[0])
         skips: list[Tensor] = []
         for blocks, down, modulation in zip(self.encoders, self.downs, modulations[1:], strict=True):
             h = blocks(h)
