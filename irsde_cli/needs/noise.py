@@ -10,6 +10,7 @@ from irsde_cli.needs import SIGNS
 from irsde_cli.needs.planes import detail, luma, quantile
 
 BLOCK = 8
+BAND = 512  # rows that are looked at at a time
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
 WINDOW, STEP = 24, 4  # blocks of a window along each side; how far apart windows begin at most
 CLIPPED = 0.015
@@ -38,15 +39,30 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
     That is asked of each of many overlapping windows, and of each block the one counts in which most is noise: noise of
     a part of the picture is known from windows that lie in that part.
     """
-    variance = (degraded - restored).square().mean(0)
-    left = detail(F.pad(restored, (1, 1, 1, 1))).square().mean(0)
-    figure = float((left.mean() / variance.mean().clamp_min(1e-12)).sqrt())
-    side = min(BLOCK, *variance.shape)
-    shares = _shares(F.avg_pool2d(torch.stack((variance, left, luma(degraded)))[None], side)[0])
-    height, width = (size // side * side for size in variance.shape)
+    side = min(BLOCK, *degraded.shape[1:])
+    planes = _planes(degraded, restored, side)
+    figure = float((planes[1].mean() / planes[0].mean().clamp_min(1e-12)).sqrt())
+    shares = _shares(planes)
+    height, width = (size // side * side for size in degraded.shape[1:])
     fine = F.interpolate(shares[None, None], size=(height, width), mode="bilinear", align_corners=False)
-    rest = (0, variance.shape[1] - width, 0, variance.shape[0] - height)
+    rest = (0, degraded.shape[2] - width, 0, degraded.shape[1] - height)
     return figure, F.pad(fine, rest, mode="replicate")[0]
+
+
+def _planes(degraded: Tensor, restored: Tensor, side: int) -> Tensor:
+    """Means of blocks of `side` pixels (3, h, w): the variance of what was taken, the detail that is left, and luma.
+
+    In bands, so that of a large picture nothing else is held.
+    """
+    found, height = [], degraded.shape[1]
+    for top in range(0, height // side * side, BAND // side * side):
+        bottom = min(top + BAND // side * side, height // side * side)
+        near = restored[:, max(top - 1, 0) : bottom + 1]
+        left = detail(F.pad(near, (1, 1, int(top == 0), int(bottom == height)))).square().mean(0)
+        before, after = degraded[:, top:bottom], restored[:, top:bottom]
+        planes = torch.stack(((before - after).square().mean(0), left, luma(before)))
+        found.append(F.avg_pool2d(planes[None], side)[0])
+    return torch.cat(found, 1)
 
 
 def _shares(planes: Tensor) -> Tensor:

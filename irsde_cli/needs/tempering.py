@@ -44,6 +44,7 @@ def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Ne
         restored = torch.lerp(degraded, restored, share)
     else:
         restored = torch.lerp(degraded, restored, need.weight)
-    if float((restored - degraded).square().mean().sqrt()) < UNSEEN:
+    changes = [float((one - other).square().mean()) for one, other in zip(restored, degraded, strict=True)]
+    if (sum(changes) / len(changes)) ** 0.5 < UNSEEN:
         return degraded, replace(need, weight=0.0)
     return restored, need
