@@ -148,12 +148,18 @@ def started(stub: Path, photos: Path, out: Path, *more: object) -> Running:
     return start(*words, cwd=photos, environment={"OMP_NUM_THREADS": "1", MARK: str(out)})
 
 
-def alone(out: Path) -> None:
-    """Wait until the processes of killed runs into `out` end: what one of them holds, no other run takes over."""
-    mark, until = f"{MARK}={out}".encode(), time.monotonic() + 60
-    while any(mark in _read(pid, "environ") for pid in Path("/proc").glob("[0-9]*")):
+def alone(out: Path, named: bytes = b"") -> None:
+    """Wait until the processes of killed runs into `out` end: what one of them holds, no other run takes over.
+
+    Only those with `named` in their command lines: Ray's own, which write nothing here, stay for a while.
+    """
+    mark, until = f"{MARK}={out}".encode(), time.monotonic() + 240
+    while any(
+        named in _read(process, "cmdline") and mark in _read(process, "environ")
+        for process in Path("/proc").glob("[0-9]*")
+    ):
         assert time.monotonic() < until, "the processes of a killed run do not end"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def told(run: Running, count: int) -> None:
