@@ -71,7 +71,7 @@ def interrupted(place: Path, options: list[object]) -> None:
     running = start("restore", place / "in", place / "out", "-r", *options, cwd=place)
     running.until(lambda: list((place / "out").glob("*.png")))
     running.signal(signal.SIGTERM)
-    assert running.wait().code in (0, 143)
+    assert running.wait().code in (0, 143, -signal.SIGTERM)  # the last: all was written, and nobody listens any more
     run(place, options)
 
 
