@@ -120,7 +120,7 @@ def test_a_run_that_is_stopped_and_one_that_is_killed(
             told(run, 1)
             run.signal(number)
             ended(run, code)
-        alone(out)
+        alone(out, b"ray::")
         found = {name: data for name, data in tree(out).items() if not name.endswith(".part")}
         assert before.items() < found.items() <= whole.items()
         before = found
