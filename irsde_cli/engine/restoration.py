@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from irsde_cli import room
 from irsde_cli.checkpoint import Checkpoint
 from irsde_cli.engine import openvino
 from irsde_cli.engine.gating import Gate, to_input
@@ -22,6 +23,7 @@ from irsde_cli.images.formats.irc import Coded
 from irsde_cli.needs import Need
 from irsde_cli.needs.gate import USUAL, Fallback
 from irsde_cli.needs.interval import Evidence, Interval, enlarged, half_width
+from irsde_cli.needs.planes import bands
 from irsde_cli.needs.tempering import glanced, tempered
 from irsde_cli.networks.facts import round_up
 from irsde_cli.networks.tiling import Evaluate, Float32, Ragged, Reduced, Tiles, whole
@@ -145,7 +147,7 @@ class Restoration:
     """A loaded system on a device, with how it restores; `share` of the free memory is its own.
 
     Attributes:
-        in_bytes: whether results that nothing else is asked of become 8-bit samples where they are made, if their
+        in_bytes: whether results that nothing else is asked of become 8-bit samples as soon as they are made, if their
             pictures have such: a quarter is copied from a GPU, and waits to be written.
     """
 
@@ -366,9 +368,8 @@ class Restoration:
             for image, (height, width) in zip(observation.samples, sizes, strict=True)
         ]
         grey = [index for index, samples in enumerate(observation.samples) if _is_grey(samples)]
-        short = self.in_bytes and self.gate != "input" and self.interval is None and self.options.estimate == "sample"
-        short = short and not self.options.spread and observation.samples.dtype == torch.uint8
-        short = short and all(need is None for need in needs)
+        short = self._short(observation.samples)
+        at_once = short and self.gate != "input" and all(need is None for need in needs)
         total: Tensor | None = None
         squares: Tensor | None = None
         for draw in range(self.draws):
@@ -400,29 +401,26 @@ class Restoration:
                 if shown and draw == 0:
                     kept[count] = _seen(state)
             with torch.inference_mode():
-                state = state.float()
-                if not all(math.isfinite(bound) for bound in state.aminmax()):
-                    raise _NotFiniteError
-                for index in grey:  # three equal channels stay equal; noise has colours
-                    state[index] = state[index].mean(0, keepdim=True)
-                state.clamp_(0, 1)
-                image = received(in_bytes(state) if short else state)
+                state = _settled(state.float(), grey)
+                image = received(in_bytes(state) if at_once else state)
             for index, (output, loaded, (height, width)) in enumerate(zip(outputs, batch, grown, strict=True)):
                 if interval is not None and self.gate == "input":
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
-                        kept_near = to_input(result, in_unit(loaded.degraded()), interval, scale)
-                        image[index, :, :height, :width] = kept_near
+                        result.copy_(to_input(result, in_unit(loaded.degraded()), interval, scale))
+                        del result
                 need = needs[index]
                 if need is not None:
                     with torch.inference_mode():
                         result = image[index, :, :height, :width]
                         if self.interval is not None and need.of_network:
                             own[index] = result.clone()
-                        needed, output.need = tempered(in_unit(loaded.degraded()), result, need)
-                        image[index, :, :height, :width] = needed
+                        output.need = tempered(loaded.degraded(), result, need)[1]
+                        del result
                 if self.options.estimate == "sample":
-                    output.images["" if draw == 0 else f".{draw}"] = image[index, :, :height, :width]
+                    made = image[index, :, :height, :width]
+                    output.images["" if draw == 0 else f".{draw}"] = in_bytes(made) if short and not at_once else made
+                    del made
                 if draw == 0:
                     output.states = [state[index, :, :height, :width] for state in kept.values()]
             if self.options.estimate == "mean" or (self.options.spread and self.draws > 1):
@@ -453,6 +451,11 @@ class Restoration:
                 if suffix != ".spread":
                     _check(loaded, image, size)
         yield outputs
+
+    def _short(self, samples: Tensor) -> bool:
+        """Whether results of such samples are wanted as 8-bit ones."""
+        plain = not self.options.spread and self.options.estimate == "sample"
+        return self.in_bytes and plain and samples.dtype == torch.uint8
 
     def _evaluating(self, dtype: torch.dtype | None) -> Evaluate:
         """How a network is applied to a canvas in that precision."""
@@ -497,7 +500,8 @@ class Restoration:
 
     def _untouched(self, subject: Subject, need: Need | None) -> Output:
         """What is made of a picture that needs nothing: itself, in place of each draw and of its state."""
-        image, options = in_unit(subject.degraded()), self.options
+        image, options = subject.degraded(), self.options
+        image = image if self._short(image) else in_unit(image)
         draws = range(1, self.draws if options.estimate == "sample" else 1)
         images = {"": image} | {f".{draw}": image for draw in draws}
         if options.spread:
@@ -505,7 +509,7 @@ class Restoration:
                 image.new_zeros(image.shape[-2:]) if self.interval is None else self._half_width(subject, image, None)
             )
             images[".spread"] = _doubt(half)
-        return Output(images=images, states=[_seen(image)] if options.trajectory else [], need=need)
+        return Output(images=images, states=[_seen(in_unit(image))] if options.trajectory else [], need=need)
 
     def _observed(self, batch: Sequence[Subject]) -> Observation:
         """A batch on the device; pictures of unequal size share a canvas, each in its upper left corner."""
@@ -554,7 +558,7 @@ class Restoration:
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
-        extra += (self.sampling.blend is not None) + 3 * self.sampling.is_judged + 3 * (self.gate == "input")
+        extra += (self.sampling.blend is not None) + self.sampling.is_judged + 3 * (self.gate == "input")
         filed = 2 * (not self.sampling.is_draw) + 3 * (self.gate == "mean")
         extra += MORE_HELD.get(self.sampling.sampler or "", 0)
         return choose_tile(self.restorer, size, self.device, extra_images=extra, filed_images=filed, share=self.share)
@@ -581,6 +585,23 @@ def _is_grey(samples: Tensor) -> bool:
     """Whether the three channels are equal; looked at in bands."""
     bands = (in_unit(samples[:, top : top + BAND]) for top in range(0, samples.shape[-2], BAND))
     return all(bool((band == band[:1]).all()) for band in bands)
+
+
+def _settled(state: Tensor, grey: Sequence[int]) -> Tensor:
+    """A last state, which is changed in place: in [0, 1], and grey where its picture is; noise has colours.
+
+    Raises:
+        _NotFiniteError: it holds NaN or infinity.
+    """
+    for rows in bands(state.shape[-2], BAND if state.device.type == "cpu" else state.shape[-2]):
+        band = state[..., rows, :]
+        if not all(math.isfinite(bound) for bound in band.aminmax()):
+            raise _NotFiniteError
+        for index in grey:
+            band[index] = band[index].mean(0, keepdim=True)
+        band.clamp_(0, 1)
+        room.rest()
+    return state
 
 
 def _evenly(steps: int, count: int) -> set[int]:

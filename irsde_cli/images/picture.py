@@ -187,10 +187,20 @@ def in_unit(samples: Tensor) -> Tensor:
 
 
 def in_bytes(image: Tensor) -> Tensor:
-    """An image in [0, 1] as 8-bit samples of the same shape, as files have them; `in_unit` makes it of them again."""
+    """An image (..., 3, H, W) in [0, 1] as 8-bit samples; `in_unit` makes it of them again.
+
+    They lie in memory as files have them, the three of a pixel side by side.
+    """
     import torch
 
-    return image.mul(255).round().to(torch.uint8)
+    from irsde_cli import room
+
+    *batch, channels, height, width = image.shape
+    samples = torch.empty((*batch, height, width, channels), dtype=torch.uint8, device=image.device).movedim(-1, -3)
+    for top in range(0, height, BAND):  # so that a large image does not take its memory several times
+        samples[..., top : top + BAND, :] = image[..., top : top + BAND, :].mul(255).round_()
+        room.rest()
+    return samples
 
 
 def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = None) -> Picture:
@@ -201,23 +211,33 @@ def with_restored(picture: Picture, restored: Tensor, *, depth: int | None = Non
     those of `picture`. `depth` overrides the bits per sample; the metadata stay, and what says where pixels lie on the
     ground follows the size.
     """
-    from irsde_cli import room
-
     depth = depth or picture.depth
-    maximum = 2**depth - 1
-    height, width = restored.shape[-2:]
-    pixels = np.empty((height, width, 1 if picture.grey else 3), np.uint8 if depth == 8 else np.uint16)
-    for top in range(0, height, BAND):  # so that a large picture does not take its memory several times
-        values = restored[:, top : top + BAND].detach().cpu()
-        values = values.float() if values.is_floating_point() else in_unit(values)
-        if picture.grey:
-            values = values.mean(0, keepdim=True)
-        pixels[top : top + BAND] = values.clamp(0, 1).mul(maximum).round().permute(1, 2, 0).numpy()
-        room.rest()
+    pixels = _in_whole_numbers(restored, depth, grey=picture.grey)
     alpha = None if picture.alpha is None else _resized(_to_depth(picture.alpha, depth), pixels.shape[:2])
     if alpha is not None:
         _copy_hidden(_to_depth(picture.pixels, depth), pixels, alpha == 0)
-    return replace(picture, pixels=pixels, alpha=alpha, parts=_parts(picture, (height, width)))
+    return replace(picture, pixels=pixels, alpha=alpha, parts=_parts(picture, pixels.shape[:2]))
+
+
+def _in_whole_numbers(restored: Tensor, depth: int, *, grey: bool) -> Pixels:
+    """(H, W, 1 or 3) of (3, H, W) as `with_restored` takes it; its own memory where it is so already."""
+    import torch
+
+    from irsde_cli import room
+
+    if (depth, restored.dtype, grey) == (8, torch.uint8, False):
+        ready: Pixels = restored.cpu().permute(1, 2, 0).contiguous().numpy()
+        return ready
+    height, width = restored.shape[-2:]
+    pixels = np.empty((height, width, 1 if grey else 3), np.uint8 if depth == 8 else np.uint16)
+    for top in range(0, height, BAND):  # so that a large picture does not take its memory several times
+        values = restored[:, top : top + BAND].detach().cpu()
+        values = values.float() if values.is_floating_point() else in_unit(values)
+        if grey:
+            values = values.mean(0, keepdim=True)
+        pixels[top : top + BAND] = values.clamp(0, 1).mul(2**depth - 1).round().permute(1, 2, 0).numpy()
+        room.rest()
+    return pixels
 
 
 def _parts(picture: Picture, size: tuple[int, int]) -> tuple[Part, ...]:

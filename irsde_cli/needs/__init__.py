@@ -99,12 +99,17 @@ JUDGED = tuple(dict.fromkeys((*SIGNS, *KEPT)))
 
 
 def need(task: str, picture: "Tensor") -> Need:
-    """What a picture (3, H, W) in [0, 1] needs of a task of `JUDGED`, before any network is asked."""
+    """What a picture (3, H, W) needs of a task of `JUDGED`, before any network is asked.
+
+    It is in [0, 1], or samples that `irsde_cli.images.in_unit` makes so.
+    """
     if task in AFTER or task in GLANCED:
         return Need(task, 1.0, open=True)
     if task not in SIGNS:
         return Need(task, 1.0, "made larger, and kept to what it is when it is made small again")
-    return needed(task, BEFORE.load(task)(picture))
+    from irsde_cli.images import in_unit
+
+    return needed(task, BEFORE.load(task)(in_unit(picture)))
 
 
 def needed(task: str, figure: float) -> Need:

@@ -1,13 +1,15 @@
 """JPEG: the steps to which a picture's cosines were rounded, read from its pixels, whatever file it is in now."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from irsde_cli.needs.planes import luma
+from irsde_cli.images import in_unit
+from irsde_cli.needs import planes
+from irsde_cli.needs.planes import bands, luma, luma_of
 
 SIDE = 8
 # The first cosines along the zigzag but the mean.
@@ -55,30 +57,35 @@ def coarseness(picture: Tensor) -> float:
 
 
 def consistent(degraded: Tensor, restored: Tensor) -> Tensor:
-    """A restored picture (3, H, W) whose luma could have been rounded to that of the degraded one.
+    """A restored picture (3, H, W), changed in place so that its luma could have been rounded to the degraded one's.
 
     Each cosine is kept within `WITHIN` of its step of what the file says, the narrow quantisation constraint of Park
-    and Lee (1999); the exact bound is one half.
+    and Lee (1999); the exact bound is one half. The degraded picture is in [0, 1], or samples that
+    `irsde_cli.images.in_unit` makes so.
     """
     grid = find_grid(degraded)
     if grid is None:
         return restored
-    before, after = (luma(image) * 255 for image in (degraded, restored))
-    given, made = (transformed(plane, grid) for plane in (before, after))
     shown = grid.steps > 1
-    steps = torch.where(shown, grid.steps, grid.steps[shown].median()).to(made)
-    kept = torch.minimum(torch.maximum(made, given - WITHIN * steps), given + WITHIN * steps)
-    rows, columns = kept.shape[:2]
-    change = cosines().to(kept).T @ (kept - made) @ cosines().to(kept)
-    change = change.permute(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE) / 255
-    result = restored.clone()
-    result[:, grid.top : grid.top + rows * SIDE, grid.left : grid.left + columns * SIDE] += change
-    return result.clamp_(0, 1)
+    steps = torch.where(shown, grid.steps, grid.steps[shown].median()).to(restored)
+    inner = restored[:, grid.top :, grid.left :]
+    for rows in bands(inner.shape[1] // SIDE * SIDE, max(planes.BAND // SIDE, 1) * SIDE):
+        after = inner[:, rows]
+        before = in_unit(degraded[:, grid.top :, grid.left :][:, rows])
+        given, made = (transformed(luma(image) * 255, replace(grid, top=0, left=0)) for image in (before, after))
+        kept = torch.minimum(torch.maximum(made, given - WITHIN * steps), given + WITHIN * steps)
+        change = cosines().to(kept).T @ (kept - made) @ cosines().to(kept)
+        change = change.permute(0, 2, 1, 3).reshape(kept.shape[0] * SIDE, kept.shape[1] * SIDE) / 255
+        after[..., : change.shape[1]] += change
+    return restored.clamp_(0, 1)
 
 
 def find_grid(picture: Tensor) -> Grid | None:
-    """How (3, H, W) was rounded; `None` where too few steps show: it never was a JPEG, or a fine one, or is resized."""
-    plane = luma(picture).cpu() * 255
+    """How (3, H, W), in [0, 1] or whole numbers, was rounded; `None` where too few steps show.
+
+    It then never was a JPEG, or a fine one, or is resized.
+    """
+    plane = luma_of(picture).cpu().mul_(255)
     if min(plane.shape) < 2 * SIDE:
         return None
     for top, left in dict.fromkeys(((0, 0), (_phase(plane.T), _phase(plane)))):

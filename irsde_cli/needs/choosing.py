@@ -87,7 +87,7 @@ def removed(degraded: Tensor, restored: Tensor) -> float:
     """The root mean square, of 255, of what is taken for noise of all that a network took out; 0 of small pictures."""
     if min(degraded.shape[-2:]) < WINDOW * BLOCK:
         return 0.0
-    kept, _ = tempered(degraded, restored, need("denoise", degraded))
+    kept, _ = tempered(degraded, restored.clone(), need("denoise", degraded))
     return 255 * float((kept - degraded).square().mean().sqrt())
 
 

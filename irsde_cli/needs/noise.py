@@ -1,18 +1,20 @@
 """Noise: how much of what a denoiser took out was noise, and how much was the picture's own detail."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from irsde_cli.needs import SIGNS
-from irsde_cli.needs.planes import detail, luma, quantile
+from irsde_cli.images import in_unit
+from irsde_cli.needs import SIGNS, planes
+from irsde_cli.needs.planes import Share, bands, detail, luma, quantile
 
 BLOCK = 8
-BAND = 512  # rows that are looked at at a time
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
 WINDOW, STEP = 24, 4  # blocks of a window along each side; how far apart windows begin at most
+WINDOWS = 2048  # that are looked at at a time
 CLIPPED = 0.015
 FEWEST = 16  # blocks of which something can be told
 UNSURE = 1.2 / 255  # the most that is changed in a window where it may be texture, root mean square: 45 dB of all
@@ -27,8 +29,8 @@ DARK, LEVEL = 0.05, 0.1
 COLOURED = 2
 
 
-def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
-    """The detail that a result still has beside what was taken out, and how much of that counts, (1, H, W).
+def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Share]:
+    """The detail that a result still has beside what was taken out, and how much of that counts.
 
     Noise is the same in even parts and in detailed ones. So what was taken from the evenest twentieth of the blocks is
     taken for noise, and where more was taken only so much of it counts, by variance. A camera's noise is soft after its
@@ -38,41 +40,54 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Tensor]:
 
     That is asked of each of many overlapping windows, and of each block the one counts in which most is noise: noise of
     a part of the picture is known from windows that lie in that part.
+
+    Args:
+        degraded: (3, H, W) in [0, 1], or samples that `irsde_cli.images.in_unit` makes so.
+        restored: (3, H, W).
     """
     side = min(BLOCK, *degraded.shape[1:])
-    planes = _planes(degraded, restored, side)
-    figure = float((planes[1].mean() / planes[0].mean().clamp_min(1e-12)).sqrt())
-    shares = _shares(planes)
-    height, width = (size // side * side for size in degraded.shape[1:])
-    fine = F.interpolate(shares[None, None], size=(height, width), mode="bilinear", align_corners=False)
-    rest = (0, degraded.shape[2] - width, 0, degraded.shape[1] - height)
-    return figure, F.pad(fine, rest, mode="replicate")[0]
+    means = _means(degraded, restored, side)
+    figure = float((means[1].mean() / means[0].mean().clamp_min(1e-12)).sqrt())
+    return figure, partial(_finer, _shares(means), side, degraded.shape[2])
 
 
-def _planes(degraded: Tensor, restored: Tensor, side: int) -> Tensor:
-    """Means of blocks of `side` pixels (3, h, w): the variance of what was taken, the detail that is left, and luma.
+def _finer(shares: Tensor, side: int, width: int, rows: slice) -> Tensor:
+    """(1, H, W): some rows of shares of blocks (h, w), bilinear."""
+    first, last = max(min(rows.start // side, len(shares)) - 1, 0), min(-(-rows.stop // side) + 1, len(shares))
+    size = ((last - first) * side, shares.shape[1] * side)
+    fine = F.interpolate(shares[None, None, first:last], size=size, mode="bilinear", align_corners=False)
+    fine = F.pad(fine, (0, width - size[1], 0, max(rows.stop - last * side, 0)), mode="replicate")
+    return fine[0, :, rows.start - first * side : rows.stop - first * side]
 
-    In bands, so that of a large picture nothing else is held.
-    """
+
+def _means(degraded: Tensor, restored: Tensor, side: int) -> Tensor:
+    """Means of blocks of `side` pixels (3, h, w): the variance of what was taken, the detail that is left, and luma."""
     found, height = [], degraded.shape[1]
-    for top in range(0, height // side * side, BAND // side * side):
-        bottom = min(top + BAND // side * side, height // side * side)
-        near = restored[:, max(top - 1, 0) : bottom + 1]
-        left = detail(F.pad(near, (1, 1, int(top == 0), int(bottom == height)))).square().mean(0)
-        before, after = degraded[:, top:bottom], restored[:, top:bottom]
-        planes = torch.stack(((before - after).square().mean(0), left, luma(before)))
-        found.append(F.avg_pool2d(planes[None], side)[0])
+    for rows in bands(height // side * side, max(planes.BAND // side, 1) * side):
+        near = restored[:, max(rows.start - 1, 0) : rows.stop + 1]
+        left = detail(F.pad(near, (1, 1, int(rows.start == 0), int(rows.stop == height)))).square().mean(0)
+        before, after = in_unit(degraded[:, rows]), restored[:, rows]
+        stacked = torch.stack(((before - after).square().mean(0), left, luma(before)))
+        found.append(F.avg_pool2d(stacked[None], side)[0])
     return torch.cat(found, 1)
 
 
-def _shares(planes: Tensor) -> Tensor:
+def _shares(means: Tensor) -> Tensor:
     """(h, w): the share of what was taken from blocks that counts, by means of variance, detail and luma, (3, h, w)."""
-    sides = [min(WINDOW, size) for size in planes.shape[1:]]
-    starts = [_starts(size, side) for size, side in zip(planes.shape[1:], sides, strict=True)]
+    sides = [min(WINDOW, size) for size in means.shape[1:]]
+    starts = [_starts(size, side) for size, side in zip(means.shape[1:], sides, strict=True)]
     rows, columns = (start[:, None] + torch.arange(side) for start, side in zip(starts, sides, strict=True))
-    places = (rows[:, None, :, None] * planes.shape[2] + columns[None, :, None, :]).reshape(-1, sides[0] * sides[1])
-    places = places.to(planes.device)
-    variance, left, light = planes.flatten(1)[:, places].unbind()
+    found = torch.zeros_like(means[0]).flatten()
+    for part in torch.split(rows, max(WINDOWS // len(columns), 1)):
+        places = (part[:, None, :, None] * means.shape[2] + columns[None, :, None, :]).reshape(-1, sides[0] * sides[1])
+        places = places.to(means.device)
+        share = _counted(*means.flatten(1)[:, places].unbind())
+        found.scatter_reduce_(0, places.flatten(), share.flatten(), "amax")
+    return found.reshape(means.shape[1:])
+
+
+def _counted(variance: Tensor, left: Tensor, light: Tensor) -> Tensor:
+    """(N, M): the same share in windows of blocks, of which these are the means."""
     sign, mean = SIGNS["denoise"], variance.mean(1, keepdim=True).clamp_min(1e-12)
     figure = (left.mean(1, keepdim=True) / mean).sqrt()
     bound = _bound(variance, left)
@@ -88,10 +103,7 @@ def _shares(planes: Tensor) -> Tensor:
     tied = BOUND + (TIED - BOUND) * empty
     spread = budget / mean
     sure = torch.maximum((spread - UNEVEN) / (SPREAD - UNEVEN), (tied - bound) / (BOUND - FREE)).clamp(0, 1)
-    share = share * (most + sure * (1 - most))
-    found = torch.zeros_like(planes[0]).flatten()
-    found.scatter_reduce_(0, places.flatten(), share.flatten(), "amax")
-    return found.reshape(planes.shape[1:])
+    return share * (most + sure * (1 - most))
 
 
 def _starts(size: int, side: int) -> Tensor:
@@ -128,11 +140,9 @@ def level(picture: Tensor) -> float:
     if min(picture.shape[-2:]) < 3 * BLOCK:
         return 0.0
     half = F.avg_pool2d(picture[None], 2)[0]
-    planes = [(luma(picture), picture, 2 * BLOCK)]  # smaller squares where detail is denser
-    planes += [
-        (COLOURED * (image[0] - image[1]), image, side) for image, side in ((picture, BLOCK), (half, BLOCK // 2))
-    ]
-    return max(_level(*one) for one in planes)
+    looks = [(luma(picture), picture, 2 * BLOCK)]  # smaller squares where detail is denser
+    looks += [(COLOURED * (image[0] - image[1]), image, side) for image, side in ((picture, BLOCK), (half, BLOCK // 2))]
+    return max(_level(*one) for one in looks)
 
 
 def _level(plane: Tensor, image: Tensor, side: int) -> float:

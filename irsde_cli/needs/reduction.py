@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.nn import functional as F
 
+from irsde_cli import room
 from irsde_cli.images import in_unit
 
 BAND = 64  # rows of the smaller picture that are taken at a time: a large one is not held twice
@@ -16,20 +17,24 @@ FINER = 4  # times as fine is what means are taken of, along each side: a large 
 def consistent(degraded: Tensor, restored: Tensor) -> Tensor:
     """A restored picture (3, H * scale, W * scale), taken nearer in place to what reduces to the degraded (3, H, W).
 
+    The degraded picture is in [0, 1], or samples that `irsde_cli.images.in_unit` makes so.
+
     One step of the back-projection of Irani and Peleg (1991): what is missed when it is made small again, bicubically
     as the field does it, is added enlarged.
     """
     scale = restored.shape[-1] // degraded.shape[-1]
     if scale < 2:
         return restored
-    missed = degraded.new_empty(degraded.shape)
+    missed = restored.new_empty(degraded.shape)
     for rows, taken, inner in _bands(degraded.shape[-2]):
         part = restored[:, taken.start * scale : taken.stop * scale]
-        missed[:, rows] = degraded[:, rows] - resized(part, degraded[:, taken])[:, inner]
+        missed[:, rows] = in_unit(degraded[:, rows]) - resized(part, degraded[:, taken])[:, inner]
+        room.rest()
     for rows, taken, inner in _bands(degraded.shape[-2]):
         part = restored[:, taken.start * scale : taken.stop * scale]
         added = resized(missed[:, taken], part)[:, inner.start * scale : inner.stop * scale]
         restored[:, rows.start * scale : rows.stop * scale].add_(added).clamp_(0, 1)
+        room.rest()
     return restored
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from irsde_cli import room
+from irsde_cli.images import in_unit
 from irsde_cli.needs import AFTER, GLANCED, KEPT, SIGNS, Need, needed
+from irsde_cli.needs.planes import Share, alike, bands
 from irsde_cli.needs.reduction import copy_of
 
 UNSEEN = 0.4 / 255  # the root mean square of a difference that is none
@@ -28,23 +32,35 @@ def glanced(samples: Tensor, need: Need, restore: Callable[[Tensor], Tensor]) ->
 
 
 def tempered(degraded: Tensor, restored: Tensor, need: Need) -> tuple[Tensor, Need]:
-    """A restored picture (3, H, W) drawn back to the degraded one where that needed less, and what it needed after all.
+    """A restored picture, drawn back in place to the degraded one where that needed less; what it needed after all.
 
-    What is left where almost nothing was changed is the degraded picture itself, and the need is 0. A picture that was
-    made larger is taken whole, and changed in place.
+    What is left where almost nothing was changed are the values of the degraded picture, and the need is 0. A picture
+    that was made larger is taken whole. All is done in bands, so that no other picture is held.
+
+    Args:
+        degraded: (3, H, W) in [0, 1], or samples that `irsde_cli.images.in_unit` makes so.
+        restored: (3, H, W), or larger; it is what comes back.
+        need: what stands before.
     """
     if need.task in KEPT:
         restored = KEPT.load(need.task)(degraded, restored)
     if need.weight == 1 and not need.open:
         return restored, need
+    share: Share = partial(alike, restored.new_full((1, 1, 1), need.weight))
     if need.open:
         figure, share = AFTER.load(need.task)(degraded, restored)
-        weight = float(share.mean())
-        need = replace(need, weight=weight, words=SIGNS[need.task].words.format(figure), open=False)
-        restored = torch.lerp(degraded, restored, share)
-    else:
-        restored = torch.lerp(degraded, restored, need.weight)
-    changes = [float((one - other).square().mean()) for one, other in zip(restored, degraded, strict=True)]
-    if (sum(changes) / len(changes)) ** 0.5 < UNSEEN:
-        return degraded, replace(need, weight=0.0)
-    return restored, need
+        need = replace(need, words=SIGNS[need.task].words.format(figure), open=False)
+    height = restored.shape[1]
+    weight, change = 0.0, 0.0  # means
+    for rows in bands(height):
+        before, after, wanted = in_unit(degraded[:, rows]), restored[:, rows], share(rows)
+        after.copy_(torch.lerp(before, after, wanted))
+        part = (rows.stop - rows.start) / height
+        weight += part * float(wanted.mean())
+        change += part * float((after - before).square_().mean())
+        room.rest()
+    if change**0.5 < UNSEEN:
+        for rows in bands(height):
+            restored[:, rows] = in_unit(degraded[:, rows])
+        return restored, replace(need, weight=0.0)
+    return restored, replace(need, weight=min(weight, 1.0))

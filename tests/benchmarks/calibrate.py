@@ -123,7 +123,7 @@ def case(restorer: Restorer, task: str, name: str, clean: Tensor, seen: Observat
 
     def kept(image: Tensor) -> Tensor:
         if needed is not None:
-            image = tempered(degraded, image, needed)[0] if needed.weight else degraded
+            image = tempered(degraded, image.clone(), needed)[0] if needed.weight else degraded
         return image if known is None else torch.where(known, degraded, image)
 
     image, squared = restored(restorer, seen, name, 0, Sampling())

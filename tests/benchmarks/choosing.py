@@ -104,7 +104,7 @@ def restored(task: str, degraded: Tensor) -> Tensor:
             return result.float()
 
     found = glanced(degraded, need(task, degraded), made)
-    return tempered(degraded, made(degraded), found)[0] if found.weight else degraded
+    return tempered(degraded, made(degraded).clone(), found)[0] if found.weight else degraded
 
 
 def chosen(degraded: Tensor) -> str:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -228,8 +229,13 @@ def test_results_in_bytes_are_those_that_are_written(grey: bool) -> None:
 
 
 def test_bytes_become_the_samples_that_they_were() -> None:
-    every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    assert torch.equal(in_bytes(in_unit(every)), every)
+    """And of colours they are the pixels of a file where they lie."""
+    every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, -1, -1)
+    samples = in_bytes(in_unit(every))
+    assert torch.equal(samples, every)
+    pixels = with_restored(Picture(np.zeros((16, 16, 3), np.uint8)), samples).pixels
+    assert np.shares_memory(pixels, samples.numpy())
+    assert np.array_equal(pixels[..., 1], every[1])
 
 
 def test_noise_and_results_of_a_gpu_lie_in_memory_that_it_reaches(monkeypatch: pytest.MonkeyPatch) -> None:

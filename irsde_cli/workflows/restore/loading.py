@@ -15,7 +15,6 @@ from irsde_cli.images import (
     SUFFIXES,
     Part,
     Picture,
-    in_unit,
     looks_like_picture,
     read_picture,
     samples_of,
@@ -131,7 +130,7 @@ def load(item: Item, options: Options, settings: str) -> Loaded:
         picture = replace(picture, warnings=(*picture.warnings, *notes))
     needed = Need(options.task, 0.0, "opened") if options.opening else None
     if options.sampling.is_judged:
-        needed = need(options.task, in_unit(central(samples_of(picture))))
+        needed = need(options.task, central(samples_of(picture)))
     return Loaded(
         item, picture, Source(item.name, item.place, before, content), known, wanted, since, lost, maps, needed
     )

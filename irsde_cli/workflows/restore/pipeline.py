@@ -46,7 +46,7 @@ class Pipeline:
         read_ahead: int,
     ) -> None:
         self.restoration = restoration
-        restoration.in_bytes = restoration.device.type != "cpu"
+        restoration.in_bytes = True
         self.options = plan.options
         self.plan = plan
         self.journal = journal
