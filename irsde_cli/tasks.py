@@ -115,7 +115,7 @@ TASKS = {
         "blocks and rings of JPEG",
         "noise, blur",
         also=("artifacts", "artefacts", "dejpeg", "compression"),
-        weights="jpeg-small",
+        weights="jpeg-photo",
         dataset="live1",
     ),
     "lowlight": Task(

@@ -39,7 +39,7 @@ SHIPPED = (
     "dehaze-small",
     "inpaint-small",
     "sr4-small",
-    "jpeg-small",
+    "jpeg-photo",
     "lowlight-small",
     "deblur-fast",
 )

@@ -28,14 +28,15 @@ FIRST: Rows = [("denoise-photo", "gaussian-noise", {"sigma_min": 25, "sigma_max"
 MIDDLE: Rows = [("deblur-small", "motion-blur", {}), ("derain-small", "rain", {})]
 JPEG = {"quality_min": 10, "quality_max": 10, "full_colour_share": 0}
 SETS: dict[str, Rows] = {
-    "local": [*FIRST, ("denoise-photo", "sensor-noise", {}), ("jpeg-small", "jpeg", JPEG), *MIDDLE],
+    "local": [*FIRST, ("denoise-photo", "sensor-noise", {}), ("jpeg-photo", "jpeg", JPEG), *MIDDLE],
     "all": [*FIRST, *MIDDLE, ("dehaze-small", "haze", {}), ("lowlight-small", "low-light", {})],
 }
 
 
 def restored(restorer: Restorer, observation: Observation, name: str) -> torch.Tensor:
     """(1, 3, H, W), after one evaluation."""
-    sampling = Sampling(sampler="ode-1", steps=1) if restorer.takes_sampler else Sampling()
+    mean = Sampling(realism=0.0) if restorer.takes_realism else Sampling()
+    sampling = Sampling(sampler="ode-1", steps=1) if restorer.takes_sampler else mean
     noise = ImageNoise([generator_for(0, name.encode())])
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         return last(restorer.steps(observation, noise, restorer.resolve(sampling))).float().clamp(0, 1)

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.recipes NAME PHOTOS OUT
 
 PHOTOS holds train/ and val/: of BSDS500, but of free photographs for the networks of `FREE`. The parts of a recipe
-are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins with the weights of the one before. A part that begins
-with `WAKE` wakes dead channels instead (`tests.benchmarks.dead`). Run the command again to go on.
+are runs of `irsde train`, in OUT/1, OUT/2 and so on; each begins with the weights of the one before, and has the preset
+of the network's name, unless it begins with another. A part that begins with `WAKE` wakes dead channels instead
+(`tests.benchmarks.dead`). Run the command again to go on.
 OUT/N/model.safetensors of the last is the network.
 """
 
@@ -20,13 +21,12 @@ DATA = "BSDS500, the 358 photos of its train and test splits that are no test im
 LICENCE = "BSDS500: non-commercial research and education"
 FREE_DATA = "86 free photographs, 71 megapixels"
 FREE_LICENCE = "CC0, public domain and CC BY; credits in NOTICE"
-FREE = ("denoise-photo", "dehaze-photo", "prior-small")
+FREE = ("denoise-photo", "dehaze-photo", "jpeg-photo", "prior-small")
 DENOISE = "--init SHIPPED/denoise-small.safetensors"
 ON = "--learning-rate 0.0007"
 PURE = f"{ON} --set terminal_share=0.3 --set warm_up=100 --set decay=0.4"
 DARK = "--set model.centre=degraded --set model.process.residual_std=0.35 --set degradation.options.highlights_max=1"
 MIXED = "--set pure_start=false"
-COARSE = "--set degradation.options.quality_min=5 --set degradation.options.quality_max=60"
 WAKE = "wake "
 DEAD = "tests.benchmarks.dead"
 LESS_SKY = 'degradation.options.parts=[{name="haze",options={own_air_share=0.3}}]'
@@ -50,7 +50,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "derain-small": (f"--steps 14000 {MIXED} {DENOISE}", f"--steps 3000 {PURE}"),
     "sr4-small": (f"--steps 9000 {MIXED} {DENOISE}",),
-    "jpeg-small": (f"--steps 6000 {MIXED} {DENOISE} --degradation jpeg {COARSE}",),
+    "jpeg-photo": (f"--steps 10000 {ON} --init denoise-photo", "--preset jpeg-two-heads --steps 6000"),
     "dehaze-small": (f"--steps 5000 {MIXED}", f"--steps 3000 {PURE}", "--steps 9500 --learning-rate 0.0008 --seed 3"),
     "inpaint-small": ("--steps 14000 --init deblur-small",),
     "lowlight-small": (
@@ -74,12 +74,13 @@ def commands(name: str, photos: Path, out: Path) -> list[list[str]]:
             found.append([DEAD, before, str(photos / "val"), woken, *shlex.split(part.removeprefix(WAKE))])
             continue
         words = shlex.split(part.replace("SHIPPED", str(shipped_path("denoise-small").parent)))
+        preset, words = (words[1], words[2:]) if words[0] == "--preset" else (name, words)
         if number > 1:
             words += ["--init", before]
         folders = ["--data", photos / "train", "--validation", photos / "val", "--out", out / str(number)]
         data, licence = (FREE_DATA, FREE_LICENCE) if name in FREE else (DATA, LICENCE)
         facts = ["--data-name", data, "--licence", licence]
-        found.append(["irsde_cli", "train", "--preset", name, *map(str, folders), *facts, *words])
+        found.append(["irsde_cli", "train", "--preset", preset, *map(str, folders), *facts, *words])
     return found
 
 

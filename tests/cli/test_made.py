@@ -38,8 +38,6 @@ def test_a_result_says_what_made_it_and_is_made_again(coarse: Path, tmp_path: Pa
         "-r",
         "--task",
         "jpeg",
-        "--steps",
-        "2",
         "--seed",
         "7",
         "--realism",
