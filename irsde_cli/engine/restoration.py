@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 SMALLEST_TILE = 64
 GPU_LOOK_AHEAD = 16
 BAND = 256  # rows of a picture that are looked at together
+SMALL = 1 << 18  # pixels of a result
+MOMENT = 0.5  # seconds for which a small picture fits where one of its size did: to ask the system takes ten files
 
 
 class Subject(Protocol):
@@ -180,6 +183,7 @@ class Restoration:
         self.gate = self._gate()
         self._tile = options.tile if options.tile != "auto" else 0
         self._largest_batch = 0
+        self._fitted = ((0, 0), 0.0)  # the last small size that did, and when
         self.in_bytes = False
         self._spared = Spared(self.restorer, device, self.dtype)
         self.stopped: Callable[[], bool] = lambda: False
@@ -555,13 +559,19 @@ class Restoration:
         """
         if self.options.tile != "auto" or self._tile:
             return self._tile
+        fitted, since = self._fitted
+        if size == fitted and time.monotonic() - since < MOMENT:
+            return 0
         options = self.options
         images = self.draws if options.estimate == "sample" else 2
         extra = images - 1 + 3 * options.spread + (self.draws > 1)
         extra += (self.sampling.blend is not None) + self.sampling.is_judged + 3 * (self.gate == "input")
         filed = 2 * (not self.sampling.is_draw) + 3 * (self.gate == "mean")
         extra += MORE_HELD.get(self.sampling.sampler or "", 0)
-        return choose_tile(self.restorer, size, self.device, extra_images=extra, filed_images=filed, share=self.share)
+        tile = choose_tile(self.restorer, size, self.device, extra_images=extra, filed_images=filed, share=self.share)
+        if not tile and size[0] * size[1] * self.restorer.scale**2 <= SMALL:
+            self._fitted = (size, time.monotonic())
+        return tile
 
 
 def unwatched(tile: Tile) -> None:

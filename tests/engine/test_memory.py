@@ -134,6 +134,31 @@ def test_what_a_sampler_holds_is_counted(
     assert asked == [more]
 
 
+def test_small_pictures_of_one_size_fit_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is free is not asked for each; for other sizes, for large ones, and a moment later it is."""
+    now, asked = [1000.0], []
+
+    def free(_: torch.device) -> int:
+        asked.append(now[0])
+        return 16 * GB
+
+    monkeypatch.setattr(memory, "free_memory", free)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoint.save(tmp_path / "a.safetensors", build("mean-reverting"), task="denoise")
+    system = Restoration(checkpoint.load(tmp_path / "a.safetensors"), Settings(Sampling(), 0), CPU)
+    for size, later, times in (
+        ((64, 64), 0.1, 1),
+        ((64, 64), 0.1, 1),
+        ((64, 65), 0.1, 2),
+        ((64, 65), 1.0, 3),
+        ((600, 600), 0.1, 4),
+        ((600, 600), 0.1, 5),
+    ):
+        now[0] += later
+        system.tile_for(size)
+        assert len(asked) == times
+
+
 def test_memory_that_is_short_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """Smaller tiles than a machine with more memory would take may change pixels; the picture that fails says why."""
     restorer = Sized(400, 8, 1, local=True)
