@@ -227,7 +227,7 @@ def _opening(ready: "Ready") -> str:
     summary = f"{task[0].upper()}{task[1:]}"
     files = ", ".join(part.rpartition(" ")[0] for part in ready.origin.split("; "))
     made = f" (made from {files})" if files not in ("", ready.weights) else ""
-    return printable(f"{summary}: {pictures} of {_named(ready.place)} {place}, with {ready.weights}{made} on {where}.")
+    return printable(f"{summary}: {pictures} of {ready.place} {place}, with {ready.weights}{made} on {where}.")
 
 
 def _named(place: object) -> str:

@@ -1,5 +1,7 @@
 """Blur of motion or focus: how sharp the sharpest edges are in the direction in which they are softest."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ LENGTH = 9  # pixels of a line across an edge
 CONTRAST = 0.12  # an edge is at least so high
 EDGES = 50  # fewer say nothing
 SHARP = 0.9
+MOST = 1 << 17  # lines of a direction that are looked at
+DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down and columns across
 
 
 def sharpness(picture: Tensor) -> float:
@@ -18,26 +22,38 @@ def sharpness(picture: Tensor) -> float:
     leaves the edges along it sharp. A picture (3, H, W) without edges counts as sharp.
     """
     plane = luma(picture)
-    lines = (plane, plane.T, _slanted(plane, 1), _slanted(plane, -1))
-    return min((found for found in map(_steepness, lines) if found is not None), default=1.0)
+    halves = plane[:, ::2].contiguous(), plane[:, 1::2].contiguous()  # far faster than steps of two in each line
+    found = [_steepness(_lines(plane, halves, *direction)) for direction in DIRECTIONS]
+    return min((one for one in found if one is not None), default=1.0)
 
 
-def _steepness(plane: Tensor) -> float | None:
-    """Of the lines along the rows; `None` if they cross too few edges."""
-    if plane.shape[1] < LENGTH:
+def _lines(plane: Tensor, halves: tuple[Tensor, Tensor], down: int, across: int) -> list[Tensor]:
+    """The values (h, w) at each of nine places of lines in a direction, which begin two pixels after each other."""
+    reach = LENGTH - 1
+    height, width = plane.shape[0] - reach * down, plane.shape[1] - reach * abs(across)
+    if min(height, width) < 1:
+        return []
+    apart = -(-height * width // (2 * MOST))
+    if not across:
+        thin = plane[:, ::apart].contiguous()
+        return [thin[place : place + height : 2] for place in range(LENGTH)]
+    found = []
+    for place in range(LENGTH):
+        left = place if across > 0 else reach - place
+        half = halves[left % 2][:, left // 2 : left // 2 + (width + 1) // 2]
+        found.append(half[down * place : down * place + height : apart])
+    return found
+
+
+def _steepness(values: list[Tensor]) -> float | None:
+    """Of lines; `None` if they cross too few edges."""
+    if not values:
         return None
-    lines = plane.unfold(1, LENGTH, 2)
-    climb = lines.amax(-1) - lines.amin(-1)
-    edges = climb > CONTRAST
-    if int(edges.sum()) < EDGES:
-        return None
-    step = (lines[..., 1:] - lines[..., :-1]).abs().amax(-1)
-    return quantile((step[edges] / climb[edges]), SHARP)
-
-
-def _slanted(plane: Tensor, slope: int) -> Tensor:
-    """The diagonals of (H, W) as rows; those that leave it on one side go on at the other."""
-    height, width = plane.shape
-    rows = torch.arange(height, device=plane.device)[:, None]
-    columns = torch.arange(width, device=plane.device)[None]
-    return plane[rows, (columns + slope * rows) % width].T
+    low, high, step = values[0].clone(), values[0].clone(), torch.zeros_like(values[0])
+    for one, other in pairwise(values):
+        torch.minimum(low, other, out=low)
+        torch.maximum(high, other, out=high)
+        torch.maximum(step, (other - one).abs_(), out=step)
+    climb = high.sub_(low)
+    found = step.div_(climb)[climb > CONTRAST]
+    return quantile(found, SHARP) if len(found) >= EDGES else None

@@ -14,8 +14,9 @@ from irsde_cli.needs.blur import sharpness
 from irsde_cli.needs.darkness import brightness
 from irsde_cli.needs.haze import gained
 from irsde_cli.needs.noise import BLOCK, WINDOW, level
+from irsde_cli.needs.planes import luma, sums
 from irsde_cli.needs.reduction import copy_of
-from irsde_cli.needs.streaks import SIDE, taken
+from irsde_cli.needs.streaks import SIDE, agreed, directions, taken
 from irsde_cli.needs.tempering import GLANCE, tempered
 
 AROUND = 7  # pixels of which streaks stand out
@@ -69,8 +70,9 @@ def streaks(picture: Tensor) -> float:
     """How well what stands out of its surroundings agrees on a direction, from 0 to 1."""
     if min(picture.shape[-2:]) <= AROUND:
         return 0.0
-    padded = F.pad(picture[None], (AROUND // 2,) * 4, mode="reflect")
-    return taken(picture, F.avg_pool2d(padded, AROUND, stride=1)[0])[0]
+    plane = luma(picture)
+    smooth = sums(F.pad(plane[None, None], (AROUND // 2,) * 4, mode="reflect")[0, 0], AROUND).div_(AROUND**2)
+    return agreed(directions(plane.sub_(smooth)), directions(smooth))
 
 
 def moved(picture: Tensor) -> float:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from irsde_cli import room
 from irsde_cli.images import in_unit
-from irsde_cli.needs.planes import detail, luma, quantile
+from irsde_cli.needs.planes import detail, luma, pooled, quantile
 
 CELL = 4  # pixels of the degraded picture, of which only means are looked at: noise and rings of JPEG hardly show
 SQUARE = 8  # cells
@@ -55,7 +55,7 @@ def drifts(task: str, degraded: Tensor, restored: Tensor) -> list[str]:
     scale = restored.shape[-1] // degraded.shape[-1]
     before, after = cells(degraded, CELL), cells(restored, CELL * scale)
     change = 255 * (after - before)
-    places = luma(F.avg_pool2d(change[None], SQUARE)[0])
+    places = luma(pooled(change, SQUARE))
     found: list[tuple[Bound, float]] = [(TEXTURE, texture_lost(before, after, places.abs() < 255 * LITTLE))]
     if task in ADD_LIGHT:
         found.append((BRIGHTER, float(places.max())))
@@ -79,7 +79,7 @@ def cells(picture: Tensor, side: int) -> Tensor:
     height = picture.shape[-2] // side * side
     found = []
     for top in range(0, height, rows):
-        found.append(F.avg_pool2d(in_unit(picture[:, top : min(top + rows, height)])[None], side)[0])
+        found.append(pooled(in_unit(picture[:, top : min(top + rows, height)]), side))
         room.rest()
     return torch.cat(found, dim=1)
 
@@ -92,7 +92,7 @@ def texture_lost(before: Tensor, after: Tensor, counted: Tensor) -> float:
         after: of the restored one.
         counted: which squares of `SQUARE` cells tell it.
     """
-    old, new = (F.avg_pool2d(_details(image)[None], SQUARE)[0] for image in (before, after))
+    old, new = (pooled(_details(image), SQUARE) for image in (before, after))
     noise = max(quantile(old - new, 0.1), 0.0)  # what is gone from the evenest squares
     shown = counted & (old - noise > max((FAINT / 255) ** 2, CLEAR * noise))
     if int(shown.sum()) < 1:

@@ -3,13 +3,14 @@
 import math
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from irsde_cli.images import in_unit
 from irsde_cli.needs import SIGNS, planes
-from irsde_cli.needs.planes import Share, bands, detail, luma, quantile
+from irsde_cli.needs.planes import Share, bands, detail, luma, pooled, quantile
 
 BLOCK = 8
 EVEN = 0.05  # of the blocks: those from which least was taken hold noise alone
@@ -65,10 +66,14 @@ def _means(degraded: Tensor, restored: Tensor, side: int) -> Tensor:
     found, height = [], degraded.shape[1]
     for rows in bands(height // side * side, max(planes.BAND // side, 1) * side):
         near = restored[:, max(rows.start - 1, 0) : rows.stop + 1]
-        left = detail(F.pad(near, (1, 1, int(rows.start == 0), int(rows.stop == height)))).square().mean(0)
-        before, after = in_unit(degraded[:, rows]), restored[:, rows]
-        stacked = torch.stack(((before - after).square().mean(0), left, luma(before)))
-        found.append(F.avg_pool2d(stacked[None], side)[0])
+        near = F.pad(near, (1, 1, int(rows.start == 0), int(rows.stop == height)))
+        before = in_unit(degraded[:, rows])
+        variance, left = torch.zeros_like(before[0]), torch.zeros_like(before[0])
+        for one, other, padded in zip(before, restored[:, rows], near, strict=True):
+            apart, fine = one - other, detail(padded)
+            variance.addcmul_(apart, apart, value=1 / 3)
+            left.addcmul_(fine, fine, value=1 / 3)
+        found.append(torch.stack([pooled(plane, side) for plane in (variance, left, luma(before))]))
     return torch.cat(found, 1)
 
 
@@ -127,8 +132,8 @@ def _evenest(variance: Tensor, light: Tensor) -> Tensor:
     shown = (light > CLIPPED) & (light < 1 - CLIPPED)
     counts = shown.sum(1, keepdim=True)
     shown |= counts < BLOCK  # where hardly any are, all count
-    ordered = variance.masked_fill(~shown, math.inf).sort(1).values
-    return ordered.gather(1, (EVEN * (shown.sum(1, keepdim=True) - 1)).round().long())
+    ordered = torch.from_numpy(np.sort(variance.masked_fill(~shown, math.inf).cpu().numpy()))  # 20 times as fast
+    return ordered.to(variance).gather(1, (EVEN * (shown.sum(1, keepdim=True) - 1)).round().long())
 
 
 def level(picture: Tensor) -> float:
@@ -139,7 +144,7 @@ def level(picture: Tensor) -> float:
     """
     if min(picture.shape[-2:]) < 3 * BLOCK:
         return 0.0
-    half = F.avg_pool2d(picture[None], 2)[0]
+    half = pooled(picture, 2)
     looks = [(luma(picture), picture, 2 * BLOCK)]  # smaller squares where detail is denser
     looks += [(COLOURED * (image[0] - image[1]), image, side) for image, side in ((picture, BLOCK), (half, BLOCK // 2))]
     return max(_level(*one) for one in looks)
@@ -147,8 +152,8 @@ def level(picture: Tensor) -> float:
 
 def _level(plane: Tensor, image: Tensor, side: int) -> float:
     """Of a plane (H, W) in squares of an image (3, H, W) that are neither black nor white."""
-    noise = detail(plane)[None, None].square()
-    blocks = F.avg_pool2d(torch.cat((noise, luma(image)[None, None, 1:-1, 1:-1])), side)[:, 0]
+    noise = detail(plane).square_()
+    blocks = pooled(torch.stack((noise, luma(image)[1:-1, 1:-1])), side)
     shown = (blocks[1] > DARK) & (blocks[1] < 1 - DARK)
     found = blocks[0][shown] if int(shown.sum()) >= BLOCK else blocks[0]
     return 255 * math.sqrt(quantile(found, LEVEL))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from irsde_cli.images import in_unit
 from irsde_cli.needs import SIGNS, planes
-from irsde_cli.needs.planes import Share, alike, bands, luma
+from irsde_cli.needs.planes import Share, alike, bands, luma, pooled, sums
 
 SIDE = 32
 OWN = 0.5  # how much a picture's own structures of that direction count against it
@@ -29,16 +29,20 @@ def taken(degraded: Tensor, restored: Tensor) -> tuple[float, Share]:
     """
     out, rest = [], []
     for rows, within in _bands(*degraded.shape[1:]):
-        after = restored[:, rows]
-        out.append(_directions(luma(in_unit(degraded[:, rows]) - after), within))
-        rest.append(_directions(luma(after), within))
-    taken_out, left = torch.cat(out, 1), torch.cat(rest, 1)
-    mean = taken_out.mean((1, 2))
-    agreed = float(mean.norm())
-    own = float((left * (mean / max(agreed, 1e-12))[:, None, None]).sum(0).mean())
-    figure = agreed - OWN * max(own, ACROSS)
+        after = luma(restored[:, rows])
+        out.append(directions(luma(in_unit(degraded[:, rows])).sub_(after), within))
+        rest.append(directions(after, within))
+    figure = agreed(torch.cat(out, 1), torch.cat(rest, 1))
     share = restored.new_full((1, 1, 1), SIGNS["derain"].weight(figure))
     return figure, partial(alike, share)
+
+
+def agreed(taken_out: Tensor, left: Tensor) -> float:
+    """How well `directions` of what was taken out agree, less what of that direction is left."""
+    mean = taken_out.mean((1, 2))
+    length = float(mean.norm())
+    own = float((left * (mean / max(length, 1e-12))[:, None, None]).sum(0).mean())
+    return length - OWN * max(own, ACROSS)
 
 
 def _bands(height: int, width: int) -> Iterator[tuple[slice, slice]]:
@@ -52,20 +56,19 @@ def _bands(height: int, width: int) -> Iterator[tuple[slice, slice]]:
         yield slice(first, rows.stop + 3), slice(rows.start - first, rows.stop - first + 2)
 
 
-def _directions(plane: Tensor, within: slice) -> Tensor:
+def directions(plane: Tensor, within: slice = slice(None)) -> Tensor:
     """(2, h, w): of squares of (H, W) the mean doubled angle of the slopes, no longer than 1; 0 where it has none.
 
     Args:
         plane: what slopes are taken of, smoothed.
         within: the rows of it that have squares, and one above and below them.
     """
-    plane = F.avg_pool2d(plane[None, None], 3, stride=1, padding=1)[0, 0, within]
-    across = plane[1:-1, 2:] - plane[1:-1, :-2]
-    down = plane[2:, 1:-1] - plane[:-2, 1:-1]
-    doubled = torch.stack((across.square() - down.square(), 2 * across * down, across.square() + down.square()))
-    side = min(SIDE, *doubled.shape[-2:])
+    plane = sums(F.pad(plane, (1, 1, 1, 1)), 3)[within]
+    across = (plane[1:-1, 2:] - plane[1:-1, :-2]).div_(9)
+    down = (plane[2:, 1:-1] - plane[:-2, 1:-1]).div_(9)
+    side = min(SIDE, *across.shape)
     if side < 1:
         return plane.new_zeros(2, 1, 1)
-    means = F.avg_pool2d(doubled[None], side)[0]
-    sure: Tensor = means[:2] / means[2].clamp_min(1e-12)
-    return sure
+    both = pooled(across * down, side)
+    across, down = pooled(across.square_(), side), pooled(down.square_(), side)
+    return torch.stack((across - down, 2 * both)) / (across + down).clamp_min(1e-12)

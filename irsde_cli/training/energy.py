@@ -28,8 +28,7 @@ def two_heads(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor
     Raises:
         UsageError: the system is another.
     """
-    if not isinstance(system, TwoHeads):
-        raise UsageError("the objective 'two-heads' is for the system 'two-heads'.")
+    _check(system, "two-heads")
     first, second = (system.heads(mu, one) for one in (noise, _other(noise)))
     unit = difficulty(first[0], x0)
     return unit.flatten() * score(first, second, x0, unit, _shift(noise))
@@ -41,8 +40,7 @@ def drawing(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) 
     Raises:
         UsageError: the system is another, or its network has no such branch.
     """
-    if not isinstance(system, TwoHeads):
-        raise UsageError("the objective 'drawing' is for the system 'two-heads'.")
+    _check(system, "drawing")
     network, std = system.network, system.config.noise_std
     if not isinstance(network, QuarterUNet) or network.drawing is None:
         raise UsageError(
@@ -55,6 +53,12 @@ def drawing(system: TwoHeads, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor) 
     unit = difficulty(mean, x0)
     first, second = ((mean + difference.to(mu.dtype)) / unit for difference in differences)
     return unit.flatten() * energy(first, second, x0 / unit, _shift(noise))
+
+
+def _check(system: object, objective: str) -> None:
+    """Refuse systems whose network has no two heads."""
+    if not isinstance(system, TwoHeads):
+        raise UsageError(f"the objective '{objective}' is for the system 'two-heads'.")
 
 
 def _other(noise: Tensor) -> Tensor:

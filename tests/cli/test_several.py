@@ -22,6 +22,7 @@ def test_files_go_to_a_folder(restore: Program, tmp_path: Path) -> None:
     result = restore(*given, tmp_path / "out")
     assert list(tree(tmp_path / "out")) == ["a.png", "b.jpg", "c.png"]
     assert result.stdout.splitlines() == [str(tmp_path / "out" / name) for name in ("a.png", "b.jpg", "c.png")]
+    assert ": 3 pictures of 3 inputs into '" in result.stderr
     for path in given:
         restore(path, tmp_path / "alone")
     assert tree(tmp_path / "alone") == tree(tmp_path / "out")
@@ -93,6 +94,10 @@ def test_what_several_cannot_be(restore: Program, photos: Path, tmp_path: Path) 
     ):
         restore(*words, code=2)
     assert not (tmp_path / "out").exists()
+    for name in ("empty", "bare"):
+        (tmp_path / name).mkdir()
+    ended = restore(tmp_path / "empty", tmp_path / "bare", tmp_path / "out", code=2)
+    assert "no pictures in 2 inputs" in ended.stderr
 
 
 def test_files_of_one_folder_in_place(restore: Program, photos: Path) -> None:

@@ -15,7 +15,7 @@ class Ready:
     Attributes:
         task: what is undone.
         count: how many pictures there are, before any is opened.
-        place: the inputs in words.
+        place: the inputs in words, as a part of a sentence.
         target: where results go; `None` in place.
         weights: their name.
         trained_for: the task that they were trained for.

@@ -88,7 +88,7 @@ class Job:
         return Ready(
             task=options.task,
             count=self.plan.count,
-            place=options.given,
+            place=options.quoted,
             target=options.outputs,
             weights=self._weights.name,
             trained_for=header.task,

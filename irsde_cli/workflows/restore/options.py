@@ -168,8 +168,15 @@ class Options(Settings):
 
     @property
     def given(self) -> str:
-        """The inputs in words."""
+        """The inputs in words, as a name."""
         return self.inputs[0] if len(self.inputs) == 1 else f"{len(self.inputs)} inputs"
+
+    @property
+    def quoted(self) -> str:
+        """The inputs in words, as a part of a sentence."""
+        if self.inputs == ("-",):
+            return "a pipe"
+        return f"'{self.given}'" if len(self.inputs) == 1 else self.given
 
     @property
     def coding(self) -> int | None:

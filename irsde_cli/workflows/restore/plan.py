@@ -106,9 +106,9 @@ def plan(options: Options, stdin: Callable[[], bytes] = lambda: b"", *, touch: b
         if not left_out.phrases:
             check_for_other_data(Path(options.inputs[0]))
         others = f": {'; '.join(left_out.phrases)}" if left_out.phrases else ""
-        raise NothingError(f"no pictures in '{options.given}'{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
+        raise NothingError(f"no pictures in {options.quoted}{others}.", hint=f"Known: {', '.join(sorted(SUFFIXES))}.")
     if options.strict and options.fail_fast and left_out.losses:
-        raise InputError(f"'{options.given}': {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
+        raise InputError(f"{options.quoted}: {'; '.join(left_out.losses)}.", hint="Without --strict it is a warning.")
     label = options.shard.label if options.shard else ""
     single = len(options.inputs) == 1 and options.listed is None and not Path(options.inputs[0]).is_dir()
     if single and not label and not options.in_place:  # a record of its own: two such runs may go on side by side
