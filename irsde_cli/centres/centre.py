@@ -11,16 +11,18 @@ from irsde_cli import room
 from irsde_cli.centres.exposed import exposed
 from irsde_cli.centres.filled import filled
 from irsde_cli.centres.lifted import lifted
+from irsde_cli.centres.marked import marked
 from irsde_cli.observation import Observation
 
 Upsampling = Literal["bicubic", "nearest"]
-Centre = Literal["degraded", "filled", "exposed", "lifted"]
+Centre = Literal["degraded", "filled", "marked", "exposed", "lifted"]
 ROWS = 128  # of what is enlarged, where that is done in bands
 NEIGHBOURS = 4  # more than any filter looks at
 
 PREPARED: dict[Centre, Callable[[Observation], Tensor]] = {
     "degraded": Observation.painted,
     "filled": lambda seen: filled(seen.image, seen.known),
+    "marked": lambda seen: marked(seen.image, seen.known),
     "exposed": lambda seen: exposed(seen.painted()),
     "lifted": lambda seen: lifted(seen.painted()),
 }
