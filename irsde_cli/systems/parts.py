@@ -182,13 +182,13 @@ def resolve_sampling(asked: Sampling, published: PublishedSampling, path: Path, 
     return replace(asked, sampler=sampler, steps=steps, nodes=nodes, clip=clip if asked.clip is None else asked.clip)
 
 
-def resolve_one_pass(asked: Sampling) -> Sampling:
-    """The settings of a system that evaluates its network once."""
+def resolve_one_pass(asked: Sampling, hint: str = "Leave it out.") -> Sampling:
+    """The settings of a system that evaluates its network once; `hint` is for who asks for more."""
     check_choices(asked)
     given = [name for name in ("sampler", "nodes", "eta", "noise_level", "realism") if getattr(asked, name) is not None]
     if given or asked.steps not in (None, 1):
         what = given[0].replace("_", "-") if given else "steps"
-        raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint="Leave it out.")
+        raise UsageError(f"these weights restore in one pass: --{what} means nothing to them.", hint=hint)
     check_strength(asked)
     return replace(asked, sampler="one-pass", steps=1, clip=False)
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from irsde_cli.centres.centre import Centre, Upsampling, centre
-from irsde_cli.errors import UsageError
 from irsde_cli.networks.facts import Facts
 from irsde_cli.networks.network import Predictor
 from irsde_cli.networks.tiling import Evaluate, Evaluated, whole
@@ -24,6 +23,7 @@ from irsde_cli.samplers.settings import Sampling
 from irsde_cli.systems.parts import NetworkConfig, build_network, check_amount, check_scale, resolve_one_pass
 
 SAMPLER = "two-heads"
+HINT = "Leave it out; --realism goes from the mean estimate, 0, to a draw, 1."
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,8 @@ class TwoHeads(Restorer):
         """See `Restorer.resolve`: one evaluation, at any realism."""
         realism = self.config.realism if asked.realism is None else asked.realism
         check_amount(realism, 1, "--realism goes from 0, the mean estimate, to 1, a draw")
-        if asked.sampler not in (None, SAMPLER):
-            raise UsageError(
-                "these weights restore in one pass: --sampler means nothing to them.", hint="Leave it out."
-            )
-        one = resolve_one_pass(replace(asked, realism=None, sampler=None))
+        sampler = None if asked.sampler == SAMPLER else asked.sampler
+        one = resolve_one_pass(replace(asked, realism=None, sampler=sampler), HINT)
         return replace(one, sampler=SAMPLER, realism=realism)
 
     def steps(

@@ -75,9 +75,10 @@ def test_it_enlarges() -> None:
     ],
 )
 def test_what_it_has_not_is_refused(asked: dict[str, Any], words: str) -> None:
-    """In a sentence."""
-    with pytest.raises(UsageError, match=words):
+    """In a sentence, with what there is instead."""
+    with pytest.raises(UsageError, match=words) as refused:
         system().resolve(Sampling(**asked))
+    assert "realism" in asked or "--realism" in refused.value.hint
 
 
 def test_networks_without_two_heads_are_refused() -> None:
