@@ -593,8 +593,8 @@ def alike(images: Sequence[Tensor]) -> list[Tensor]:
 
 def _is_grey(samples: Tensor) -> bool:
     """Whether the three channels are equal; looked at in bands."""
-    bands = (in_unit(samples[:, top : top + BAND]) for top in range(0, samples.shape[-2], BAND))
-    return all(bool((band == band[:1]).all()) for band in bands)
+    looked_at = (in_unit(samples[:, rows]) for rows in bands(samples.shape[-2], BAND))
+    return all(bool((band == band[:1]).all()) for band in looked_at)
 
 
 def _settled(state: Tensor, grey: Sequence[int]) -> Tensor:
